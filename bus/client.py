@@ -1,0 +1,259 @@
+"""Bus: one asyncio connection to NATS, over which events are stored and heard.
+
+async with Bus(Settings.load()) as bus:
+    await bus.broadcast_event(SystemNotification(payload="hello"))
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Any, Self
+
+import nats.errors
+import structlog
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription as NatsSubscription
+
+from bus import subjects
+from bus.errors import BusUnavailable
+from bus.messages import Event, JobEvent
+from bus.settings import Settings
+from bus.stream import EventStream, Stored
+
+log = structlog.get_logger(__name__)
+
+Handler = Callable[[Stored], None]
+
+RECONNECT_WAIT = 0.5
+"""Seconds between two attempts to reach a lost server."""
+PING_INTERVAL = 10
+"""Seconds between protocol pings; a server that misses two is taken for dead."""
+
+
+class Subscription:
+    """A live subscription; `close` ends it."""
+
+    def __init__(self, inner: NatsSubscription) -> None:
+        self._inner = inner
+
+    async def close(self) -> None:
+        """Stop hearing. Does nothing when the connection is gone already."""
+        try:
+            await self._inner.unsubscribe()
+        except (nats.errors.ConnectionClosedError, nats.errors.BadSubscriptionError):
+            log.debug("subscription was gone already", subject=self._inner.subject)
+
+
+class Bus:
+    """An asyncio connection to the event bus.
+
+    Reconnects for ever once connected, and subscriptions come back with it. Use it from one event loop; from
+    synchronous code use `bus.sync.SyncBus`.
+
+    Args:
+        settings: where NATS is, and the deadlines.
+        name: how this process appears in NATS monitoring.
+        update_stream: change an existing EVENTS stream to these settings (see `EventStream.declare`).
+        on_gap: called, on the event loop, when live events may have been missed: after a reconnect, and when
+            this process was too slow for a subscription and NATS messages were dropped.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        name: str = "busctl",
+        update_stream: bool = False,
+        on_gap: Callable[[], None] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._name = name
+        self._update_stream = update_stream
+        self._on_gap = on_gap
+        self._connection = Client()
+        self._last_trouble: str | None = None
+        self.stream = EventStream(self._connection, settings)
+
+    async def __aenter__(self) -> Self:
+        await self.connect()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    @property
+    def connected(self) -> bool:
+        """Whether NATS can be talked to at this moment."""
+        return self._connection.is_connected
+
+    async def connect(self) -> None:
+        """Connect and declare the stream, within `connect_timeout`.
+
+        Raises:
+            BusUnavailable: no server answered in time, or it refused the credentials.
+            UnsupportedServer: the server is older than NATS 2.11 or has no JetStream.
+            StreamConflict: a stream of other settings is in the way.
+        """
+        try:
+            async with asyncio.timeout(self._settings.connect_timeout):
+                await self._connection.connect(
+                    servers=[url.strip() for url in self._settings.nats_url.split(",") if url.strip()],
+                    name=self._name,
+                    max_reconnect_attempts=-1,
+                    reconnect_time_wait=RECONNECT_WAIT,  # type: ignore[arg-type]
+                    ping_interval=PING_INTERVAL,
+                    error_cb=self._on_error,
+                    disconnected_cb=self._on_disconnect,
+                    reconnected_cb=self._on_reconnect,
+                )
+                await self.stream.declare(update=self._update_stream)
+        except TimeoutError as error:
+            await self.close()
+            raise BusUnavailable(
+                f"no NATS server answered at {self._settings.nats_url} within {self._settings.connect_timeout:g} s"
+                + (f" (last: {self._last_trouble})" if self._last_trouble else "")
+                + "; start one, or set NATS_URL"
+            ) from error
+        except (nats.errors.Error, OSError, ValueError) as error:
+            await self.close()
+            raise BusUnavailable(
+                f"cannot connect to NATS at {self._settings.nats_url}: {error}; check NATS_URL and its credentials"
+            ) from error
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Let what was sent and received finish, then disconnect. Safe to call twice."""
+        if self._connection.is_connected:
+            try:
+                async with asyncio.timeout(self._settings.append_timeout):
+                    await self._connection.drain()
+                    return
+            except (nats.errors.Error, TimeoutError) as error:
+                log.warning("the NATS connection did not drain; closing it", error=str(error))
+        await self._connection.close()
+
+    async def ping(self) -> None:
+        """One round trip to the stream.
+
+        Raises:
+            BusUnavailable: NATS is away or silent past `append_timeout`.
+        """
+        await self.stream.first(subjects.STREAM_SUBJECTS, seq=2**62)
+
+    async def send_event(self, event: Event, client_id: str) -> int:
+        """Store an event for every connection of one client.
+
+        Args:
+            event: any event but those of jobs, which only `bus.job_log` writes.
+            client_id: the client.
+
+        Returns:
+            The event's sequence, once the stream has acknowledged it.
+
+        Raises:
+            InvalidName: `client_id` is no subject token.
+            BusUnavailable, EventTooLarge: as for `EventStream.append`.
+        """
+        return await self.stream.append(subjects.client_event(client_id), _bytes(event))
+
+    async def broadcast_event(self, event: Event, groups: Iterable[str] = ("system",)) -> list[int]:
+        """Store an event for every connection in each of `groups`.
+
+        Returns:
+            One sequence per group, once the stream has acknowledged them all.
+
+        Raises:
+            InvalidName: a group is no subject token; then nothing is stored.
+            BusUnavailable, EventTooLarge: as for `EventStream.append`.
+        """
+        if isinstance(groups, str):
+            raise TypeError("groups is a sequence of names; write groups=[name] for one group")
+        data = _bytes(event)
+        return [await self.stream.append(subject, data) for subject in [subjects.group(name) for name in groups]]
+
+    async def subscribe(self, subject: str, handler: Handler) -> Subscription:
+        """Hear every event stored on `subject` from now on, in stream order.
+
+        Args:
+            subject: a `bus.` subject, wildcards allowed; the republished `live.` one is what is subscribed, so
+                duplicates and refused appends are never heard.
+            handler: called on the event loop with each event; it must not block and not raise.
+
+        Raises:
+            BusUnavailable: NATS is away.
+        """
+
+        async def on_message(message: Msg) -> None:
+            stored = _from_live(message)
+            if stored is None:
+                log.warning("dropped a message that the stream did not republish", subject=message.subject)
+            else:
+                handler(stored)
+
+        try:
+            inner = await self._connection.subscribe(subjects.live(subject), cb=on_message)
+        except nats.errors.Error as error:
+            raise BusUnavailable(f"cannot subscribe to {subject}: {error}") from error
+        return Subscription(inner)
+
+    async def confirm_subscriptions(self) -> None:
+        """Wait until the server has taken every subscription made so far.
+
+        Raises:
+            BusUnavailable: NATS is away or silent past `append_timeout`.
+        """
+        try:
+            await self._connection.flush(timeout=self._settings.append_timeout)  # type: ignore[arg-type]
+        except (nats.errors.Error, TimeoutError) as error:
+            raise BusUnavailable("NATS did not confirm a subscription in time; try again") from error
+
+    async def _on_error(self, error: Exception) -> None:
+        self._last_trouble = str(error) or type(error).__name__
+        if isinstance(error, nats.errors.SlowConsumerError):
+            log.warning("this process was too slow for NATS; missed events will be read again", error=str(error))
+            self._missed()
+        elif self._connection.is_connected or not isinstance(error, OSError):
+            log.warning("NATS reported an error", error=self._last_trouble)
+        else:
+            log.debug("NATS cannot be reached", error=self._last_trouble)
+
+    async def _on_disconnect(self) -> None:
+        if not self._connection.is_closed and not self._connection.is_draining:
+            log.warning("lost NATS; reconnecting until it is back", url=_without_password(self._connection))
+
+    async def _on_reconnect(self) -> None:
+        log.info("NATS is back", url=_without_password(self._connection))
+        self._missed()
+
+    def _missed(self) -> None:
+        if self._on_gap is not None:
+            self._on_gap()
+
+
+def _bytes(event: Event) -> bytes:
+    if isinstance(event, JobEvent):
+        raise TypeError(
+            f"{type(event).__name__} is a step of a job and is only stored through bus.job_log, "
+            "which keeps a job at one end; send another event, or finish the job"
+        )
+    return event.encode().encode()
+
+
+def _from_live(message: Msg) -> Stored | None:
+    headers: dict[str, Any] = message.headers or {}
+    sequence = headers.get("Nats-Sequence", "")
+    if not sequence.isdecimal():
+        return None
+    return Stored(int(sequence), "bus." + message.subject.removeprefix("live."), message.data)
+
+
+def _without_password(connection: Client) -> str:
+    url = connection.connected_url
+    return f"{url.hostname}:{url.port}" if url else "unknown"

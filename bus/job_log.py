@@ -1,0 +1,171 @@
+"""A job's life as events: queued, then started, then exactly one end.
+
+A job's state *is* the last event on its own subject. Every step is appended with the sequence it follows
+(`Nats-Expected-Last-Subject-Sequence`), so NATS itself refuses a second end, a second create, or the late word of
+a worker that was thought dead.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import dataclass
+from typing import TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from bus import subjects
+from bus.errors import BusError, UnknownJob
+from bus.messages import (
+    JobCancelled,
+    JobEvent,
+    JobFailed,
+    JobQueued,
+    JobResult,
+    JobStarted,
+)
+from bus.stream import EventStream, Stored
+
+E = TypeVar("E", bound=JobEvent)
+
+STEPS: dict[str, type[JobEvent]] = {
+    step.action_name(): step for step in (JobQueued, JobStarted, JobResult, JobFailed, JobCancelled)
+}
+
+
+class JobRequest(BaseModel):
+    """What a client asked for. Stored inside `job_queued`, never shown to clients."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    task_type: str
+    """The type as the client wrote it; it may not exist."""
+    job_type: str
+    """The registered type that runs."""
+    content: str
+
+
+class _Queued(JobQueued):
+    """`job_queued` as it is stored: the frame, and the request that workers read."""
+
+    request: JobRequest
+
+
+class CorruptJob(BusError):
+    """An event on a job's subject was not written by this module."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobState:
+    """A job as its events tell it. `seq` is the last event's sequence; the next step must follow it."""
+
+    client_id: str
+    job_id: str
+    request: JobRequest
+    last: JobEvent
+    seq: int
+    ref: str | None
+
+    @property
+    def attempt(self) -> int:
+        """How often a worker has begun; 0 while queued."""
+        return self.last.attempt if isinstance(self.last, JobStarted) else 0
+
+    @property
+    def ended(self) -> bool:
+        """Whether the job has its one end."""
+        return self.last.ended
+
+
+def new_job_id() -> str:
+    """An unguessable job id."""
+    return secrets.token_hex(8)
+
+
+async def create(
+    stream: EventStream, client_id: str, request: JobRequest, *, job_id: str, ref: str | None = None
+) -> JobState:
+    """Accept a job: append `job_queued`, the first event of its subject.
+
+    Raises:
+        AppendRefused: this client has a job of that id already.
+        BusUnavailable: not stored, or (`maybe_done`) perhaps stored.
+        EventTooLarge: the content is larger than NATS takes.
+    """
+    queued = _Queued(
+        payload=f"⏳ Job queued: {request.task_type} for '{request.content}' (ID: {job_id})",
+        job_id=job_id,
+        ref=ref,
+        request=request,
+    )
+    seq = await stream.append(subjects.job(client_id, job_id), queued.encode().encode(), expected_last=0)
+    return JobState(client_id, job_id, request, queued, seq, ref)
+
+
+async def read(stream: EventStream, client_id: str, job_id: str) -> JobState:
+    """A job's state now.
+
+    Raises:
+        UnknownJob: no event of it is stored.
+        CorruptJob: its events were not written by this module.
+        BusUnavailable: NATS is away or silent.
+    """
+    subject = subjects.job(client_id, job_id)
+    last = await stream.last(subject)
+    first = last and await stream.first(subject)
+    if last is None or first is None:
+        raise UnknownJob(client_id, job_id)
+    queued = _parse(first, _Queued)
+    return JobState(client_id, job_id, queued.request, _parse_step(last), last.seq, queued.ref)
+
+
+async def start(stream: EventStream, job: JobState, *, message_id: str | None = None) -> JobState:
+    """Claim the job for one more attempt; `message_id` as for `EventStream.append`.
+
+    Raises:
+        AppendRefused: somebody else took the next step.
+        BusUnavailable: not stored, or (`maybe_done`) perhaps stored.
+    """
+    attempt = job.attempt + 1
+    payload = f"▶ Job started: {job.request.task_type} (attempt {attempt})"
+    started = JobStarted(payload=payload, job_id=job.job_id, ref=job.ref, attempt=attempt)
+    return await _step(stream, job, started, message_id)
+
+
+async def finish(stream: EventStream, job: JobState, text: str, *, message_id: str | None = None) -> JobState:
+    """End the job with its result. Raises as `start` does; `message_id` as for `EventStream.append`."""
+    return await _step(stream, job, JobResult(payload=text, job_id=job.job_id, ref=job.ref), message_id)
+
+
+async def fail(stream: EventStream, job: JobState, reason: str, *, message_id: str | None = None) -> JobState:
+    """End the job with the reason why it will not be done. Raises as `start` does."""
+    payload = f"❌ Job failed: {reason}"
+    return await _step(stream, job, JobFailed(payload=payload, job_id=job.job_id, ref=job.ref), message_id)
+
+
+async def _step(stream: EventStream, job: JobState, event: JobEvent, message_id: str | None = None) -> JobState:
+    seq = await stream.append(
+        subjects.job(job.client_id, job.job_id),
+        event.encode().encode(),
+        expected_last=job.seq,
+        message_id=message_id,
+    )
+    return JobState(job.client_id, job.job_id, job.request, event, seq, job.ref)
+
+
+def _parse_step(stored: Stored) -> JobEvent:
+    try:
+        action = json.loads(stored.data)["action"]
+        step = STEPS[action]
+    except (ValueError, KeyError, TypeError) as error:
+        raise CorruptJob(f"event {stored.seq} on {stored.subject} is no step of a job") from error
+    return _parse(stored, step)
+
+
+def _parse(stored: Stored, step: type[E]) -> E:
+    try:
+        return step.model_validate_json(stored.data)
+    except ValidationError as error:
+        raise CorruptJob(
+            f"event {stored.seq} on {stored.subject} is not what this system stores: {error.errors()[0]['msg']}"
+        ) from error

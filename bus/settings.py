@@ -1,0 +1,107 @@
+"""Every environment variable this system reads: its name, its default, its meaning."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from bus.errors import SettingsError
+
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Bytes = Annotated[int, Field(gt=0)]
+
+
+class Settings(BaseSettings):
+    """Settings of one process, read from the environment once and passed down as an argument.
+
+    Times are seconds and sizes are bytes. Build it with `load`, which turns a bad value into a
+    `SettingsError` that names the variable.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="BUS_", env_ignore_empty=True, frozen=True, extra="ignore")
+
+    nats_url: str = Field(
+        "nats://127.0.0.1:4222",
+        alias="NATS_URL",
+        description="NATS server, or several separated by commas. User, password or token may be in the URL.",
+    )
+    redis_url: str = Field(
+        "redis://127.0.0.1:6379/0", alias="REDIS_URL", description="Redis or Valkey: Celery's transport."
+    )
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Browser origins that may open a WebSocket besides the host's own, separated by commas, "
+        "for example https://app.example.com. * allows every origin.",
+    )
+    max_frame_bytes: Bytes = Field(
+        64 * 1024, description="Largest WebSocket message a client may send; past it the close code is 1009."
+    )
+    send_buffer_bytes: Bytes = Field(
+        1024 * 1024, description="Most bytes that may wait for one slow reader before it is closed with 1013."
+    )
+    send_timeout: Seconds = Field(
+        10.0, description="Longest a reader may take no byte at all before it is closed with 1013."
+    )
+    connect_timeout: Seconds = Field(10.0, description="Deadline for the first connection to NATS.")
+    append_timeout: Seconds = Field(
+        1.5, description="Deadline for one request to NATS, such as an append that must be acknowledged."
+    )
+    enqueue_timeout: Seconds = Field(
+        2.0,
+        description="Deadline for one attempt to hand a task to Redis; attempts repeat until one succeeds.",
+    )
+    enqueue_backlog: Annotated[int, Field(gt=0)] = Field(
+        10_000, description="Most jobs a web process holds while Redis is away; past it a submit is refused."
+    )
+    stream_max_age: Seconds = Field(86_400.0, description="How long events are kept, for resume and replay.")
+    stream_max_bytes: Bytes = Field(
+        1024 * 1024 * 1024, description="How many bytes of events are kept; the oldest go first."
+    )
+    stream_replicas: Annotated[int, Field(ge=1, le=5)] = Field(
+        1, description="Replicas of the EVENTS stream in a NATS cluster."
+    )
+    job_delay_scale: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+        1.0, description="Factor on the time that the four example jobs pretend to work; 0 for no wait."
+    )
+    job_result_max_bytes: Bytes = Field(
+        256 * 1024, description="Largest text a job may return; a larger one fails the job."
+    )
+    visibility_timeout: Annotated[int, Field(ge=5)] = Field(
+        60,
+        description="Seconds after which Redis gives a task to another worker when its holder is silent. "
+        "The same for every process on one Redis.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe log line shown.")
+    log_format: Literal["console", "json"] = Field("console", description="Log lines for people or for machines.")
+
+    @field_validator("allowed_origins", mode="before")
+    @classmethod
+    def _split_commas(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
+        return value
+
+    @classmethod
+    def load(cls, **overrides: object) -> Self:
+        """Read the environment; `overrides` win over it.
+
+        Raises:
+            SettingsError: a variable has a value that cannot be used; the message names it.
+        """
+        try:
+            return cls(**overrides)  # type: ignore[arg-type]
+        except ValidationError as error:
+            lines = [f"{cls.variable(str(item['loc'][0]))}: {item['msg']}" for item in error.errors()]
+            raise SettingsError(
+                "these settings cannot be used; correct the environment and start again: " + "; ".join(lines)
+            ) from error
+
+    @classmethod
+    def variable(cls, field: str) -> str:
+        """The environment variable of a field, e.g. `BUS_MAX_FRAME_BYTES` for `max_frame_bytes`."""
+        info = cls.model_fields.get(field)
+        if info is None:
+            return field if field.isupper() else f"BUS_{field}".upper()
+        return info.alias or f"BUS_{field}".upper()

@@ -1,0 +1,246 @@
+"""The EVENTS stream: declare it, append to it, read it back."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import nats.errors
+from nats.aio.client import Client
+from nats.js.api import DiscardPolicy, Header, RePublish, RetentionPolicy, StorageType, StreamConfig
+from nats.js.client import JetStreamContext
+from nats.js.errors import APIError, NoStreamResponseError, ServiceUnavailableError
+
+from bus import subjects
+from bus.errors import AppendRefused, BusUnavailable, EventTooLarge, StreamConflict, UnsupportedServer
+from bus.settings import Settings
+
+WRONG_LAST_SEQUENCE = 10071
+STREAM_NAME_IN_USE = 10058
+OLDEST_SERVER = (2, 11)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One stored event: its sequence in the stream, its `bus.` subject, its bytes and its `Nats-Msg-Id`."""
+
+    seq: int
+    subject: str
+    data: bytes
+    message_id: str | None = None
+
+
+class EventStream:
+    """The EVENTS stream over one NATS connection."""
+
+    def __init__(self, connection: Client, settings: Settings) -> None:
+        self._connection = connection
+        self._settings = settings
+        self._jetstream: JetStreamContext = connection.jetstream(timeout=settings.append_timeout)
+
+    async def declare(self, *, update: bool) -> None:
+        """Make sure that the stream exists and keeps the guarantees; safe to call from many processes at once.
+
+        Args:
+            update: change an existing stream to these settings. Processes that run the system pass True; a
+                command line with other defaults passes False and only checks what the guarantees rest on.
+
+        Raises:
+            UnsupportedServer: the server is older than NATS 2.11 or has no JetStream.
+            StreamConflict: a stream of other settings is in the way and NATS will not change it.
+            BusUnavailable: no answer within `append_timeout`.
+        """
+        version = self._connection.connected_server_version
+        if (version.major, version.minor) < OLDEST_SERVER:
+            raise UnsupportedServer(
+                f"the NATS server at {self._where()} is {version.major}.{version.minor}.{version.patch}; "
+                "2.11 or newer is needed (batched direct get): upgrade it"
+            )
+        wanted = _config(self._settings)
+        try:
+            try:
+                info = await self._jetstream.add_stream(wanted)
+            except APIError as error:
+                if error.err_code != STREAM_NAME_IN_USE:
+                    raise
+                info = await self._jetstream.stream_info(subjects.STREAM)
+                if update or _differences(info.config, wanted):
+                    info = await self._jetstream.update_stream(wanted)
+        except ServiceUnavailableError as error:
+            raise UnsupportedServer(
+                f"the NATS server at {self._where()} runs without JetStream: "
+                "start it with -js, or 'jetstream {}' in its configuration"
+            ) from error
+        except APIError as error:
+            raise StreamConflict(
+                f"the stream {subjects.STREAM} cannot be declared: {error.description} (NATS error "
+                f"{error.err_code}). Settle it with 'nats stream edit {subjects.STREAM}' or move it away; "
+                "its events are untouched"
+            ) from error
+        except (nats.errors.Error, TimeoutError) as error:
+            raise BusUnavailable(self._silent("declaring the stream")) from error
+        if wrong := _differences(info.config, wanted):
+            raise StreamConflict(
+                f"the stream {subjects.STREAM} has other settings than this system needs: {'; '.join(wrong)}. "
+                f"Change them with 'nats stream edit {subjects.STREAM}', or move the stream away"
+            )
+
+    async def append(
+        self, subject: str, data: bytes, *, expected_last: int | None = None, message_id: str | None = None
+    ) -> int:
+        """Store one event and wait until the stream has acknowledged it.
+
+        Args:
+            subject: a `bus.` subject.
+            data: the event as UTF-8 JSON.
+            expected_last: sequence of the subject's last event, 0 for none. NATS refuses the append when it is
+                another one (header `Nats-Expected-Last-Subject-Sequence`).
+            message_id: pass the same one when you repeat an append whose outcome is unknown, and it is stored
+                once (header `Nats-Msg-Id`): within the stream's duplicate window, or, with `expected_last`, for
+                as long as it is the subject's last event.
+
+        Returns:
+            The event's sequence in the stream.
+
+        Raises:
+            AppendRefused: the subject has moved on since `expected_last`.
+            EventTooLarge: more bytes than the server's `max_payload`.
+            BusUnavailable: NATS is away, or silent past `append_timeout`; then `maybe_done` is True.
+        """
+        self._require_connection()
+        headers: dict[str, str] = {
+            Header.MSG_ID: message_id or secrets.token_hex(12),
+            Header.EXPECTED_STREAM: subjects.STREAM,
+        }
+        if expected_last is not None:
+            headers[Header.EXPECTED_LAST_SUBJECT_SEQUENCE] = str(expected_last)
+        if len(data) > self._connection.max_payload:
+            raise EventTooLarge(len(data), self._connection.max_payload)
+        try:
+            ack = await self._jetstream.publish(subject, data, headers=headers)
+        except APIError as error:
+            if error.err_code == WRONG_LAST_SEQUENCE and expected_last is not None:
+                # NATS looks at the expected sequence before it looks for duplicates, so ours may be that last one.
+                last = message_id and await self.last(subject)
+                if last and last.message_id == message_id:
+                    return last.seq
+                raise AppendRefused(subject, expected_last) from error
+            raise BusUnavailable(f"NATS did not store the event: {error.description}") from error
+        except NoStreamResponseError as error:
+            raise BusUnavailable(
+                f"no stream stores {subject}: the stream {subjects.STREAM} was removed; restart a web process or "
+                "a worker to declare it again"
+            ) from error
+        except (nats.errors.Error, TimeoutError) as error:
+            raise BusUnavailable(self._silent("an append"), maybe_done=True) from error
+        return ack.seq
+
+    async def last(self, subject: str) -> Stored | None:
+        """The newest stored event of a subject, or None.
+
+        Raises:
+            BusUnavailable: NATS is away, or silent past `append_timeout`.
+        """
+        return await self._get({"last_by_subj": subject})
+
+    async def first(self, subject: str, *, seq: int = 1) -> Stored | None:
+        """The oldest stored event of a subject (wildcards allowed) at sequence `seq` or later, or None.
+
+        Raises:
+            BusUnavailable: NATS is away, or silent past `append_timeout`.
+        """
+        return await self._get({"seq": seq, "next_by_subj": subject})
+
+    async def _get(self, request: dict[str, object]) -> Stored | None:
+        # The leader answers this one; a direct get may be answered by a replica that lags behind.
+        self._require_connection()
+        try:
+            answer = await self._connection.request(
+                f"$JS.API.STREAM.MSG.GET.{subjects.STREAM}",
+                json.dumps(request).encode(),
+                timeout=self._settings.append_timeout,
+            )
+        except (nats.errors.Error, TimeoutError) as error:
+            raise BusUnavailable(self._silent("a read")) from error
+        return _stored(json.loads(answer.data))
+
+    def _require_connection(self) -> None:
+        if not self._connection.is_connected:
+            raise BusUnavailable(f"NATS at {self._where()} is away; try again when it is back")
+
+    def _where(self) -> str:
+        url = self._connection.connected_url
+        return f"{url.hostname}:{url.port}" if url else "the configured URL"
+
+    def _silent(self, what: str) -> str:
+        return (
+            f"NATS at {self._where()} did not answer {what} within {self._settings.append_timeout:g} s; "
+            "see whether it is up and not overloaded, then try again"
+        )
+
+
+def _stored(answer: dict[str, Any]) -> Stored | None:
+    if error := answer.get("error"):
+        if error.get("code") == 404:
+            return None
+        raise BusUnavailable(f"NATS refused a read of the stream {subjects.STREAM}: {error.get('description')}")
+    message = answer["message"]
+    headers = base64.b64decode(message.get("hdrs", "")).decode().split("\r\n")
+    message_id = next(
+        (line.partition(": ")[2] for line in headers if line.startswith(f"{Header.MSG_ID.value}: ")), None
+    )
+    return Stored(message["seq"], message["subject"], base64.b64decode(message.get("data", "")), message_id)
+
+
+def _config(settings: Settings) -> StreamConfig:
+    return StreamConfig(
+        name=subjects.STREAM,
+        description="Everything that clients of busctl see, in order",
+        subjects=[subjects.STREAM_SUBJECTS],
+        retention=RetentionPolicy.LIMITS,
+        storage=StorageType.FILE,
+        discard=DiscardPolicy.OLD,
+        max_msgs=-1,
+        max_msgs_per_subject=-1,
+        max_age=settings.stream_max_age,
+        max_bytes=settings.stream_max_bytes,
+        num_replicas=settings.stream_replicas,
+        duplicate_window=min(120.0, settings.stream_max_age),
+        allow_direct=True,
+        republish=RePublish(src=subjects.STREAM_SUBJECTS, dest=subjects.REPUBLISH),
+    )
+
+
+# What the delivery guarantees rest on; sizes, ages and replicas may differ without harm.
+_ESSENTIAL = (
+    "subjects",
+    "retention",
+    "storage",
+    "discard",
+    "max_msgs_per_subject",
+    "allow_direct",
+    "republish",
+)
+
+
+def _differences(found: StreamConfig, wanted: StreamConfig) -> list[str]:
+    wrong = []
+    for name in _ESSENTIAL:
+        has, needs = _plain(getattr(found, name)), _plain(getattr(wanted, name))
+        if has != needs:
+            wrong.append(f"{name} is {has}, needed is {needs}")
+    return wrong
+
+
+def _plain(value: object) -> object:
+    match value:
+        case Enum():
+            return value.value
+        case RePublish():
+            return f"{value.src} → {value.dest}"
+        case _:
+            return value

@@ -1,0 +1,79 @@
+"""The only file that spells a NATS subject.
+
+bus.client.<client_id>.job.<job_id>    the events of one job
+bus.client.<client_id>.event           any other event for one client
+bus.group.<group>                      an event for everybody in a group
+live.…                                 the same, republished by NATS once stored
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from bus.errors import InvalidName
+
+STREAM = "EVENTS"
+STREAM_SUBJECTS = "bus.>"
+REPUBLISH = "live.>"
+ALL_JOBS = "bus.client.*.job.*"
+
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+def token(kind: str, name: object) -> str:
+    """Return `name` if it can be one subject token.
+
+    Raises:
+        InvalidName: it has dots, spaces, wildcards or other characters, or is too long.
+    """
+    if not isinstance(name, str) or not _TOKEN.fullmatch(name):
+        raise InvalidName(kind, name)
+    return name
+
+
+def job(client_id: str, job_id: str) -> str:
+    """Where the events of one job are appended."""
+    return f"bus.client.{token('client id', client_id)}.job.{token('job id', job_id)}"
+
+
+def client_event(client_id: str) -> str:
+    """Where other events for one client are appended."""
+    return f"bus.client.{token('client id', client_id)}.event"
+
+
+def client(client_id: str) -> str:
+    """Everything stored for one client."""
+    return f"bus.client.{token('client id', client_id)}.>"
+
+
+def group(name: str) -> str:
+    """Where events for a group are appended."""
+    return f"bus.group.{token('group', name)}"
+
+
+def live(subject: str) -> str:
+    """Where NATS republishes what was stored on `subject` (which may have wildcards)."""
+    return "live." + subject.removeprefix("bus.")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Who a stored event is for: one client (perhaps about one job), or a group."""
+
+    client_id: str | None = None
+    job_id: str | None = None
+    group: str | None = None
+
+
+def parse(subject: str) -> Address | None:
+    """Read a `bus.` or `live.` subject back; None for one this system does not use."""
+    match subject.split("."):
+        case ["bus" | "live", "client", client_id, "job", job_id]:
+            return Address(client_id=client_id, job_id=job_id)
+        case ["bus" | "live", "client", client_id, "event"]:
+            return Address(client_id=client_id)
+        case ["bus" | "live", "group", name]:
+            return Address(group=name)
+        case _:
+            return None

@@ -1,0 +1,147 @@
+"""SyncBus: the bus for synchronous code, such as Celery tasks and scripts.
+
+with SyncBus(Settings.load()) as bus:
+    bus.broadcast_event(SystemNotification(payload="hello"))
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import weakref
+from collections.abc import Callable, Coroutine, Iterable
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import structlog
+
+from bus.client import Bus
+from bus.errors import BusUnavailable
+from bus.messages import Event
+from bus.settings import Settings
+
+T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
+
+
+class _Life:
+    """What one process has: a loop on a thread, and the bus on that loop."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.thread: threading.Thread | None = None
+        self.bus: Bus | None = None
+        self.connecting = asyncio.Lock()
+
+
+class SyncBus:
+    """The verbs of `Bus` for threads. It connects on first use and may be shared by all threads of a process.
+
+    One daemon thread runs an event loop with one NATS connection. A fork does not inherit them: the child makes
+    its own on first use, so prefork, threads and solo pools of Celery all work.
+
+    Args:
+        settings: where NATS is, and the deadlines.
+        name: how this process appears in NATS monitoring.
+        update_stream: as for `Bus`.
+    """
+
+    def __init__(self, settings: Settings, *, name: str = "busctl", update_stream: bool = False) -> None:
+        self._settings = settings
+        self._name = name
+        self._update_stream = update_stream
+        self._life = _Life()
+        # A forked child has no thread of its parent's: it starts afresh, with a lock nobody holds.
+        reference = weakref.ref(self)
+        os.register_at_fork(after_in_child=lambda: _forget_if_alive(reference))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def call(self, verb: Callable[[Bus], Coroutine[Any, Any, T]], *, timeout: float | None = None) -> T:
+        """Run `verb` with the connected `Bus` on the bus's own loop and wait for its answer.
+
+        Args:
+            verb: for example `lambda bus: job_log.read(bus.stream, client_id, job_id)`.
+            timeout: deadline in seconds; by default enough for connecting and a few requests.
+
+        Raises:
+            BusUnavailable: NATS is away or the deadline passed; and whatever `verb` raises.
+        """
+        life = self._life
+        loop = self._running_loop(life)
+        deadline = timeout or self._settings.connect_timeout + 4 * self._settings.append_timeout
+        future = asyncio.run_coroutine_threadsafe(self._with_bus(life, verb), loop)
+        try:
+            return future.result(deadline)
+        except FutureTimeoutError as error:
+            future.cancel()
+            raise BusUnavailable(f"the bus did not answer within {deadline:g} s; try again", maybe_done=True) from error
+
+    def send_event(self, event: Event, client_id: str) -> int:
+        """Store an event for every connection of one client; see `Bus.send_event`."""
+        return self.call(lambda bus: bus.send_event(event, client_id))
+
+    def broadcast_event(self, event: Event, groups: Iterable[str] = ("system",)) -> list[int]:
+        """Store an event for every connection in each of `groups`; see `Bus.broadcast_event`."""
+        return self.call(lambda bus: bus.broadcast_event(event, groups))
+
+    def close(self) -> None:
+        """Drain the connection and end the thread. The bus connects again if it is used again."""
+        life, self._life = self._life, _Life()
+        with life.lock:
+            if life.loop is None or life.thread is None:
+                return
+            try:
+                asyncio.run_coroutine_threadsafe(_disconnect(life), life.loop).result(2 * self._settings.append_timeout)
+            except FutureTimeoutError:
+                log.warning("the bus did not drain in time; what was acknowledged is stored")
+            life.loop.call_soon_threadsafe(life.loop.stop)
+            life.thread.join(self._settings.append_timeout)
+
+    def _forget(self) -> None:
+        self._life = _Life()
+
+    def _running_loop(self, life: _Life) -> asyncio.AbstractEventLoop:
+        with life.lock:
+            if life.loop is None:
+                life.loop = asyncio.new_event_loop()
+                life.thread = threading.Thread(target=_run, args=(life.loop,), name="bus", daemon=True)
+                life.thread.start()
+            return life.loop
+
+    async def _with_bus(self, life: _Life, verb: Callable[[Bus], Coroutine[Any, Any, T]]) -> T:
+        async with life.connecting:
+            if life.bus is None:
+                bus = Bus(self._settings, name=self._name, update_stream=self._update_stream)
+                await bus.connect()
+                life.bus = bus
+        return await verb(life.bus)
+
+
+async def _disconnect(life: _Life) -> None:
+    if life.bus is not None:
+        await life.bus.close()
+
+
+def _forget_if_alive(reference: weakref.ref[SyncBus]) -> None:
+    bus = reference()
+    if bus is not None:
+        bus._forget()
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    asyncio.set_event_loop(loop)
+    try:
+        loop.run_forever()
+    finally:
+        loop.close()

@@ -1,0 +1,232 @@
+"""Channels: a class is one WebSocket endpoint, its methods are operations.
+
+    @channel("/ws/echo", name="echo")
+    class EchoChannel(Channel):
+        \"\"\"Repeats what it is told.\"\"\"
+
+        @ws_handler
+        async def echo(self, message: Say) -> Said:
+            \"\"\"Say it again.\"\"\"
+            return Said(payload=message.payload)
+
+Routing follows the annotated message type, documentation the docstrings. Channel, operation and message mean
+what AsyncAPI 3.1 means by them.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType, NoneType, UnionType
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    overload,
+)
+
+from bus.messages import ClientMessage, Event, Message
+
+if TYPE_CHECKING:
+    from quart_app.connection import Connection
+    from quart_app.services import Services
+
+Handler = Callable[..., Awaitable[Message | None]]
+H = TypeVar("H", bound=Handler)
+C = TypeVar("C", bound="type[Channel]")
+
+_MARK = "__channel_operation__"
+
+
+class ChannelDefinitionError(TypeError):
+    """A channel class is written in a way that cannot work; raised when the class is made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One thing a channel does: take a message from a client, or pass an event on to it.
+
+    Args:
+        name: the method's name, or the action for a passed-through event.
+        message: the message or event that is taken.
+        outputs: what may be sent in answer, for documentation.
+        summary: first line of the docstring.
+        description: the rest of it.
+        method: the method, or None for a passed-through event.
+    """
+
+    name: str
+    message: type[Message]
+    outputs: tuple[type[Message], ...]
+    summary: str
+    description: str
+    method: Handler | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    kind: str
+    output_type: tuple[type[Message], ...]
+
+
+@overload
+def ws_handler(method: H) -> H: ...
+@overload
+def ws_handler(*, output_type: type[Message] | tuple[type[Message], ...] = ()) -> Callable[[H], H]: ...
+def ws_handler(
+    method: H | None = None, *, output_type: type[Message] | tuple[type[Message], ...] = ()
+) -> H | Callable[[H], H]:
+    """Make a method take messages from clients: `async def name(self, message: SomeMessage) -> SomeReply | None`.
+
+    A returned message is sent to the client; with None the method has sent what it wanted, or an event will follow.
+
+    Args:
+        output_type: what follows when it is not what the method returns; for documentation only.
+    """
+    return _marker("ws", method, output_type)
+
+
+@overload
+def event_handler(method: H) -> H: ...
+@overload
+def event_handler(*, output_type: type[Message] | tuple[type[Message], ...] = ()) -> Callable[[H], H]: ...
+def event_handler(
+    method: H | None = None, *, output_type: type[Message] | tuple[type[Message], ...] = ()
+) -> H | Callable[[H], H]:
+    """Make a method take events from the bus: `async def name(self, event: SomeEvent) -> SomeMessage | None`.
+
+    It runs once per connection, in stream order. An event that goes to the client as it is belongs in
+    `passthrough_events`, which costs one encoding per process instead.
+
+    Args:
+        output_type: what the method sends when it is not what it returns; for documentation only.
+    """
+    return _marker("event", method, output_type)
+
+
+def channel(path: str, *, name: str) -> Callable[[C], C]:
+    """Give a `Channel` class its address and its name. A trailing slash is accepted in addition.
+
+    Raises:
+        ChannelDefinitionError: the path does not begin with a slash.
+    """
+    if not path.startswith("/"):
+        raise ChannelDefinitionError(f"channel path {path!r} must begin with '/'")
+
+    def decorate(cls: C) -> C:
+        cls.path = path.rstrip("/") or "/"
+        cls.name = name
+        return cls
+
+    return decorate
+
+
+class Channel:
+    """One WebSocket endpoint. One instance serves one connection.
+
+    Class attributes to set:
+        groups: groups every connection joins.
+        passthrough_events: events that go to the client as they are.
+    """
+
+    path: ClassVar[str]
+    name: ClassVar[str]
+    groups: ClassVar[tuple[str, ...]] = ()
+    passthrough_events: ClassVar[tuple[type[Event], ...]] = ()
+
+    receives: ClassVar[Mapping[str, Operation]] = MappingProxyType({})
+    """What clients may send, by action. Made from the `@ws_handler` methods."""
+    events: ClassVar[Mapping[str, Operation]] = MappingProxyType({})
+    """What comes from the bus, by action. Made from `@event_handler` methods and `passthrough_events`."""
+
+    def __init__(self, connection: Connection, services: Services) -> None:
+        self.connection = connection
+        self.services = services
+
+    @property
+    def client_id(self) -> str:
+        """Whose connection this is."""
+        return self.connection.client_id
+
+    def send_message(self, message: Message) -> None:
+        """Send a message on this connection, after what is already on its way. Never waits."""
+        self.connection.send(message.encode())
+
+    def __init_subclass__(cls) -> None:
+        receives: dict[str, Operation] = {}
+        events: dict[str, Operation] = {}
+        for name in dir(cls):
+            method = inspect.getattr_static(cls, name)
+            mark = getattr(method, _MARK, None)
+            if isinstance(mark, _Mark):
+                table, kind = (receives, ClientMessage) if mark.kind == "ws" else (events, Event)
+                _add(cls, table, _operation(cls, name, method, mark, kind))
+        for event in cls.passthrough_events:
+            summary, description = _docs(event)
+            _add(cls, events, Operation(event.action_name(), event, (event,), summary, description, None))
+        cls.receives = MappingProxyType(receives)
+        cls.events = MappingProxyType(events)
+
+
+def _marker(kind: str, method: H | None, output_type: Any) -> H | Callable[[H], H]:
+    outputs = output_type if isinstance(output_type, tuple) else (output_type,)
+
+    def mark(method: H) -> H:
+        setattr(method, _MARK, _Mark(kind, outputs))
+        return method
+
+    return mark if method is None else mark(method)
+
+
+def _add(cls: type, table: dict[str, Operation], operation: Operation) -> None:
+    action = operation.message.action_name()
+    if (other := table.get(action)) is not None:
+        raise ChannelDefinitionError(
+            f"{cls.__name__} takes {action!r} twice, in {other.name} and {operation.name}: keep one"
+        )
+    table[action] = operation
+
+
+def _operation(cls: type, name: str, method: Handler, mark: _Mark, kind: type[Message]) -> Operation:
+    where = f"{cls.__name__}.{name}"
+    if not inspect.iscoroutinefunction(method):
+        raise ChannelDefinitionError(f"{where} must be 'async def'")
+    parameters = list(inspect.signature(method).parameters)
+    hints = get_type_hints(method)
+    taken = hints.get(parameters[1]) if len(parameters) == 2 else None
+    if not (isinstance(taken, type) and issubclass(taken, kind)):
+        raise ChannelDefinitionError(
+            f"{where} must take one argument besides self, annotated with a subclass of {kind.__name__}; "
+            "its type decides what is routed here"
+        )
+    outputs = mark.output_type or _returned(hints.get("return"))
+    for output in outputs:
+        if not (isinstance(output, type) and issubclass(output, Message)):
+            raise ChannelDefinitionError(f"{where} returns {output!r}, which is no message: see bus/messages.py")
+    return Operation(name, taken, outputs, *_docs(method), method)
+
+
+def _returned(hint: Any) -> tuple[Any, ...]:
+    parts = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    return tuple(part for part in parts if part not in (None, NoneType))
+
+
+def _docs(thing: object) -> tuple[str, str]:
+    summary, _, description = (inspect.getdoc(thing) or "").partition("\n")
+    return summary.strip(), description.strip()
+
+
+__all__ = [
+    "Channel",
+    "ChannelDefinitionError",
+    "Operation",
+    "channel",
+    "event_handler",
+    "ws_handler",
+]

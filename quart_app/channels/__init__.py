@@ -1,0 +1,5 @@
+"""The channels of this app, one file each."""
+
+from quart_app.channels.system import SystemChannel
+
+CHANNELS = (SystemChannel,)

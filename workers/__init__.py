@@ -1,0 +1,16 @@
+"""Celery workers: they turn queued jobs into results.
+
+celery -A workers worker
+"""
+
+from bus import Settings
+from workers.config import create_celery, use_our_logging
+from workers.execute import register
+from workers.registry import discover
+
+settings = Settings.load()
+app = create_celery(settings)
+use_our_logging(settings)
+register(app, discover(), settings)
+
+__all__ = ["app"]

@@ -1,0 +1,76 @@
+"""Celery settings, and why each is what it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+from celery import Celery
+from celery.signals import setup_logging
+
+from bus import Settings
+from bus.log import configure_logging
+
+QUEUE = "jobs"
+log = structlog.get_logger(__name__)
+
+
+def create_celery(settings: Settings, *, socket_timeout: float = 5.0) -> Celery:
+    """A Celery app on Redis without a result backend: the EVENTS stream has the results.
+
+    Args:
+        settings: where Redis is, and the visibility timeout.
+        socket_timeout: seconds after which a silent Redis is given up; short for web processes, so that
+            enqueueing has a deadline (kombu passes it to redis-py).
+    """
+    app = Celery("busctl", broker=settings.redis_url, set_as_current=False)
+    app.conf.update(
+        task_default_queue=QUEUE,
+        task_ignore_result=True,
+        task_serializer="json",
+        accept_content=["json"],
+        # A task is acknowledged after its end is stored, and given to another worker when its process dies.
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        task_acks_on_failure_or_timeout=True,
+        worker_prefetch_multiplier=1,
+        # Redis may be away for any length of time, at start and later.
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        # On SIGTERM running jobs get this long; the rest go back to the queue.
+        worker_soft_shutdown_timeout=5.0,
+        worker_hijack_root_logger=False,
+        # The producer tries twice and then says so, instead of blocking its thread.
+        task_publish_retry=True,
+        task_publish_retry_policy={
+            "max_retries": 1,
+            "interval_start": 0,
+            "interval_step": 0.1,
+            "interval_max": 0.1,
+        },
+        broker_transport_options=_transport_options(settings, socket_timeout),
+    )
+    return app
+
+
+def _transport_options(settings: Settings, socket_timeout: float) -> dict[str, Any]:
+    return {
+        "visibility_timeout": settings.visibility_timeout,
+        "unacked_restore_interval": 1,
+        "unacked_restore_throttle": 1,
+        "socket_timeout": socket_timeout,
+        "socket_connect_timeout": 1.0,
+        "socket_keepalive": True,
+        "health_check_interval": 10,
+        "max_retries": 0,
+    }
+
+
+def use_our_logging(settings: Settings) -> None:
+    """Make the worker's log lines look like those of every other process."""
+
+    def configure(**_: object) -> None:
+        configure_logging(settings)
+
+    setup_logging.connect(configure, weak=False)

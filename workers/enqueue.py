@@ -1,0 +1,133 @@
+"""Enqueue from asyncio without blocking the loop, whatever state Redis is in."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+import structlog
+from celery import Celery
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+
+from bus import Settings
+from bus.job_log import JobState
+from workers.config import create_celery
+
+log = structlog.get_logger(__name__)
+
+THREADS = 4
+AWAY = (OperationalError, RedisError, OSError)
+"""What a broken or silent Redis raises, through kombu or not; `TimeoutError` is an `OSError`."""
+RETRY_FIRST = 0.2
+RETRY_LONGEST = 5.0
+
+
+class BrokerUnavailable(Exception):
+    """Redis does not answer."""
+
+
+class BacklogFull(Exception):
+    """More jobs wait for Redis than this process may hold."""
+
+
+class Enqueuer:
+    """Hands stored jobs to Celery from a few threads of its own, in the order they came.
+
+    `put` never waits: a job whose task cannot be handed over stays in line until Redis is back.
+
+        async with Enqueuer(settings) as enqueuer:
+            enqueuer.put(job)
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._celery: Celery = create_celery(settings, socket_timeout=settings.enqueue_timeout)
+        self._waiting: asyncio.Queue[JobState] = asyncio.Queue(settings.enqueue_backlog)
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="enqueue")
+        self._tasks: list[asyncio.Task[None]] = []
+        self._away = False
+
+    async def __aenter__(self) -> Enqueuer:
+        self._tasks = [asyncio.create_task(self._work(), name=f"enqueue-{n}") for n in range(THREADS)]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Give what waits one more moment, then stop."""
+        if not self._away:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._waiting.join(), self._settings.enqueue_timeout)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if left := self._waiting.qsize():
+            log.warning("jobs were not handed to Redis before the end; they stay queued in the stream", jobs=left)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._celery.close()
+
+    @property
+    def full(self) -> bool:
+        """Whether `put` would refuse a job now."""
+        return self._waiting.full()
+
+    def put(self, job: JobState) -> None:
+        """Take a stored job for enqueueing.
+
+        Raises:
+            BacklogFull: `enqueue_backlog` jobs wait already.
+        """
+        try:
+            self._waiting.put_nowait(job)
+        except asyncio.QueueFull:
+            raise BacklogFull(f"{self._waiting.maxsize} jobs wait for Redis already; try again later") from None
+
+    async def ping(self) -> None:
+        """One round trip to Redis.
+
+        Raises:
+            BrokerUnavailable: no answer within `enqueue_timeout`, or Redis cannot be reached.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self._settings.enqueue_timeout):
+                await loop.run_in_executor(self._threads, self._ping)
+        except AWAY as error:
+            raise BrokerUnavailable(f"Redis does not answer: {str(error) or type(error).__name__}") from error
+
+    def _ping(self) -> None:
+        with self._celery.connection_for_write() as connection:
+            connection.default_channel.client.ping()
+
+    async def _work(self) -> None:
+        while True:
+            job = await self._waiting.get()
+            try:
+                await self._hand_over(job)
+            finally:
+                self._waiting.task_done()
+
+    async def _hand_over(self, job: JobState) -> None:
+        loop = asyncio.get_running_loop()
+        delay = RETRY_FIRST
+        while True:
+            try:
+                await loop.run_in_executor(self._threads, self._send, job)
+            except AWAY as error:
+                if not self._away:
+                    log.warning("Redis is away; jobs wait in line", error=str(error))
+                self._away = True
+                await asyncio.sleep(delay)
+                delay = min(2 * delay, RETRY_LONGEST)
+            else:
+                if self._away:
+                    log.info("Redis is back")
+                self._away = False
+                return
+
+    def _send(self, job: JobState) -> None:
+        self._celery.send_task(
+            f"jobs.{job.request.job_type}",
+            args=(job.client_id, job.job_id),
+            task_id=job.job_id,
+        )

@@ -1,0 +1,151 @@
+"""Jobs: how to write one, and how they are found.
+
+A job is one function in a file of `workers/jobs/`, or of any installed package that names it under the entry
+point group `busctl.jobs`:
+
+    @job
+    def shout(content: str, job: JobContext) -> str:
+        \"\"\"Say it louder.\"\"\"
+        return content.upper() + "!"
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from types import MappingProxyType, ModuleType
+from typing import overload
+
+from bus import subjects
+
+ENTRY_POINTS = "busctl.jobs"
+DEFAULT = "default"
+
+
+@dataclass(frozen=True)
+class JobContext:
+    """What a running job knows about itself.
+
+    Args:
+        job_id: the job's id, as its client sees it.
+        client_id: who asked for it.
+        attempt: 1 for the first run, more when a worker died.
+        delay_scale: factor on pretended work, `BUS_JOB_DELAY_SCALE`.
+    """
+
+    job_id: str
+    client_id: str
+    attempt: int = 1
+    delay_scale: float = 1.0
+
+    def pretend_to_work(self, seconds: float) -> None:
+        """Take `seconds` times `BUS_JOB_DELAY_SCALE`, as the example jobs do in place of real work."""
+        time.sleep(seconds * self.delay_scale)
+
+
+JobFunction = Callable[[str, JobContext], str]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A registered job; calling it calls its function.
+
+    Args:
+        function: `(content, job) -> str`.
+        name: the job type that clients send.
+        summary: one line for people, the first line of the docstring.
+    """
+
+    function: JobFunction
+    name: str
+    summary: str
+
+    @property
+    def task_name(self) -> str:
+        """The name of the Celery task that runs this job."""
+        return f"jobs.{self.name}"
+
+    def __call__(self, content: str, job: JobContext) -> str:
+        return self.function(content, job)
+
+
+class JobDefinitionError(Exception):
+    """A job is written or named in a way that cannot work; raised when the process starts."""
+
+
+@overload
+def job(function: JobFunction) -> Job: ...
+@overload
+def job(*, name: str | None = None) -> Callable[[JobFunction], Job]: ...
+def job(function: JobFunction | None = None, *, name: str | None = None) -> Job | Callable[[JobFunction], Job]:
+    """Make a function `(content: str, job: JobContext) -> str` a job.
+
+    Args:
+        name: the job type that clients send; by default the function's name.
+
+    Raises:
+        JobDefinitionError: the function takes other arguments, is a coroutine function, or has an unusable name.
+    """
+
+    def register(function: JobFunction) -> Job:
+        chosen = name or function.__name__
+        try:
+            subjects.token("job type", chosen)
+        except ValueError as error:
+            raise JobDefinitionError(str(error)) from error
+        where = f"job {chosen!r} ({function.__module__}.{function.__qualname__})"
+        if inspect.iscoroutinefunction(function):
+            raise JobDefinitionError(f"{where} is async; Celery runs plain functions: write 'def', not 'async def'")
+        if list(inspect.signature(function).parameters) != ["content", "job"]:
+            raise JobDefinitionError(f"{where} must take exactly (content: str, job: JobContext)")
+        summary = (inspect.getdoc(function) or chosen).strip().splitlines()[0]
+        return Job(function, chosen, summary)
+
+    return register if function is None else register(function)
+
+
+def discover() -> Mapping[str, Job]:
+    """Every job of this package and of installed ones, by name.
+
+    Raises:
+        JobDefinitionError: two jobs have one name, an entry point holds no job, or there is no `default`.
+    """
+    found: dict[str, Job] = {}
+    for source, job in _candidates():
+        if (other := found.get(job.name)) is not None and other is not job:
+            raise JobDefinitionError(
+                f"two jobs are called {job.name!r}; the second comes from {source}: give one another name"
+            )
+        found[job.name] = job
+    if DEFAULT not in found:
+        raise JobDefinitionError(f"there is no job {DEFAULT!r}, which runs requests of unknown type: define one")
+    return MappingProxyType(found)
+
+
+def resolve(jobs: Mapping[str, Job], task_type: str) -> Job:
+    """The job that runs a request of this type: the one of that name, else `default`."""
+    return jobs.get(task_type) or jobs[DEFAULT]
+
+
+def _candidates() -> Iterator[tuple[str, Job]]:
+    package = importlib.import_module("workers.jobs")
+    for module in pkgutil.iter_modules(package.__path__, "workers.jobs."):
+        yield from _jobs_in(importlib.import_module(module.name))
+    for entry in entry_points(group=ENTRY_POINTS):
+        source = f"entry point {entry.name} = {entry.value}"
+        target = entry.load()
+        if isinstance(target, Job):
+            yield source, target
+        elif isinstance(target, ModuleType) and (jobs := list(_jobs_in(target))):
+            yield from jobs
+        else:
+            raise JobDefinitionError(f"{source} is neither a @job function nor a module with one")
+
+
+def _jobs_in(module: ModuleType) -> Iterator[tuple[str, Job]]:
+    return ((module.__name__, value) for value in vars(module).values() if isinstance(value, Job))
