@@ -7,6 +7,7 @@ async with Bus(Settings.load()) as bus:
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Self
@@ -73,6 +74,7 @@ class Bus:
         self._name = name
         self._update_stream = update_stream
         self._on_gap = on_gap
+        self._url = re.sub(r"//[^@/]*@", "//", settings.nats_url)  # for messages: without user, password or token
         self._connection = Client()
         self._last_trouble: str | None = None
         self.stream = EventStream(self._connection, settings)
@@ -115,14 +117,14 @@ class Bus:
         except TimeoutError as error:
             await self.close()
             raise BusUnavailable(
-                f"no NATS server answered at {self._settings.nats_url} within {self._settings.connect_timeout:g} s"
+                f"no NATS server answered at {self._url} within {self._settings.connect_timeout:g} s"
                 + (f" (last: {self._last_trouble})" if self._last_trouble else "")
                 + "; start one, or set NATS_URL"
             ) from error
         except (nats.errors.Error, OSError, ValueError) as error:
             await self.close()
             raise BusUnavailable(
-                f"cannot connect to NATS at {self._settings.nats_url}: {error}; check NATS_URL and its credentials"
+                f"cannot connect to NATS at {self._url}: {error}; check NATS_URL and its credentials"
             ) from error
         except BaseException:
             await self.close()
@@ -226,10 +228,10 @@ class Bus:
 
     async def _on_disconnect(self) -> None:
         if not self._connection.is_closed and not self._connection.is_draining:
-            log.warning("lost NATS; reconnecting until it is back", url=_without_password(self._connection))
+            log.warning("lost NATS; reconnecting until it is back", url=self._url)
 
     async def _on_reconnect(self) -> None:
-        log.info("NATS is back", url=_without_password(self._connection))
+        log.info("NATS is back", url=self._url)
         self._missed()
 
     def _missed(self) -> None:
@@ -252,8 +254,3 @@ def _from_live(message: Msg) -> Stored | None:
     if not sequence.isdecimal():
         return None
     return Stored(int(sequence), "bus." + message.subject.removeprefix("live."), message.data)
-
-
-def _without_password(connection: Client) -> str:
-    url = connection.connected_url
-    return f"{url.hostname}:{url.port}" if url else "unknown"

@@ -28,10 +28,6 @@ from bus.stream import EventStream, Stored
 
 E = TypeVar("E", bound=JobEvent)
 
-STEPS: dict[str, type[JobEvent]] = {
-    step.action_name(): step for step in (JobQueued, JobStarted, JobResult, JobFailed, JobCancelled)
-}
-
 
 class JobRequest(BaseModel):
     """What a client asked for. Stored inside `job_queued`, never shown to clients."""
@@ -49,6 +45,11 @@ class _Queued(JobQueued):
     """`job_queued` as it is stored: the frame, and the request that workers read."""
 
     request: JobRequest
+
+
+STEPS: dict[str, type[JobEvent]] = {
+    step.action_name(): step for step in (_Queued, JobStarted, JobResult, JobFailed, JobCancelled)
+}
 
 
 class CorruptJob(BusError):

@@ -124,7 +124,7 @@ class Error(Reply):
 class Event(Message):
     """A message that is stored in the stream and shown to clients."""
 
-    seq: int | None = Field(None, description="The event's sequence in the stream; larger is later.")
+    seq: int | None = Field(None, description="The event's sequence in the stream; larger is later.", examples=[42])
     group: str | None = Field(None, description="The group the event was sent to, if it was.")
 
 
@@ -141,7 +141,7 @@ class JobEvent(Event):
     ended: ClassVar[bool] = False
     """Whether this is the last event of its job."""
 
-    job_id: str | None = Field(None, description="The job this is about.")
+    job_id: str | None = Field(None, description="The job this is about.", examples=["3f1c0a5be2774d0f"])
     ref: Ref | None = Field(None, description="The `ref` of the frame that handed the job in, if it had one.")
 
 
@@ -157,7 +157,7 @@ class JobStarted(JobEvent):
 
     action: Literal["job_started"] = "job_started"
     payload: str = Field(examples=["▶ Job started: translate (attempt 1)"])
-    attempt: int = Field(ge=1)
+    attempt: int = Field(ge=1, description="Counts from 1.", examples=[1])
 
 
 class JobResult(JobEvent):

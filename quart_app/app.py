@@ -14,6 +14,7 @@ from quart.asgi import ASGIWebsocketConnection
 
 from bus import Bus, BusUnavailable, Settings
 from bus.log import configure_logging
+from quart_app.asyncapi import asyncapi
 from quart_app.auth import origin_allowed
 from quart_app.channel import Channel
 from quart_app.channels import CHANNELS
@@ -54,6 +55,7 @@ def create_app(settings: Settings | None = None, channels: Sequence[type[Channel
     app.config["MAX_CONTENT_LENGTH"] = settings.max_frame_bytes
     app.register_blueprint(health)
     app.register_blueprint(pages)
+    app.register_blueprint(asyncapi)
     app.extensions["busctl.channels"] = tuple(channels)
 
     @app.while_serving

@@ -7,11 +7,11 @@ encoded once, whatever the number of connections that get it.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Iterable, Iterator, Mapping
 
 import structlog
 from pydantic import ValidationError
+from pydantic_core import from_json
 
 from bus import Bus, Stored, Subscription, subjects
 from bus.messages import Event, JobEvent, Message
@@ -114,7 +114,7 @@ class Hub:
     def _read(self, stored: Stored) -> Event | None:
         address = subjects.parse(stored.subject) or subjects.Address()
         try:
-            fields = json.loads(stored.data)
+            fields = from_json(stored.data, allow_inf_nan=False)
             kind = self._events.get(fields["action"])
             if kind is None or not issubclass(kind, Event):
                 return None  # another program's event, or one that only newer servers know

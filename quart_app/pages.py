@@ -1,17 +1,40 @@
-"""The pages that people see."""
+"""The pages that people see, and the headers that every HTTP response carries."""
 
 from __future__ import annotations
 
-from quart import Blueprint, current_app, redirect, render_template
-from werkzeug.wrappers import Response
+from quart import Blueprint, Response, current_app, redirect, render_template
+from werkzeug.wrappers import Response as Redirect
 
+from quart_app import close_codes
+from quart_app.channels.system import SystemChannel
 from quart_app.services import Services
 
 pages = Blueprint("pages", __name__)
 
+SECURITY_HEADERS = {
+    # 'self' in connect-src covers ws: and wss: of the same host (CSP level 3, section 6.7.2.8).
+    "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'self'; "
+    "frame-ancestors 'none'; object-src 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+"""Nothing inline, nothing from elsewhere, no framing: even markup that slipped into a page could not run."""
+
+
+@pages.after_app_request
+async def secure(response: Response) -> Response:
+    """Add the security headers, and have browsers ask before they reuse what they stored.
+
+    Static files have no version in their names: their ETag makes asking cheap, and a deploy is seen at once.
+    """
+    for name, value in SECURITY_HEADERS.items():
+        response.headers.setdefault(name, value)
+    response.headers.setdefault("Cache-Control", "no-cache")
+    return response
+
 
 @pages.get("/")
-async def index() -> Response:
+async def index() -> Redirect:
     """Lead to the system page."""
     return redirect("/system/")
 
@@ -20,4 +43,10 @@ async def index() -> Response:
 async def system() -> str:
     """Submit jobs, watch their results and the announcements."""
     services: Services = current_app.extensions["busctl"]
-    return await render_template("system.html", jobs=services.jobs.values())
+    return await render_template(
+        "system.html",
+        jobs=services.jobs.values(),
+        socket_path=SystemChannel.path,
+        max_frame_bytes=services.settings.max_frame_bytes,
+        no_reconnect=[close.code for close in close_codes.ALL if not close.reconnect],
+    )

@@ -7,16 +7,19 @@ listening sockets close: Hypercorn alone would cut them off, and on Python 3.12 
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 
 import structlog
 from hypercorn.asyncio import serve as hypercorn_serve
 from hypercorn.config import Config
 
-from bus import Settings
+from bus import Bus, Settings
+from bus.log import configure_logging
 from quart_app.app import create_app
 from quart_app.close_codes import SERVICE_RESTART
 from quart_app.hub import Hub
+from quart_app.hypercorn_inside import install
 
 log = structlog.get_logger(__name__)
 
@@ -35,14 +38,16 @@ def serve(settings: Settings, bind: str) -> None:
         OSError: the address cannot be bound.
         BusError: NATS cannot be used; see `Bus.connect`.
     """
+    configure_logging(settings)
     asyncio.run(_serve(settings, bind))
 
 
 async def _serve(settings: Settings, bind: str) -> None:
+    install()
     config = Config()
     config.bind = [bind]
     config.accesslog = None
-    config.errorlog = "-"
+    config.errorlog = logging.getLogger("hypercorn.error")
     config.graceful_timeout = DRAIN_SECONDS
     config.websocket_max_message_size = settings.max_frame_bytes
     config.websocket_ping_interval = 20
@@ -64,4 +69,7 @@ async def _serve(settings: Settings, bind: str) -> None:
         except TimeoutError:
             log.warning("some clients did not go in time", connections=len(hub))
 
+    # Hypercorn hides why a startup failed in an error of its own; asking first keeps the reason whole.
+    async with Bus(settings, name="busctl web", update_stream=True):
+        pass
     await hypercorn_serve(app, config, shutdown_trigger=drained)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import structlog
@@ -72,5 +73,6 @@ def use_our_logging(settings: Settings) -> None:
 
     def configure(**_: object) -> None:
         configure_logging(settings)
+        logging.getLogger("celery.app.trace").setLevel(logging.WARNING)  # workers/execute.py says the same better
 
     setup_logging.connect(configure, weak=False)

@@ -110,7 +110,9 @@ def _run(job: Job, state: JobState, settings: Settings) -> End:
     context = JobContext(state.job_id, state.client_id, state.attempt, settings.job_delay_scale)
     try:
         text = job(state.request.content, context)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
+        if _pool_is_stopping(error):
+            raise
         log.exception("the job raised")
         return _failed(state, f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
     if not isinstance(text, str):
@@ -129,6 +131,14 @@ def _run(job: Job, state: JobState, settings: Settings) -> End:
             return await job_log.fail(bus.stream, state, str(error), message_id=message_id)
 
     return finish
+
+
+def _pool_is_stopping(error: BaseException) -> bool:
+    # Celery ends a worker by subclasses of SystemExit, billiard a child by negative exit codes. Then the job has
+    # not failed: the task is not acknowledged and runs again.
+    return isinstance(error, SystemExit) and (
+        type(error) is not SystemExit or (isinstance(error.code, int) and error.code < 0)
+    )
 
 
 def _failed(state: JobState, reason: str) -> End:

@@ -3,3 +3,5 @@
 from quart_app.channels.system import SystemChannel
 
 CHANNELS = (SystemChannel,)
+
+__all__ = ["CHANNELS", "SystemChannel"]

@@ -1,0 +1,45 @@
+# make dev | test | check | bench need Python 3.11 or newer, and git; each makes .venv first.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: help install dev test check asyncapi lock clean
+
+help: ## Say what can be made
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+
+install: $(STAMP) ## Make .venv with everything for running, testing and checking
+
+$(STAMP): pyproject.toml requirements-dev.lock
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; set PYTHON=...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+dev: install ## Run the whole system on embedded servers
+	$(BIN)/busctl dev
+
+test: install ## Run every test, with real servers
+	$(BIN)/pytest
+
+check: install ## Lint, types, import contract, documents made from the code
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python docs/reference/generate.py --check
+
+asyncapi: install ## Validate the AsyncAPI document with the official parser (needs npm)
+	npm ci --prefix tests/asyncapi --ignore-scripts --no-audit --no-fund
+	$(BIN)/python -m quart_app.asyncapi > tests/asyncapi/node_modules/asyncapi.json
+	node tests/asyncapi/validate.mjs tests/asyncapi/node_modules/asyncapi.json
+
+lock: ## Pin what pyproject.toml asks for (needs uv)
+	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
+		pyproject.toml -o requirements.lock
+	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
+		--constraint requirements.lock --extra embedded --group dev pyproject.toml -o requirements-dev.lock
+
+clean: ## Remove what make and busctl dev have made
+	rm -rf .venv .busctl .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis tests/asyncapi/node_modules

@@ -1,0 +1,85 @@
+"""A job's life: one create, any attempts, one end; enforced by NATS."""
+
+import asyncio
+
+import pytest
+
+from bus import AppendRefused, Bus, Settings, UnknownJob, job_log, subjects
+from bus.job_log import CorruptJob, JobRequest, JobState, new_job_id
+
+REQUEST = JobRequest(task_type="shout", job_type="default", content="hi")
+
+
+async def queued(bus: Bus, client_id: str = "log") -> JobState:
+    return await job_log.create(bus.stream, client_id, REQUEST, job_id=new_job_id(), ref="r")
+
+
+async def test_the_state_is_the_last_event(settings: Settings) -> None:
+    async with Bus(settings) as bus:
+        job = await queued(bus)
+        assert await job_log.read(bus.stream, "log", job.job_id) == job
+        started = await job_log.start(bus.stream, job)
+        again = await job_log.read(bus.stream, "log", job.job_id)
+        assert (again.attempt, again.ended, again.request, again.ref) == (1, False, REQUEST, "r")
+        await job_log.finish(bus.stream, started, "HI")
+        ended = await job_log.read(bus.stream, "log", job.job_id)
+        assert ended.ended
+        assert ended.last.payload == "HI"
+
+
+async def test_one_of_many_workers_gets_the_job(settings: Settings) -> None:
+    async with Bus(settings) as bus:
+        job = await queued(bus)
+        claims = await asyncio.gather(*(job_log.start(bus.stream, job) for _ in range(10)), return_exceptions=True)
+        assert sum(isinstance(claim, JobState) for claim in claims) == 1
+        assert sum(isinstance(claim, AppendRefused) for claim in claims) == 9
+
+
+async def test_a_second_end_is_refused_whatever_it_says(settings: Settings) -> None:
+    async with Bus(settings) as bus:
+        started = await job_log.start(bus.stream, await queued(bus))
+        await job_log.finish(bus.stream, started, "HI")
+        with pytest.raises(AppendRefused):
+            await job_log.finish(bus.stream, started, "HI")
+        with pytest.raises(AppendRefused):
+            await job_log.fail(bus.stream, started, "late")
+
+
+async def test_the_late_word_of_a_worker_thought_dead_is_refused(settings: Settings) -> None:
+    async with Bus(settings) as bus:
+        first = await job_log.start(bus.stream, await queued(bus))
+        second = await job_log.start(bus.stream, first)
+        assert second.attempt == 2
+        with pytest.raises(AppendRefused):
+            await job_log.finish(bus.stream, first, "late")
+        await job_log.finish(bus.stream, second, "in time")
+
+
+async def test_one_id_is_one_job(settings: Settings) -> None:
+    async with Bus(settings) as bus:
+        job = await queued(bus)
+        with pytest.raises(AppendRefused):
+            await job_log.create(bus.stream, "log", REQUEST, job_id=job.job_id)
+
+
+async def test_an_unknown_job_is_said_to_be_unknown(settings: Settings) -> None:
+    async with Bus(settings) as bus:
+        with pytest.raises(UnknownJob, match="past retention"):
+            await job_log.read(bus.stream, "log", "nothing")
+
+
+@pytest.mark.parametrize("garbage", [b"", b"\xff", b"[]", b'{"action":"job_result"}', b'{"action":["x"]}', b"null"])
+async def test_garbage_on_a_jobs_subject_is_said_to_be_garbage(settings: Settings, garbage: bytes) -> None:
+    async with Bus(settings) as bus:
+        job = await queued(bus)
+        await bus.stream.append(subjects.job("log", job.job_id), garbage)
+        with pytest.raises(CorruptJob):
+            await job_log.read(bus.stream, "log", job.job_id)
+
+
+async def test_the_request_is_stored_but_is_no_part_of_the_frame(settings: Settings) -> None:
+    async with Bus(settings) as bus:
+        job = await queued(bus)
+        stored = await bus.stream.last(subjects.job("log", job.job_id))
+        assert stored is not None
+        assert b'"request"' in stored.data

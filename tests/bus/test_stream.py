@@ -1,0 +1,157 @@
+"""The EVENTS stream, against a real nats-server."""
+
+import asyncio
+from pathlib import Path
+
+import nats as nats_py
+import pytest
+from nats.js.api import StorageType, StreamConfig
+
+from bus import (
+    AppendRefused,
+    Bus,
+    BusUnavailable,
+    EventTooLarge,
+    Settings,
+    StreamConflict,
+    SystemNotification,
+    UnsupportedServer,
+    subjects,
+)
+from tests.servers import Nats
+
+
+async def test_many_processes_may_declare_it_at_once(settings: Settings) -> None:
+    async def connect() -> None:
+        async with Bus(settings, update_stream=True) as bus:
+            await bus.ping()
+
+    await asyncio.gather(*(connect() for _ in range(20)))
+
+
+async def test_other_sizes_are_updated_by_the_system_and_left_alone_by_a_command(tmp_path: Path) -> None:
+    server = Nats(tmp_path)
+    server.start()
+    try:
+        url = server.url
+
+        async def max_age(*, update_stream: bool, stream_max_age: float) -> float | None:
+            async with Bus(Settings.load(nats_url=url, stream_max_age=stream_max_age), update_stream=update_stream):
+                connection = await nats_py.connect(url)
+                info = await connection.jetstream().stream_info(subjects.STREAM)
+                await connection.close()
+                return info.config.max_age
+
+        assert await max_age(update_stream=False, stream_max_age=500.0) == 500.0
+        assert await max_age(update_stream=False, stream_max_age=700.0) == 500.0
+        assert await max_age(update_stream=True, stream_max_age=700.0) == 700.0
+    finally:
+        server.stop()
+
+
+async def test_a_stream_without_republish_is_mended_and_one_in_memory_refused(tmp_path: Path) -> None:
+    server = Nats(tmp_path)
+    server.start()
+    try:
+        settings = Settings.load(nats_url=server.url)
+        connection = await nats_py.connect(server.url)
+        jetstream = connection.jetstream()
+        await jetstream.add_stream(StreamConfig(name=subjects.STREAM, subjects=["bus.>"]))
+        async with Bus(settings):
+            info = await jetstream.stream_info(subjects.STREAM)
+            assert info.config.republish is not None
+        await jetstream.delete_stream(subjects.STREAM)
+        await jetstream.add_stream(StreamConfig(name=subjects.STREAM, subjects=["bus.>"], storage=StorageType.MEMORY))
+        with pytest.raises(StreamConflict, match="nats stream edit"):
+            await Bus(settings, update_stream=True).connect()
+        await connection.close()
+    finally:
+        server.stop()
+
+
+async def test_a_server_without_jetstream_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    server = Nats(tmp_path, jetstream=False)
+    server.start()
+    try:
+        with pytest.raises(UnsupportedServer, match="-js"):
+            await Bus(Settings.load(nats_url=server.url)).connect()
+    finally:
+        server.stop()
+
+
+async def test_a_server_that_is_too_old_is_refused_with_the_way_out() -> None:
+    """No old server is in the package registries, so a peer that only introduces itself stands in for one."""
+
+    async def introduce(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(
+            b'INFO {"server_id":"x","version":"2.9.25","go":"go1","host":"127.0.0.1","port":1,'
+            b'"headers":true,"max_payload":1048576,"jetstream":true}\r\n'
+        )
+        while line := await reader.readline():
+            if line.startswith(b"PING"):
+                writer.write(b"PONG\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(introduce, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(UnsupportedServer, match=r"is 2\.9\.25; 2\.11 or newer is needed"):
+            await Bus(Settings.load(nats_url=f"nats://127.0.0.1:{port}")).connect()
+
+
+async def test_nobody_there_is_said_within_the_deadline() -> None:
+    with pytest.raises(BusUnavailable, match="NATS_URL"):
+        await Bus(Settings.load(nats_url="nats://127.0.0.1:9", connect_timeout=0.3)).connect()
+
+
+async def test_wrong_credentials_are_said(tmp_path: Path) -> None:
+    server = Nats(tmp_path, "--user", "me", "--pass", "secret")
+    server.start()
+    try:
+        with pytest.raises(BusUnavailable, match=r"[Aa]uthorization") as caught:
+            await Bus(Settings.load(nats_url=server.url.replace("//", "//me:wrong@"), connect_timeout=3)).connect()
+        assert "wrong" not in str(caught.value)
+        async with Bus(Settings.load(nats_url=server.url.replace("//", "//me:secret@"))) as bus:
+            await bus.ping()
+    finally:
+        server.stop()
+
+
+async def test_an_append_that_expects_another_last_event_is_refused(settings: Settings) -> None:
+    async with Bus(settings) as bus:
+        first = await bus.stream.append("bus.group.append", b"{}", expected_last=0)
+        with pytest.raises(AppendRefused):
+            await bus.stream.append("bus.group.append", b"{}", expected_last=0)
+        second = await bus.stream.append("bus.group.append", b"{}", expected_last=first)
+        assert second > first
+
+
+async def test_a_repeated_append_is_stored_once(settings: Settings) -> None:
+    async with Bus(settings) as bus:
+        first = await bus.stream.append("bus.group.repeat", b"{}", message_id="a")
+        assert await bus.stream.append("bus.group.repeat", b"{}", message_id="a") == first
+        third = await bus.stream.append("bus.group.repeat", b"{}", message_id="b", expected_last=first)
+        assert await bus.stream.append("bus.group.repeat", b"{}", message_id="b", expected_last=first) == third
+        with pytest.raises(AppendRefused):
+            await bus.stream.append("bus.group.repeat", b"{}", message_id="c", expected_last=first)
+
+
+async def test_reading_back(settings: Settings) -> None:
+    async with Bus(settings) as bus:
+        subject = "bus.group.read"
+        assert await bus.stream.last(subject) is None
+        assert await bus.stream.first(subject) is None
+        first = await bus.stream.append(subject, b"1")
+        last = await bus.stream.append(subject, b"2", message_id="m2")
+        stored = await bus.stream.last(subject)
+        assert stored is not None
+        assert (stored.seq, stored.subject, stored.data, stored.message_id) == (last, subject, b"2", "m2")
+        oldest = await bus.stream.first(subject)
+        assert oldest is not None
+        assert oldest.seq == first
+
+
+async def test_an_event_over_the_servers_limit_is_refused_before_it_is_sent(settings: Settings) -> None:
+    async with Bus(settings) as bus:
+        with pytest.raises(EventTooLarge, match="max_payload"):
+            await bus.broadcast_event(SystemNotification(payload="x" * (1 << 20)))
+        await bus.ping()

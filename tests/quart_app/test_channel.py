@@ -1,0 +1,115 @@
+"""Channel classes: routing by annotation, and mistakes refused when the class is made."""
+
+from typing import Literal
+
+import pytest
+
+from bus.messages import ClientMessage, Event, JobResult, Ping, Pong, Reply, SystemNotification
+from quart_app.channel import Channel, ChannelDefinitionError, channel, event_handler, ws_handler
+from quart_app.channels.system import SystemChannel
+
+
+class Say(ClientMessage):
+    action: Literal["say"] = "say"
+    payload: str
+
+
+class Said(Reply):
+    action: Literal["said"] = "said"
+    payload: str
+
+
+class Shown(Event):
+    action: Literal["shown"] = "shown"
+    payload: str
+
+
+def test_messages_are_routed_by_the_annotated_type() -> None:
+    @channel("/ws/echo/", name="echo")
+    class Echo(Channel):
+        passthrough_events = (SystemNotification,)
+
+        @ws_handler
+        async def anything(self, message: Say) -> Said | None:
+            """Say it again.
+
+            And again.
+            """
+            return Said(payload=message.payload)
+
+        @event_handler(output_type=Said)
+        async def shown(self, event: Shown) -> None:
+            """Show it."""
+
+    assert (Echo.path, Echo.name) == ("/ws/echo", "echo")
+    say = Echo.receives["say"]
+    assert (say.name, say.message, say.outputs) == ("anything", Say, (Said,))
+    assert (say.summary, say.description) == ("Say it again.", "And again.")
+    assert Echo.events["shown"].outputs == (Said,)
+    assert Echo.events["system_notification"].method is None
+    assert not Channel.receives
+
+
+def test_a_subclass_inherits_and_may_add() -> None:
+    class More(SystemChannel):
+        @ws_handler
+        async def say(self, message: Say) -> Said:
+            return Said(payload=message.payload)
+
+    assert set(More.receives) == set(SystemChannel.receives) | {"say"}
+    assert set(More.events) == set(SystemChannel.events)
+
+
+def test_two_handlers_of_one_action_are_refused() -> None:
+    with pytest.raises(ChannelDefinitionError, match="'ping' twice, in one and two"):
+
+        class Twice(Channel):
+            @ws_handler
+            async def one(self, message: Ping) -> Pong:
+                return Pong()
+
+            @ws_handler
+            async def two(self, message: Ping) -> Pong:
+                return Pong()
+
+
+def test_an_event_handled_and_passed_through_is_refused() -> None:
+    with pytest.raises(ChannelDefinitionError, match="'job_result' twice"):
+
+        class Twice(Channel):
+            passthrough_events = (JobResult,)
+
+            @event_handler
+            async def result(self, event: JobResult) -> JobResult:
+                return event
+
+
+def test_handlers_that_cannot_be_routed_are_refused() -> None:
+    with pytest.raises(ChannelDefinitionError, match="async def"):
+
+        class NotAsync(Channel):
+            @ws_handler  # type: ignore[type-var]
+            def ping(self, message: Ping) -> Pong:
+                return Pong()
+
+    with pytest.raises(ChannelDefinitionError, match="subclass of ClientMessage"):
+
+        class AnEvent(Channel):
+            @ws_handler
+            async def ping(self, message: JobResult) -> None: ...
+
+    with pytest.raises(ChannelDefinitionError, match="subclass of Event"):
+
+        class NoAnnotation(Channel):
+            @event_handler
+            async def ping(self, event) -> None: ...  # type: ignore[no-untyped-def]
+
+    with pytest.raises(ChannelDefinitionError, match="no message"):
+
+        class ReturnsText(Channel):
+            @ws_handler
+            async def ping(self, message: Ping) -> str:  # type: ignore[type-var]
+                return "pong"
+
+    with pytest.raises(ChannelDefinitionError, match="begin with"):
+        channel("ws", name="x")

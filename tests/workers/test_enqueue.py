@@ -1,0 +1,71 @@
+"""Enqueueing: the loop never waits for Redis, and what is put in line arrives."""
+
+import asyncio
+import json
+
+import pytest
+
+from bus import Settings
+from bus.job_log import JobRequest, JobState
+from bus.messages import JobQueued
+from tests.servers import System, wait_until
+from workers.config import QUEUE
+from workers.enqueue import BacklogFull, BrokerUnavailable, Enqueuer
+
+
+def a_job(number: int) -> JobState:
+    request = JobRequest(task_type="default", job_type="default", content="x")
+    return JobState("client", f"job{number}", request, JobQueued(payload="", job_id=f"job{number}"), 1, None)
+
+
+def settings_of(system: System, **overrides: object) -> Settings:
+    return Settings.load(redis_url=system.valkey.url, nats_url=system.nats.url, enqueue_timeout=0.5, **overrides)
+
+
+async def test_every_job_arrives_with_its_own_id_as_task_id(fresh: System) -> None:
+    async with Enqueuer(settings_of(fresh)) as enqueuer:
+        for number in range(50):
+            enqueuer.put(a_job(number))
+    with fresh.valkey.client() as redis:
+        messages = [json.loads(raw) for raw in redis.lrange(QUEUE, 0, -1)]
+    assert {message["headers"]["id"] for message in messages} == {f"job{number}" for number in range(50)}
+    assert {message["headers"]["task"] for message in messages} == {"jobs.default"}
+
+
+async def test_jobs_wait_in_line_while_redis_is_frozen(fresh: System) -> None:
+    async with Enqueuer(settings_of(fresh)) as enqueuer:
+        await enqueuer.ping()
+        fresh.valkey.pause()
+        for number in range(10):
+            enqueuer.put(a_job(number))
+        with pytest.raises(BrokerUnavailable, match="Redis does not answer"):
+            await enqueuer.ping()
+        fresh.valkey.resume()
+        with fresh.valkey.client() as redis:
+            await asyncio.to_thread(wait_until, lambda: _ids(redis) == {f"job{n}" for n in range(10)}, "ten tasks")
+
+
+async def test_jobs_wait_in_line_while_redis_is_down(fresh: System) -> None:
+    fresh.valkey.kill()
+    async with Enqueuer(settings_of(fresh)) as enqueuer:
+        enqueuer.put(a_job(1))
+        with pytest.raises(BrokerUnavailable):
+            await enqueuer.ping()
+        await asyncio.to_thread(fresh.valkey.start)
+        with fresh.valkey.client() as redis:
+            await asyncio.to_thread(wait_until, lambda: _ids(redis) == {"job1"}, "the task")
+
+
+async def test_the_line_is_bounded(fresh: System) -> None:
+    fresh.valkey.kill()
+    async with Enqueuer(settings_of(fresh, enqueue_backlog=3)) as enqueuer:
+        for number in range(3):
+            assert not enqueuer.full
+            enqueuer.put(a_job(number))
+        assert enqueuer.full
+        with pytest.raises(BacklogFull, match="3 jobs wait"):
+            enqueuer.put(a_job(4))
+
+
+def _ids(redis) -> set[str]:  # type: ignore[no-untyped-def]
+    return {json.loads(raw)["headers"]["id"] for raw in redis.lrange(QUEUE, 0, -1)}
