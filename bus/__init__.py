@@ -20,7 +20,7 @@ from bus.errors import (
 )
 from bus.messages import Event, Message, SystemNotification
 from bus.settings import Settings
-from bus.stream import Stored
+from bus.stream import Stored, StreamState
 from bus.sync import SyncBus
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "SettingsError",
     "Stored",
     "StreamConflict",
+    "StreamState",
     "Subscription",
     "SyncBus",
     "SystemNotification",

@@ -7,7 +7,6 @@ async with Bus(Settings.load()) as bus:
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Self
@@ -20,9 +19,9 @@ from nats.aio.subscription import Subscription as NatsSubscription
 
 from bus import subjects
 from bus.errors import BusUnavailable
-from bus.messages import Event, JobEvent
+from bus.messages import Event, JobEvent, JobProgress
 from bus.settings import Settings
-from bus.stream import EventStream, Stored
+from bus.stream import EventStream, Stored, without_credentials
 
 log = structlog.get_logger(__name__)
 
@@ -58,8 +57,6 @@ class Bus:
         settings: where NATS is, and the deadlines.
         name: how this process appears in NATS monitoring.
         update_stream: change an existing EVENTS stream to these settings (see `EventStream.declare`).
-        on_gap: called, on the event loop, when live events may have been missed: after a reconnect, and when
-            this process was too slow for a subscription and NATS messages were dropped.
     """
 
     def __init__(
@@ -68,13 +65,14 @@ class Bus:
         *,
         name: str = "busctl",
         update_stream: bool = False,
-        on_gap: Callable[[], None] | None = None,
     ) -> None:
         self._settings = settings
         self._name = name
         self._update_stream = update_stream
-        self._on_gap = on_gap
-        self._url = re.sub(r"//[^@/]*@", "//", settings.nats_url)  # for messages: without user, password or token
+        self.on_gap: Callable[[], None] | None = None
+        """Called, on the event loop, when live events may have been missed: after a reconnect, and when this process
+        was too slow for a subscription and messages were dropped."""
+        self._url = without_credentials(settings.nats_url)
         self._connection = Client()
         self._last_trouble: str | None = None
         self.stream = EventStream(self._connection, settings)
@@ -205,6 +203,52 @@ class Bus:
             raise BusUnavailable(f"cannot subscribe to {subject}: {error}") from error
         return Subscription(inner)
 
+    async def request(self, subject: str, data: bytes, *, timeout: float) -> bytes | None:
+        """Ask whoever responds on `subject`.
+
+        Returns:
+            The answer, or None when NATS knows of nobody who listens there.
+
+        Raises:
+            BusUnavailable: NATS is away, or somebody listens and was silent past `timeout` (`maybe_done`).
+        """
+        if not self._connection.is_connected:
+            raise BusUnavailable(f"NATS at {self._url} is away; try again when it is back")
+        try:
+            answer: bytes = (await self._connection.request(subject, data, timeout=timeout)).data
+        except nats.errors.NoRespondersError:
+            return None
+        except (nats.errors.Error, TimeoutError) as error:
+            raise BusUnavailable(f"nobody answered on {subject} within {timeout:g} s", maybe_done=True) from error
+        return answer
+
+    async def respond(self, subject: str, responder: Callable[[bytes], bytes]) -> Subscription:
+        """Answer requests on `subject` until the subscription is closed.
+
+        Args:
+            responder: called on the event loop with each request; it must not block and not raise.
+
+        Raises:
+            BusUnavailable: the connection is closed.
+        """
+
+        async def on_request(message: Msg) -> None:
+            answer = responder(message.data)
+            if message.reply:
+                await self._connection.publish(message.reply, answer)
+
+        try:
+            return Subscription(await self._connection.subscribe(subject, cb=on_request))
+        except nats.errors.Error as error:
+            raise BusUnavailable(f"cannot respond on {subject}: {error}") from error
+
+    async def publish_progress(self, event: JobProgress, client_id: str, job_id: str) -> None:
+        """Show a job's progress to its client's live connections. Nothing is stored, and nothing is acknowledged."""
+        try:
+            await self._connection.publish(subjects.progress(client_id, job_id), event.encode().encode())
+        except nats.errors.Error as error:
+            log.debug("progress was not sent", error=str(error))
+
     async def confirm_subscriptions(self) -> None:
         """Wait until the server has taken every subscription made so far.
 
@@ -235,8 +279,8 @@ class Bus:
         self._missed()
 
     def _missed(self) -> None:
-        if self._on_gap is not None:
-            self._on_gap()
+        if self.on_gap is not None:
+            self.on_gap()
 
 
 def _bytes(event: Event) -> bytes:
@@ -250,7 +294,9 @@ def _bytes(event: Event) -> bytes:
 
 def _from_live(message: Msg) -> Stored | None:
     headers: dict[str, Any] = message.headers or {}
-    sequence = headers.get("Nats-Sequence", "")
-    if not sequence.isdecimal():
-        return None
-    return Stored(int(sequence), "bus." + message.subject.removeprefix("live."), message.data)
+    subject = "bus." + message.subject.removeprefix("live.")
+    seq, previous = headers.get("Nats-Sequence", ""), headers.get("Nats-Last-Sequence", "0")
+    if seq.isdecimal() and previous.isdecimal():
+        return Stored(int(seq), subject, message.data, previous=int(previous))
+    address = subjects.parse(subject)
+    return Stored(0, subject, message.data) if address is not None and address.progress else None

@@ -7,22 +7,25 @@ a worker that was thought dead.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import secrets
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bus import subjects
-from bus.errors import BusError, UnknownJob
+from bus.errors import AppendRefused, BusError, UnknownJob
 from bus.messages import (
     JobCancelled,
     JobEvent,
     JobFailed,
     JobQueued,
+    JobRequeued,
     JobResult,
     JobStarted,
+    State,
 )
 from bus.stream import EventStream, Stored
 
@@ -48,7 +51,7 @@ class _Queued(JobQueued):
 
 
 STEPS: dict[str, type[JobEvent]] = {
-    step.action_name(): step for step in (_Queued, JobStarted, JobResult, JobFailed, JobCancelled)
+    step.action_name(): step for step in (_Queued, JobStarted, JobRequeued, JobResult, JobFailed, JobCancelled)
 }
 
 
@@ -66,11 +69,18 @@ class JobState:
     last: JobEvent
     seq: int
     ref: str | None
+    attempt: int = 0
+    """How often a worker has begun. Known while the job is open."""
 
     @property
-    def attempt(self) -> int:
-        """How often a worker has begun; 0 while queued."""
-        return self.last.attempt if isinstance(self.last, JobStarted) else 0
+    def state(self) -> State:
+        """The state's name: the action of the last event that clients are shown."""
+        return "job_queued" if isinstance(self.last, JobRequeued) else cast(State, self.last.action)
+
+    @property
+    def started(self) -> bool:
+        """Whether a worker has said that it runs the job, and nothing was said since."""
+        return isinstance(self.last, JobStarted)
 
     @property
     def ended(self) -> bool:
@@ -81,6 +91,11 @@ class JobState:
 def new_job_id() -> str:
     """An unguessable job id."""
     return secrets.token_hex(8)
+
+
+def job_id_of_key(client_id: str, key: str) -> str:
+    """The job id that a client's idempotency key stands for."""
+    return hashlib.sha256(f"{client_id}\0{key}".encode()).hexdigest()[:32]
 
 
 async def create(
@@ -112,12 +127,27 @@ async def read(stream: EventStream, client_id: str, job_id: str) -> JobState:
         BusUnavailable: NATS is away or silent.
     """
     subject = subjects.job(client_id, job_id)
-    last = await stream.last(subject)
-    first = last and await stream.first(subject)
-    if last is None or first is None:
+    stored = await stream.last(subject)
+    if stored is None:
         raise UnknownJob(client_id, job_id)
-    queued = _parse(first, _Queued)
-    return JobState(client_id, job_id, queued.request, _parse_step(last), last.seq, queued.ref)
+    last = _parse_step(stored)
+    queued: JobEvent | None = last
+    if not isinstance(last, _Queued):
+        first = await stream.first(subject)
+        queued = _parse(first, _Queued) if first is not None else None
+    if not isinstance(queued, _Queued):
+        raise UnknownJob(client_id, job_id)
+    attempt = last.attempt if isinstance(last, JobStarted | JobRequeued) else 0
+    return JobState(client_id, job_id, queued.request, last, stored.seq, queued.ref, attempt)
+
+
+def step_of(stored: Stored) -> JobEvent:
+    """The step that a stored event of a job's subject is.
+
+    Raises:
+        CorruptJob: it was not written by this module.
+    """
+    return _parse_step(stored)
 
 
 async def start(stream: EventStream, job: JobState, *, message_id: str | None = None) -> JobState:
@@ -144,6 +174,33 @@ async def fail(stream: EventStream, job: JobState, reason: str, *, message_id: s
     return await _step(stream, job, JobFailed(payload=payload, job_id=job.job_id, ref=job.ref), message_id)
 
 
+async def requeue(stream: EventStream, job: JobState) -> JobState:
+    """Note that the job is enqueued again because nobody held it. Of several that try, one succeeds.
+
+    Raises:
+        AppendRefused: somebody else took the next step.
+        BusUnavailable: not stored, or (`maybe_done`) perhaps stored.
+    """
+    payload = f"↻ Job enqueued again: {job.request.task_type}"
+    return await _step(stream, job, JobRequeued(payload=payload, job_id=job.job_id, attempt=job.attempt))
+
+
+async def cancel(stream: EventStream, client_id: str, job_id: str) -> JobState:
+    """Call a job off, queued or running. Returns its state: cancelled now, or the end that it had already.
+
+    Raises:
+        UnknownJob, CorruptJob, BusUnavailable: as for `read`.
+    """
+    while True:  # ends: every refusal means that the job moved on, and a job has few steps
+        job = await read(stream, client_id, job_id)
+        if job.ended:
+            return job
+        try:
+            return await _step(stream, job, JobCancelled(payload="🚫 Job cancelled", job_id=job_id, ref=job.ref))
+        except AppendRefused:
+            continue
+
+
 async def _step(stream: EventStream, job: JobState, event: JobEvent, message_id: str | None = None) -> JobState:
     seq = await stream.append(
         subjects.job(job.client_id, job.job_id),
@@ -151,7 +208,8 @@ async def _step(stream: EventStream, job: JobState, event: JobEvent, message_id:
         expected_last=job.seq,
         message_id=message_id,
     )
-    return JobState(job.client_id, job.job_id, job.request, event, seq, job.ref)
+    attempt = event.attempt if isinstance(event, JobStarted | JobRequeued) else job.attempt
+    return JobState(job.client_id, job.job_id, job.request, event, seq, job.ref, attempt)
 
 
 def _parse_step(stored: Stored) -> JobEvent:

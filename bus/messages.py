@@ -12,6 +12,9 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field
 
 Ref = Annotated[str, Field(max_length=128)]
+Key = Annotated[str, Field(min_length=1, max_length=128)]
+Cursor = Annotated[int, Field(ge=0, lt=2**63)]
+State = Literal["job_queued", "job_started", "job_result", "job_failed", "job_cancelled"]
 
 
 class Message(BaseModel):
@@ -80,6 +83,54 @@ class SystemMessage(ClientMessage):
 
     action: Literal["system_message"] = "system_message"
     payload: TaskPayload
+    key: Key | None = Field(
+        None, description="Idempotency key: the same key from the same client is the same job.", examples=["order-17"]
+    )
+
+
+class JobPayload(BaseModel):
+    """Which job."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+
+    job_id: str = Field(max_length=64, examples=["3f1c0a5be2774d0f"])
+
+
+class CancelJob(ClientMessage):
+    """Call a job off. `job_cancelled` follows; for a job that has ended, `job_status`."""
+
+    action: Literal["cancel_job"] = "cancel_job"
+    payload: JobPayload
+
+
+class GetJob(ClientMessage):
+    """Ask how a job stands."""
+
+    action: Literal["get_job"] = "get_job"
+    payload: JobPayload
+
+
+class ConnectPayload(BaseModel):
+    """Who the client is, and what it has seen."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+
+    token: str | None = Field(None, max_length=4096, description="Proof of identity, if the operators gave one.")
+    resume: str | None = Field(None, max_length=4096, description="`resume` of the last `welcome`.")
+    cursors: dict[str, Cursor] = Field(
+        default_factory=dict,
+        max_length=64,
+        description="Per scope (`client`, or a group's name) the last `seq` that was seen; 0 for everything retained. "
+        "A scope that is left out is live from now on.",
+        examples=[{"client": 41, "system": 40}],
+    )
+
+
+class Connect(ClientMessage):
+    """The first frame of `bus.v1`."""
+
+    action: Literal["connect"] = "connect"
+    payload: ConnectPayload = ConnectPayload()
 
 
 # --- server to client: direct replies --------------------------------------------------------------------
@@ -96,6 +147,51 @@ class Pong(Reply):
 
     action: Literal["pong"] = "pong"
     payload: None = None
+
+
+class WelcomePayload(BaseModel):
+    """Who the client is from now on, and whether it missed anything for good."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    client_id: str = Field(examples=["q3kJ0vYzS7mXo2Hn4tB1Lw"])
+    resume: str = Field(description="Keep it secret and send it with the next `connect`.", examples=["eyJhbGciOi…"])
+    epoch: str = Field(
+        description="The stream's identity; sequences of two epochs cannot be compared.",
+        examples=["2026-01-02T03:04:05.678901Z"],
+    )
+    recovered: bool = Field(
+        description="Whether everything after the cursors is replayed. False when history was cut, or the stream or "
+        "the client is another one.",
+    )
+    replayed: int = Field(description="How many events follow before live ones.", examples=[2])
+    cursors: dict[str, int] = Field(
+        description="Per scope, the sequence from which on events are live.", examples=[{"client": 57, "system": 40}]
+    )
+
+
+class Welcome(Reply):
+    """The answer to `connect`. Replayed events follow in stream order, then live ones."""
+
+    action: Literal["welcome"] = "welcome"
+    payload: WelcomePayload
+
+
+class JobStatusPayload(BaseModel):
+    """How a job stands: its last event."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    job_id: str = Field(examples=["3f1c0a5be2774d0f"])
+    state: State = Field(description="The action of the job's last event.", examples=["job_result"])
+    text: str = Field(description="That event's text.", examples=["🌍 Translated: 'hello' → 'hola'"])
+
+
+class JobStatus(Reply):
+    """The answer to `get_job`, and to a `system_message` or `cancel_job` that changed nothing."""
+
+    action: Literal["job_status"] = "job_status"
+    payload: JobStatusPayload
 
 
 class ErrorItem(BaseModel):
@@ -123,6 +219,9 @@ class Error(Reply):
 
 class Event(Message):
     """A message that is stored in the stream and shown to clients."""
+
+    plain: ClassVar[bool] = True
+    """Whether clients without the subprotocol `bus.v1` are shown it."""
 
     seq: int | None = Field(None, description="The event's sequence in the stream; larger is later.", examples=[42])
     group: str | None = Field(None, description="The group the event was sent to, if it was.")
@@ -155,9 +254,31 @@ class JobQueued(JobEvent):
 class JobStarted(JobEvent):
     """A worker has begun; `attempt` counts from 1 and grows when a worker died."""
 
+    plain: ClassVar[bool] = False
+
     action: Literal["job_started"] = "job_started"
     payload: str = Field(examples=["▶ Job started: translate (attempt 1)"])
     attempt: int = Field(ge=1, description="Counts from 1.", examples=[1])
+
+
+class JobRequeued(JobEvent):
+    """Nobody held the job, so it was enqueued again. Stored for workers, not shown to clients."""
+
+    plain: ClassVar[bool] = False
+    action: Literal["job_requeued"] = "job_requeued"
+    payload: str
+    attempt: int = Field(ge=0)
+
+
+class JobProgress(JobEvent):
+    """How far a job has come. Live only: not stored, without `seq`, and the latest wins."""
+
+    plain: ClassVar[bool] = False
+    action: Literal["job_progress"] = "job_progress"
+    payload: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        None, description="Done, from 0 to 1; null when that cannot be said.", examples=[0.25]
+    )
+    message: str | None = Field(None, description="What is going on.", examples=["reading the dictionary"])
 
 
 class JobResult(JobEvent):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from bus.errors import SettingsError
@@ -68,6 +68,26 @@ class Settings(BaseSettings):
     job_result_max_bytes: Bytes = Field(
         256 * 1024, description="Largest text a job may return; a larger one fails the job."
     )
+    progress_interval: Seconds = Field(
+        0.25, description="Least time between two progress messages of one job; the latest wins."
+    )
+    reconcile_interval: Seconds = Field(
+        10.0,
+        description="How often a worker looks for open jobs that nobody holds. One that nobody held at two looks "
+        "in a row is enqueued again.",
+    )
+    secret: SecretStr | None = Field(
+        None,
+        description="Signs resume tokens. Set the same one for all web processes, at least 32 characters; without it "
+        "clients can only resume at the process that welcomed them.",
+    )
+    resume_max_age: Seconds = Field(86_400.0, description="How long a resume token is good for.")
+    handshake_timeout: Seconds = Field(
+        10.0, description="How long a bus.v1 client may take for its connect frame; then the close code is 4408."
+    )
+    replay_max_events: Annotated[int, Field(gt=0)] = Field(
+        10_000, description="Most events replayed to one connection; past it recovered is false."
+    )
     visibility_timeout: Annotated[int, Field(ge=5)] = Field(
         60,
         description="Seconds after which Redis gives a task to another worker when its holder is silent. "
@@ -81,6 +101,13 @@ class Settings(BaseSettings):
     def _split_commas(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("secret")
+    @classmethod
+    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < 32:
+            raise ValueError("at least 32 characters are needed, for example from 'openssl rand -hex 32'")
         return value
 
     @classmethod

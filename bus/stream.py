@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import secrets
+from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -22,16 +25,40 @@ from bus.settings import Settings
 WRONG_LAST_SEQUENCE = 10071
 STREAM_NAME_IN_USE = 10058
 OLDEST_SERVER = (2, 11)
+REPLAY_BATCH = 256
+"""Events per direct get."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """One stored event: its sequence in the stream, its `bus.` subject, its bytes and its `Nats-Msg-Id`."""
+    """One stored event.
+
+    Args:
+        seq: its sequence in the stream; 0 for progress, which is not stored.
+        subject: its `bus.` subject.
+        data: its bytes.
+        message_id: its `Nats-Msg-Id`, where it was read back.
+        previous: sequence of the event before it on the same subject, where it was heard live; 0 for none.
+    """
 
     seq: int
     subject: str
     data: bytes
     message_id: str | None = None
+    previous: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StreamState:
+    """What the stream holds: its epoch, and the sequences of its oldest and newest event.
+
+    Of an empty stream `first_seq` is one more than `last_seq`. Another epoch means that the stream was made anew, and
+    sequences from before mean nothing.
+    """
+
+    epoch: str
+    first_seq: int
+    last_seq: int
 
 
 class EventStream:
@@ -155,32 +182,94 @@ class EventStream:
         """
         return await self._get({"seq": seq, "next_by_subj": subject})
 
-    async def _get(self, request: dict[str, object]) -> Stored | None:
-        # The leader answers this one; a direct get may be answered by a replica that lags behind.
+    async def state(self) -> StreamState:
+        """What the stream holds now.
+
+        Raises:
+            BusUnavailable: NATS is away, or silent past `append_timeout`.
+        """
+        answer = await self._request(f"$JS.API.STREAM.INFO.{subjects.STREAM}", b"")
+        if error := answer.get("error"):
+            raise BusUnavailable(f"the stream {subjects.STREAM} cannot be read: {error.get('description')}")
+        state = answer["state"]
+        return StreamState(answer["created"], state["first_seq"] or state["last_seq"] + 1, state["last_seq"])
+
+    async def replay(self, subject: str, *, after: int) -> AsyncIterator[Stored]:
+        """Every stored event of a subject (wildcards allowed) with a sequence larger than `after`, in order.
+
+        Reads batches by direct get (ADR-31 of the NATS architecture, "batched requests"), so it needs no consumer.
+        Events that are stored meanwhile may be included.
+
+        Raises:
+            BusUnavailable: NATS went away, or was silent past `append_timeout`.
+        """
+        more = True
+        while more:
+            batch, more = await self._batch(subject, after)
+            for stored in batch:
+                yield stored
+                after = stored.seq
+
+    async def _batch(self, subject: str, after: int) -> tuple[list[Stored], bool]:
+        self._require_connection()
+        inbox = self._connection.new_inbox()
+        request = {"seq": after + 1, "next_by_subj": subject, "batch": REPLAY_BATCH}
+        batch: list[Stored] = []
+        answers = await self._connection.subscribe(inbox, pending_msgs_limit=2 * REPLAY_BATCH)
+        try:
+            await self._connection.publish(
+                f"$JS.API.DIRECT.GET.{subjects.STREAM}", json.dumps(request).encode(), reply=inbox
+            )
+            while True:
+                message = await answers.next_msg(self._settings.append_timeout)
+                headers = message.headers or {}
+                match headers.get("Status"):
+                    case None:
+                        message_id = headers.get(Header.MSG_ID.value)
+                        seq = int(headers["Nats-Sequence"])
+                        batch.append(Stored(seq, headers["Nats-Subject"], message.data, message_id))
+                    case "204":
+                        return batch, headers.get("Nats-Num-Pending", "0") != "0"
+                    case "404":
+                        return batch, False
+                    case status:
+                        raise BusUnavailable(f"NATS refused a replay: {status} {headers.get('Description', '')}")
+        except (nats.errors.Error, TimeoutError) as error:
+            raise BusUnavailable(self._silent("a replay")) from error
+        finally:
+            with suppress(nats.errors.Error):
+                await answers.unsubscribe()
+
+    async def _request(self, subject: str, data: bytes) -> dict[str, Any]:
         self._require_connection()
         try:
-            answer = await self._connection.request(
-                f"$JS.API.STREAM.MSG.GET.{subjects.STREAM}",
-                json.dumps(request).encode(),
-                timeout=self._settings.append_timeout,
-            )
+            answer = await self._connection.request(subject, data, timeout=self._settings.append_timeout)
         except (nats.errors.Error, TimeoutError) as error:
             raise BusUnavailable(self._silent("a read")) from error
-        return _stored(json.loads(answer.data))
+        read: dict[str, Any] = json.loads(answer.data)
+        return read
+
+    async def _get(self, request: dict[str, object]) -> Stored | None:
+        # The leader answers this one; a direct get may be answered by a replica that lags behind.
+        return _stored(await self._request(f"$JS.API.STREAM.MSG.GET.{subjects.STREAM}", json.dumps(request).encode()))
 
     def _require_connection(self) -> None:
         if not self._connection.is_connected:
             raise BusUnavailable(f"NATS at {self._where()} is away; try again when it is back")
 
     def _where(self) -> str:
-        url = self._connection.connected_url
-        return f"{url.hostname}:{url.port}" if url else "the configured URL"
+        return without_credentials(self._settings.nats_url)
 
     def _silent(self, what: str) -> str:
         return (
             f"NATS at {self._where()} did not answer {what} within {self._settings.append_timeout:g} s; "
             "see whether it is up and not overloaded, then try again"
         )
+
+
+def without_credentials(url: str) -> str:
+    """A NATS URL, or several, as may be shown: without user, password or token."""
+    return re.sub(r"//[^@/]*@", "//", url)
 
 
 def _stored(answer: dict[str, Any]) -> Stored | None:

@@ -4,6 +4,8 @@ bus.client.<client_id>.job.<job_id>    the events of one job
 bus.client.<client_id>.event           any other event for one client
 bus.group.<group>                      an event for everybody in a group
 live.…                                 the same, republished by NATS once stored
+live.client.<client_id>.progress.<job_id>   progress of a job: live only, never stored
+holder.<job_id>                        requests to whoever runs a job: is it alive, cancel
 """
 
 from __future__ import annotations
@@ -52,6 +54,21 @@ def group(name: str) -> str:
     return f"bus.group.{token('group', name)}"
 
 
+def progress(client_id: str, job_id: str) -> str:
+    """Where a running job's progress is published; clients hear it with their live events."""
+    return f"live.client.{token('client id', client_id)}.progress.{token('job id', job_id)}"
+
+
+def holder(job_id: str) -> str:
+    """Where whoever runs the job answers. Nobody there means that nobody runs it."""
+    return f"holder.{token('job id', job_id)}"
+
+
+def any_client(job_id: str) -> str:
+    """The events of one job, whoever's it is."""
+    return f"bus.client.*.job.{token('job id', job_id)}"
+
+
 def live(subject: str) -> str:
     """Where NATS republishes what was stored on `subject` (which may have wildcards)."""
     return "live." + subject.removeprefix("bus.")
@@ -59,11 +76,12 @@ def live(subject: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Who a stored event is for: one client (perhaps about one job), or a group."""
+    """Who an event is for: one client (perhaps about one job), or a group. `progress` is never stored."""
 
     client_id: str | None = None
     job_id: str | None = None
     group: str | None = None
+    progress: bool = False
 
 
 def parse(subject: str) -> Address | None:
@@ -71,6 +89,8 @@ def parse(subject: str) -> Address | None:
     match subject.split("."):
         case ["bus" | "live", "client", client_id, "job", job_id]:
             return Address(client_id=client_id, job_id=job_id)
+        case ["bus" | "live", "client", client_id, "progress", job_id]:
+            return Address(client_id=client_id, job_id=job_id, progress=True)
         case ["bus" | "live", "client", client_id, "event"]:
             return Address(client_id=client_id)
         case ["bus" | "live", "group", name]:

@@ -6,10 +6,11 @@ import asyncio
 import secrets
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any
 
 import structlog
-from quart import Quart, Response, websocket
+from quart import Quart, Response, Websocket, websocket
 from quart.asgi import ASGIWebsocketConnection
 
 from bus import Bus, BusUnavailable, Settings
@@ -25,6 +26,7 @@ from quart_app.health import health
 from quart_app.hub import Hub
 from quart_app.pages import pages
 from quart_app.services import Services
+from quart_app.session import SUBPROTOCOL, Sessions, handshake, resume
 from workers.enqueue import Enqueuer
 from workers.registry import discover
 
@@ -66,9 +68,12 @@ def create_app(settings: Settings | None = None, channels: Sequence[type[Channel
             enqueuer = await stack.enter_async_context(Enqueuer(settings))
             events = {action: op.message for channel in channels for action, op in channel.events.items()}
             hub = Hub(bus, events)
+            bus.on_gap = hub.on_gap
+            stack.push_async_callback(hub.stop)
             await hub.start({group for channel in channels for group in channel.groups})
             app.extensions["busctl"] = Services(settings, bus, enqueuer, discover())
             app.extensions["busctl.hub"] = hub
+            app.extensions["busctl.sessions"] = Sessions(settings)
             yield
             hub.close_all(SERVICE_RESTART)
 
@@ -85,22 +90,44 @@ def _endpoint(app: Quart, channel: type[Channel], settings: Settings) -> Callabl
     async def endpoint() -> Response | None:
         if not origin_allowed(websocket.headers.get("Origin"), websocket.host, settings.allowed_origins):
             return Response("this origin may not connect; see BUS_ALLOWED_ORIGINS\n", 403)
-        hub: Hub = app.extensions["busctl.hub"]
-        connection = Connection(
-            websocket._get_current_object(),  # type: ignore[attr-defined]
-            channel,
-            parser,
-            app.extensions["busctl"],
-            client_id=secrets.token_urlsafe(16),
-        )
-        try:
-            await hub.attach(connection)
-            await websocket.accept()
-            await connection.run()
-        except BusUnavailable:
-            return Response("the event bus is away; try again\n", 503)
-        finally:
-            await hub.detach(connection)
-        return None
+        socket: Websocket = websocket._get_current_object()  # type: ignore[attr-defined]
+        serve = _serve_v1 if SUBPROTOCOL in socket.requested_subprotocols else _serve_plain
+        make = partial(Connection, socket, channel, parser, app.extensions["busctl"])
+        return await serve(socket, make, app.extensions["busctl.hub"], app.extensions["busctl.sessions"], settings)
 
     return endpoint
+
+
+async def _serve_plain(
+    socket: Websocket, make: Callable[..., Connection], hub: Hub, sessions: Sessions, settings: Settings
+) -> Response | None:
+    connection = make(client_id=secrets.token_urlsafe(16))
+    try:
+        await hub.attach(connection)
+        await socket.accept()
+        await connection.run()
+    except BusUnavailable:
+        return Response("the event bus is away; try again\n", 503)
+    finally:
+        await hub.detach(connection)
+    return None
+
+
+async def _serve_v1(
+    socket: Websocket, make: Callable[..., Connection], hub: Hub, sessions: Sessions, settings: Settings
+) -> None:
+    await socket.accept(subprotocol=SUBPROTOCOL)
+    greeting = await handshake(socket, sessions, settings)
+    if greeting is None:
+        return
+    connect, identity = greeting
+    connection = make(client_id=identity.client_id, v1=True)
+
+    async def opening() -> None:
+        await hub.attach(connection)
+        await resume(connection, identity, connect, hub, sessions, settings)
+
+    try:
+        await connection.run(opening)
+    finally:
+        await hub.detach(connection)

@@ -20,6 +20,9 @@ class CloseCode:
 SERVICE_RESTART = CloseCode(1012, "the server is restarting; reconnect", reconnect=True)
 TOO_BIG = CloseCode(1009, "the message is too big", reconnect=False)
 TOO_SLOW = CloseCode(1013, "the connection reads too slowly; reconnect", reconnect=True)
-INTERNAL_ERROR = CloseCode(1011, "the server failed; reconnect", reconnect=True)
+TRY_AGAIN = CloseCode(1013, "the event bus is away; reconnect", reconnect=True)
+BAD_HANDSHAKE = CloseCode(4400, "the first frame must be a valid connect", reconnect=False)
+UNAUTHORIZED = CloseCode(4401, "the token does not hold", reconnect=False)
+HANDSHAKE_TIMEOUT = CloseCode(4408, "no connect frame came in time; reconnect", reconnect=True)
 
-ALL = (TOO_BIG, INTERNAL_ERROR, SERVICE_RESTART, TOO_SLOW)
+ALL = (TOO_BIG, SERVICE_RESTART, TOO_SLOW, TRY_AGAIN, BAD_HANDSHAKE, UNAUTHORIZED, HANDSHAKE_TIMEOUT)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 
 import structlog
 from quart import Websocket
 
-from bus import BusUnavailable, Settings
-from bus.messages import Error, Event
-from quart_app.channel import Channel
-from quart_app.close_codes import INTERNAL_ERROR, TOO_BIG, TOO_SLOW, CloseCode
+from bus import BusUnavailable
+from bus.messages import Error, Event, Message
+from quart_app.channel import Channel, Operation
+from quart_app.close_codes import TOO_BIG, TOO_SLOW, TRY_AGAIN, CloseCode
 from quart_app.frames import BadFrame, FrameParser, item
 from quart_app.services import Services
 
@@ -22,11 +23,25 @@ FRAME_OVERHEAD = 100
 """Bytes that a waiting frame counts for besides its text, so that many small ones are bounded too."""
 
 
+class Refused(Exception):
+    """A handler will not do what a valid frame asks for; the client gets an `error` of this kind."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        self.kind = kind
+        super().__init__(message)
+
+
 class Connection:
     """One open WebSocket of one client, served by one `Channel` instance.
 
-    Two tasks: this one reads a frame at a time and answers it before it reads the next; the writer sends what
-    `send` and `deliver` left, in that order. Neither waits for the other.
+    Two tasks: the reader answers one frame before it reads the next; the writer sends what `send` and `deliver` left,
+    in that order. Neither waits for the other. Each event is sent once: a sequence that is not larger than the last
+    one of its scope was sent before.
+
+    Args:
+        websocket: an accepted WebSocket, or one that is accepted before `run`.
+        client_id: whose it is.
+        v1: whether it speaks `bus.v1`; then live events are held back until `begin`.
     """
 
     def __init__(
@@ -35,28 +50,70 @@ class Connection:
         channel: type[Channel],
         parser: FrameParser,
         services: Services,
+        *,
         client_id: str,
+        v1: bool = False,
     ) -> None:
         self.client_id = client_id
         self.channel = channel
         self._websocket = websocket
         self._parser = parser
-        self._settings: Settings = services.settings
+        self._v1 = v1
+        self._limit = services.settings.send_buffer_bytes
+        self._send_timeout = services.settings.send_timeout
+        self._max_frame_bytes = services.settings.max_frame_bytes
         self._instance = channel(self, services)
-        self._outbox: deque[str | Event] = deque()
+        self._cursors: dict[str, int] = {}
+        self._held: list[tuple[str, int, Event, str]] | None = [] if v1 else None
+        self._held_bytes = 0
+        self._outbox: deque[tuple[str | Event, int]] = deque()
         self._outbox_bytes = 0
         self._wake = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
         self._closing: CloseCode | None = None
 
     def send(self, frame: str) -> None:
         """Put a frame in line for the client. Never waits; a client too slow to keep up is closed with 1013."""
         self._put(frame, len(frame) + FRAME_OVERHEAD)
 
-    def deliver(self, event: Event, frame: str) -> None:
-        """Put an event in line: as `frame` if the channel passes it through, else through its event handler."""
+    def deliver(self, scope: str, seq: int, event: Event, frame: str) -> None:
+        """Put an event in line, unless its channel does not show it or it was sent before.
+
+        Args:
+            scope: the scope of `seq`: `client`, or a group's name.
+            seq: the event's sequence in the stream; 0 for progress, which is not stored.
+            frame: the event encoded, which is sent where the channel passes it through.
+        """
         operation = self.channel.events.get(event.action)
-        if operation is not None:
+        if operation is None or not (event.plain or self._v1):
+            return
+        if self._held is not None:
+            self._hold(scope, seq, event, frame)
+            return
+        if seq:
+            if seq <= self._cursors.get(scope, 0):
+                return
+            self._cursors[scope] = seq
+        self._put(frame if operation.method is None else event, len(frame) + FRAME_OVERHEAD)
+
+    async def begin(self, welcome: Message, replay: Iterable[tuple[str, int, Event]], cursors: dict[str, int]) -> None:
+        """Send the welcome, then the replay no faster than the client reads, then let live events through.
+
+        Args:
+            replay: scope, sequence and event of each, in stream order.
+            cursors: per scope, the sequence up to which the replay is complete.
+        """
+        self.send(welcome.encode())
+        for _, _, event in replay:
+            await self._room.wait()
+            operation = self.channel.events[event.action]
+            frame = event.encode()
             self._put(frame if operation.method is None else event, len(frame) + FRAME_OVERHEAD)
+        self._cursors = dict(cursors)
+        held, self._held = self._held or [], None
+        for entry in held:
+            self.deliver(*entry)
 
     def close(self, code: CloseCode) -> None:
         """Send what is in line, then close. Only the first call counts."""
@@ -64,10 +121,14 @@ class Connection:
             self._closing = code
             self._wake.set()
 
-    async def run(self) -> None:
-        """Serve the accepted WebSocket until either side closes it."""
+    async def run(self, opening: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Serve the accepted WebSocket until either side closes it.
+
+        Args:
+            opening: done by the reader before it reads the first frame, such as the welcome.
+        """
         writer = asyncio.create_task(self._write(), name=f"writer {self.client_id}")
-        reader = asyncio.create_task(self._read(), name=f"reader {self.client_id}")
+        reader = asyncio.create_task(self._read(opening), name=f"reader {self.client_id}")
         try:
             await asyncio.wait((reader, writer), return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -78,15 +139,26 @@ class Connection:
             if isinstance(result, Exception):
                 raise result
 
+    def _hold(self, scope: str, seq: int, event: Event, frame: str) -> None:
+        if seq and self._held is not None:
+            self._held.append((scope, seq, event, frame))
+            self._held_bytes += len(frame) + FRAME_OVERHEAD
+            if self._held_bytes > self._limit:
+                log.warning("closing a connection that takes its replay too slowly", client_id=self.client_id)
+                self._held.clear()
+                self.close(TOO_SLOW)
+
     def _put(self, entry: str | Event, size: int) -> None:
         if self._closing is not None:
             return
-        self._outbox.append(entry)
+        self._outbox.append((entry, size))
         self._outbox_bytes += size
-        if self._outbox_bytes > self._settings.send_buffer_bytes:
+        if self._outbox_bytes > self._limit:
             log.warning("closing a connection that reads too slowly", client_id=self.client_id)
             self._outbox.clear()
             self.close(TOO_SLOW)
+        elif self._outbox_bytes > self._limit // 2:
+            self._room.clear()
         self._wake.set()
 
     async def _write(self) -> None:
@@ -94,22 +166,22 @@ class Connection:
             await self._wake.wait()
             self._wake.clear()
             while self._outbox:
-                entry = self._outbox.popleft()
-                if isinstance(entry, Event):
-                    await self._handle_event(entry)
-                    continue
-                self._outbox_bytes -= len(entry) + FRAME_OVERHEAD
-                if not await self._send_now(entry):
+                entry, size = self._outbox.popleft()
+                frame = entry if isinstance(entry, str) else await self._shown(entry)
+                if frame is not None and not await self._send_now(frame):
                     return
+                self._outbox_bytes -= size
+                if self._outbox_bytes <= self._limit // 2:
+                    self._room.set()
             if self._closing is not None:
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(self._settings.send_timeout):
+                    async with asyncio.timeout(self._send_timeout):
                         await self._websocket.close(self._closing.code, self._closing.reason)
                 return
 
     async def _send_now(self, frame: str) -> bool:
         try:
-            async with asyncio.timeout(self._settings.send_timeout):
+            async with asyncio.timeout(self._send_timeout):
                 await self._websocket.send(frame)
         except TimeoutError:
             log.warning("closing a connection that has stopped reading", client_id=self.client_id)
@@ -117,22 +189,25 @@ class Connection:
             return False
         return True
 
-    async def _handle_event(self, event: Event) -> None:
+    async def _shown(self, event: Event) -> str | None:
         operation = self.channel.events[event.action]
-        assert operation.method is not None  # noqa: S101 - deliver() only queues events that have one
-        self._outbox_bytes -= len(event.encode()) + FRAME_OVERHEAD
         try:
-            message = await operation.method(self._instance, event)
+            message = await _call(operation, self._instance, event)
         except Exception:
             log.exception("an event handler raised; the event is not shown", handler=operation.name)
-            return
-        if message is not None:
-            self._outbox.appendleft(message.encode())
+            return None
+        return message.encode() if message is not None else None
 
-    async def _read(self) -> None:
+    async def _read(self, opening: Callable[[], Awaitable[None]] | None) -> None:
+        if opening is not None:
+            try:
+                await opening()
+            except BusUnavailable as error:
+                log.warning("a client could not be welcomed", error=str(error))
+                self.close(TRY_AGAIN)
         while self._closing is None:
             frame: str | bytes | None = await self._websocket.receive()
-            if frame is not None and _longer(frame, self._settings.max_frame_bytes):
+            if frame is not None and longer(frame, self._max_frame_bytes):
                 self.close(TOO_BIG)
                 break
             await self._answer(frame)
@@ -145,34 +220,32 @@ class Connection:
             self.send(bad.error.encode())
             return
         operation = self.channel.receives[message.action]
-        assert operation.method is not None  # noqa: S101 - what a channel receives always has a method
         try:
-            reply = await operation.method(self._instance, message)
+            reply = await _call(operation, self._instance, message)
         except BusUnavailable as error:
             self.send(_error("bus_unavailable", message.action, str(error), message.ref))
         except Refused as error:
             self.send(_error(error.kind, message.action, str(error), message.ref))
         except Exception:
             log.exception("a handler raised", handler=operation.name)
-            self.send(_error("internal_error", message.action, f"{INTERNAL_ERROR.reason}", message.ref))
+            text = "the server failed; nothing is known of the outcome"
+            self.send(_error("internal_error", message.action, text, message.ref))
         else:
             if reply is not None:
                 self.send(reply.encode(ref=message.ref))
 
 
-class Refused(Exception):
-    """A handler will not do what a valid frame asks for; the client gets an `error` of this kind."""
-
-    def __init__(self, kind: str, message: str) -> None:
-        self.kind = kind
-        super().__init__(message)
+async def _call(operation: Operation, instance: Channel, message: Message) -> Message | None:
+    if operation.method is None:
+        raise TypeError(f"{operation.name} is passed through and has no method")
+    return await operation.method(instance, message)
 
 
 def _error(kind: str, action: str, text: str, ref: str | None) -> str:
     return Error(payload=(item(kind, (action,), text),), ref=ref).encode()
 
 
-def _longer(frame: str | bytes, limit: int) -> bool:
+def longer(frame: str | bytes, limit: int) -> bool:
     """Whether a frame has more bytes than `limit`, encoding it only when its characters leave that open."""
     if len(frame) > limit:
         return True

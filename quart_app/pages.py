@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from quart import Blueprint, Response, current_app, redirect, render_template
+from quart import Blueprint, Response, current_app, redirect, render_template, request
 from werkzeug.wrappers import Response as Redirect
 
 from quart_app import close_codes
@@ -29,7 +29,9 @@ async def secure(response: Response) -> Response:
     """
     for name, value in SECURITY_HEADERS.items():
         response.headers.setdefault(name, value)
-    response.headers.setdefault("Cache-Control", "no-cache")
+    if request.endpoint == "static" or "Cache-Control" not in response.headers:
+        response.headers["Cache-Control"] = "no-cache"
+        response.headers.pop("Expires", None)
     return response
 
 
@@ -48,5 +50,5 @@ async def system() -> str:
         jobs=services.jobs.values(),
         socket_path=SystemChannel.path,
         max_frame_bytes=services.settings.max_frame_bytes,
-        no_reconnect=[close.code for close in close_codes.ALL if not close.reconnect],
+        no_reconnect={str(close.code): close.reason for close in close_codes.ALL if not close.reconnect},
     )

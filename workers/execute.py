@@ -1,8 +1,14 @@
-"""Claim a job, run it, append its end: what every Celery task of this system does."""
+"""Claim a job, run it, append its end: what every Celery task of this system does.
+
+A task is acknowledged when `execute` returns, so it returns only when the job has its end in the stream, or when
+somebody else answers for the job.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import secrets
+import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
@@ -23,14 +29,18 @@ from bus import (
     SyncBus,
     UnknownJob,
     UnsupportedServer,
+    holder,
     job_log,
 )
 from bus.job_log import CorruptJob, JobState
+from workers.hold import Hold
+from workers.interrupt import Interrupted, interruptible
 from workers.registry import Job, JobContext
 
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
+Verb = Callable[[Bus], Coroutine[Any, Any, T]]
 
 RETRY_FIRST = 0.2
 RETRY_LONGEST = 5.0
@@ -39,18 +49,29 @@ RETRY_LONGEST = 5.0
 LONGEST_REASON = 300
 """Characters of an exception's message that a client is shown."""
 
+LAST_RESORT = 30.0
+"""Seconds past a job's time limit after which Celery kills a prefork child that is stuck in foreign code."""
 
-def register(app: Celery, jobs: Mapping[str, Job], settings: Settings) -> None:
-    """Make each job a Celery task named `jobs.<type>` that takes a client id and a job id."""
+AWAY = (BusUnavailable, UnsupportedServer, StreamConflict)
+"""What may pass by waiting: NATS is down, or was started wrongly and will be started rightly."""
+
+
+def register(app: Celery, jobs: Mapping[str, Job], settings: Settings) -> SyncBus:
+    """Make each job a Celery task named `jobs.<type>` that takes a client id and a job id.
+
+    Returns:
+        The bus that the tasks use; it connects in each process that uses it.
+    """
     bus = SyncBus(settings, name="busctl worker", update_stream=True)
     for job in jobs.values():
-        app.task(_task(job, bus, settings), name=job.task_name, bind=True)
+        app.task(_task(job, bus, settings), name=job.task_name, bind=True, time_limit=job.time_limit + LAST_RESORT)
 
     def close(**_: object) -> None:
         bus.close()
 
     worker_process_shutdown.connect(close, weak=False)
     worker_shutdown.connect(close, weak=False)
+    return bus
 
 
 def _task(job: Job, bus: SyncBus, settings: Settings) -> Callable[[Task, str, str], None]:
@@ -62,75 +83,194 @@ def _task(job: Job, bus: SyncBus, settings: Settings) -> Callable[[Task, str, st
 
 
 def execute(job: Job, client_id: str, job_id: str, bus: SyncBus, settings: Settings) -> None:
-    """Run one job to its stored end. Returning acknowledges the task, so it returns only when the end is stored.
+    """Bring one job to its stored end, or leave it to whoever answers for it.
 
     While NATS is away it waits for it: the task stays with this worker, unacknowledged.
     """
     with structlog.contextvars.bound_contextvars(job_id=job_id, client_id=client_id, type=job.name):
         try:
-            claimed = _claim(client_id, job_id, bus)
+            Execution(job, client_id, job_id, bus, settings).run()
         except (UnknownJob, CorruptJob, InvalidName) as error:
             log.warning("dropped a task without a job behind it", error=str(error))
-            return
-        if claimed is None:
-            return
-        log.info("job started", attempt=claimed.attempt)
-        end = _run(job, claimed, settings)
+
+
+class Execution:
+    """One worker's work on one job: as many attempts as the job may have, then its end."""
+
+    def __init__(self, job: Job, client_id: str, job_id: str, bus: SyncBus, settings: Settings) -> None:
+        self._job = job
+        self._client_id = client_id
+        self._job_id = job_id
+        self._bus = bus
+        self._settings = settings
+        self._cancelled = threading.Event()
+        self._over_time = False
+        self._interrupt: Callable[[], None] = lambda: None
+
+    def run(self) -> None:
+        """Claim the job, run it, and store its end.
+
+        Raises:
+            UnknownJob, CorruptJob, InvalidName: there is no such job.
+        """
+        state = self._read()
+        hold = Hold(self._client_id, self._job_id, self._settings, self._on_cancel)
+        while not state.ended:
+            if state.started and self._persist(lambda bus: holder.is_held(bus, self._job_id)):
+                log.info("another worker runs the job; this task is dropped")
+                return
+            if state.attempt >= self._job.max_attempts:
+                self._end(state, _failed(state, f"the worker died, and that was attempt {state.attempt} of as many"))
+                return
+            self._persist(hold.begin)
+            try:
+                claimed = self._claim(state)
+                if claimed is not None:
+                    self._attempts(claimed, hold)
+                    return
+            finally:
+                self._bus.call(hold.end)
+            state = self._read()
+        log.info("the job has ended already; nothing to do")
+
+    def _read(self) -> JobState:
+        return self._persist(lambda bus: job_log.read(bus.stream, self._client_id, self._job_id))
+
+    def _claim(self, state: JobState) -> JobState | None:
         message_id = secrets.token_hex(12)
         try:
-            _persist(bus, lambda bus: end(bus, message_id))
+            return self._persist(lambda bus: job_log.start(bus.stream, state, message_id=message_id))
         except AppendRefused:
-            log.warning("the job was ended by somebody else meanwhile; this result is dropped")
-        else:
-            log.info("job ended")
-
-
-def _claim(client_id: str, job_id: str, bus: SyncBus) -> JobState | None:
-    message_id = secrets.token_hex(12)
-    while True:
-        state: JobState = _persist(bus, lambda bus: job_log.read(bus.stream, client_id, job_id))
-        if state.ended:
-            log.info("the job has ended already; nothing to do")
+            log.info("somebody else took the next step of the job; looking again")
             return None
+
+    def _attempts(self, state: JobState, hold: Hold) -> None:
+        while True:
+            log.info("job started", attempt=state.attempt)
+            end = self._attempt(state, hold)
+            if end is not None:
+                self._end(state, end)
+                return
+            pause = self._job.backoff * 2 ** (state.attempt - 1)
+            log.info("the job will be tried again", seconds=pause)
+            again = None if self._cancelled.wait(pause) else self._claim(state)
+            if again is None:
+                log.info("the job was ended by somebody else meanwhile")
+                return
+            state = again
+
+    def _attempt(self, state: JobState, hold: Hold) -> Verb[JobState] | None:
+        """Run the function once. Returns how the job ends, or None when it is to be tried again."""
+        context = JobContext(
+            self._job_id,
+            self._client_id,
+            state.attempt,
+            self._settings.job_delay_scale,
+            self._cancelled,
+            hold.progress,
+        )
+        seconds = self._job.time_limit
+        too_long = _failed(state, f"it took longer than {seconds:g} s")
         try:
-            return _persist(bus, partial(_start, state, message_id))
+            with interruptible() as self._interrupt:
+                self._persist(lambda bus: hold.limit(seconds, self._on_over_time, partial(_give_up, bus, too_long)))
+                text = self._job(state.request.content, context)
+        except Interrupted:
+            text = ""
+        except (Exception, SystemExit) as error:
+            if _pool_is_stopping(error):
+                raise
+            log.exception("the job raised")
+            if isinstance(error, self._job.retry_on) and state.attempt < self._job.max_attempts:
+                return None
+            return _failed(state, f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
+        if self._over_time:
+            return too_long
+        if self._cancelled.is_set():
+            return _cancelled(state)
+        return self._result(state, text)
+
+    def _result(self, state: JobState, text: object) -> Verb[JobState]:
+        if not isinstance(text, str):
+            return _failed(state, f"{self._job.name} returned {type(text).__name__}, not text")
+        try:
+            size = len(text.encode())
+        except UnicodeEncodeError:
+            return _failed(state, f"{self._job.name} returned text that is no valid Unicode")
+        if size > (limit := self._settings.job_result_max_bytes):
+            return _failed(state, f"the result has {size} bytes; at most {limit} are allowed")
+        message_id = secrets.token_hex(12)
+
+        async def finish(bus: Bus) -> JobState:
+            try:
+                return await job_log.finish(bus.stream, state, text, message_id=message_id)
+            except EventTooLarge as error:
+                return await job_log.fail(bus.stream, state, str(error), message_id=message_id)
+
+        return finish
+
+    def _end(self, state: JobState, end: Verb[JobState]) -> None:
+        try:
+            ended = self._persist(end)
         except AppendRefused:
-            log.info("another worker took the job at the same moment; looking again")
+            log.info("the job was ended by somebody else meanwhile; this end is dropped")
+        else:
+            log.info("job ended", action=ended.last.action)
+
+    def _on_cancel(self) -> None:
+        self._cancelled.set()
+        self._interrupt()
+
+    def _on_over_time(self) -> None:
+        self._over_time = True
+        self._cancelled.set()
+        self._interrupt()
+
+    def _persist(self, verb: Verb[T]) -> T:
+        """Repeat `verb` with growing delays until NATS answers."""
+        delay = RETRY_FIRST
+        while True:
+            try:
+                return self._bus.call(verb)
+            except AWAY as error:
+                log.warning("waiting for NATS", error=str(error), retry_in=delay)
+                time.sleep(delay)
+                delay = min(2 * delay, RETRY_LONGEST)
 
 
-async def _start(state: JobState, message_id: str, bus: Bus) -> JobState:
-    return await job_log.start(bus.stream, state, message_id=message_id)
+def _failed(state: JobState, reason: str) -> Verb[JobState]:
+    # The reason may quote anything the job touched: keep it short, printable and encodable.
+    short = reason.encode("utf-8", "replace").decode()[:LONGEST_REASON]
+    message_id = secrets.token_hex(12)
+
+    async def fail(bus: Bus) -> JobState:
+        return await job_log.fail(bus.stream, state, short, message_id=message_id)
+
+    return fail
 
 
-End = Callable[[Bus, str], Coroutine[Any, Any, JobState]]
+def _cancelled(state: JobState) -> Verb[JobState]:
+    async def cancel(bus: Bus) -> JobState:
+        return await job_log.cancel(bus.stream, state.client_id, state.job_id)
+
+    return cancel
 
 
-def _run(job: Job, state: JobState, settings: Settings) -> End:
-    """Run the function and say how the job ends. Whatever it raises or returns ends the job, never the worker."""
-    context = JobContext(state.job_id, state.client_id, state.attempt, settings.job_delay_scale)
-    try:
-        text = job(state.request.content, context)
-    except (Exception, SystemExit) as error:
-        if _pool_is_stopping(error):
-            raise
-        log.exception("the job raised")
-        return _failed(state, f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
-    if not isinstance(text, str):
-        return _failed(state, f"{job.name} returned {type(text).__name__}, not text")
-    try:
-        size = len(text.encode())
-    except UnicodeEncodeError:
-        return _failed(state, f"{job.name} returned text that is no valid Unicode")
-    if size > settings.job_result_max_bytes:
-        return _failed(state, f"the result has {size} bytes; at most {settings.job_result_max_bytes} are allowed")
-
-    async def finish(bus: Bus, message_id: str) -> JobState:
+async def _give_up(bus: Bus, too_long: Verb[JobState]) -> None:
+    """Store the failure of a job that does not notice that its time is over."""
+    delay = RETRY_FIRST
+    while True:
         try:
-            return await job_log.finish(bus.stream, state, text, message_id=message_id)
-        except EventTooLarge as error:
-            return await job_log.fail(bus.stream, state, str(error), message_id=message_id)
-
-    return finish
+            await too_long(bus)
+        except AppendRefused:
+            return
+        except AWAY as error:
+            log.warning("waiting for NATS", error=str(error), retry_in=delay)
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, RETRY_LONGEST)
+        else:
+            log.warning("the job took too long and does not notice it; its failure is stored without it")
+            return
 
 
 def _pool_is_stopping(error: BaseException) -> bool:
@@ -139,26 +279,3 @@ def _pool_is_stopping(error: BaseException) -> bool:
     return isinstance(error, SystemExit) and (
         type(error) is not SystemExit or (isinstance(error.code, int) and error.code < 0)
     )
-
-
-def _failed(state: JobState, reason: str) -> End:
-    # The reason may quote anything the job touched: keep it short, printable and encodable.
-    short = reason.encode("utf-8", "replace").decode()[:LONGEST_REASON]
-
-    async def fail(bus: Bus, message_id: str) -> JobState:
-        return await job_log.fail(bus.stream, state, short, message_id=message_id)
-
-    log.warning("the job failed", reason=short)
-    return fail
-
-
-def _persist(bus: SyncBus, verb: Callable[[Bus], Coroutine[Any, Any, T]]) -> T:
-    """Repeat `verb` with growing delays until NATS answers."""
-    delay = RETRY_FIRST
-    while True:
-        try:
-            return bus.call(verb)
-        except (BusUnavailable, UnsupportedServer, StreamConflict) as error:
-            log.warning("waiting for NATS", error=str(error), retry_in=delay)
-            time.sleep(delay)
-            delay = min(2 * delay, RETRY_LONGEST)

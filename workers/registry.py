@@ -14,9 +14,9 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
-import time
+import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from types import MappingProxyType, ModuleType
 from typing import overload
@@ -25,6 +25,14 @@ from bus import subjects
 
 ENTRY_POINTS = "busctl.jobs"
 DEFAULT = "default"
+PRETENDED_STEPS = 10
+
+
+Report = Callable[[float | None, str | None], None]
+
+
+def _nobody_listens(fraction: float | None, message: str | None) -> None:
+    pass
 
 
 @dataclass(frozen=True)
@@ -36,16 +44,39 @@ class JobContext:
         client_id: who asked for it.
         attempt: 1 for the first run, more when a worker died.
         delay_scale: factor on pretended work, `BUS_JOB_DELAY_SCALE`.
+        cancelled: set when the job was cancelled or took too long: nobody waits for its result any more. In a
+            prefork or solo worker the function is also left by an exception; under threads it must look here.
+        report: what `progress` hands on to.
     """
 
     job_id: str
     client_id: str
     attempt: int = 1
     delay_scale: float = 1.0
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    report: Report = _nobody_listens
+
+    def progress(self, fraction: float | None, message: str | None = None) -> None:
+        """Show how far the job has come. Cheap: call it as often as you like, clients see the latest now and then.
+
+        Args:
+            fraction: from 0 to 1, or None when that cannot be said.
+            message: what is going on.
+
+        Raises:
+            ValueError: `fraction` is outside 0 to 1.
+        """
+        if fraction is not None and not 0 <= fraction <= 1:
+            raise ValueError(f"progress is a fraction from 0 to 1 or None, not {fraction!r}")
+        self.report(fraction, message)
 
     def pretend_to_work(self, seconds: float) -> None:
         """Take `seconds` times `BUS_JOB_DELAY_SCALE`, as the example jobs do in place of real work."""
-        time.sleep(seconds * self.delay_scale)
+        pause = seconds * self.delay_scale / PRETENDED_STEPS
+        for step in range(PRETENDED_STEPS if pause else 0):
+            self.progress(step / PRETENDED_STEPS)
+            if self.cancelled.wait(pause):
+                return
 
 
 JobFunction = Callable[[str, JobContext], str]
@@ -53,7 +84,7 @@ JobFunction = Callable[[str, JobContext], str]
 
 @dataclass(frozen=True)
 class Job:
-    """A registered job; calling it calls its function.
+    """A registered job; calling it calls its function. The other fields are the arguments of `@job`.
 
     Args:
         function: `(content, job) -> str`.
@@ -64,6 +95,10 @@ class Job:
     function: JobFunction
     name: str
     summary: str
+    max_attempts: int = 3
+    backoff: float = 1.0
+    retry_on: tuple[type[Exception], ...] = ()
+    time_limit: float = 600.0
 
     @property
     def task_name(self) -> str:
@@ -81,15 +116,35 @@ class JobDefinitionError(Exception):
 @overload
 def job(function: JobFunction) -> Job: ...
 @overload
-def job(*, name: str | None = None) -> Callable[[JobFunction], Job]: ...
-def job(function: JobFunction | None = None, *, name: str | None = None) -> Job | Callable[[JobFunction], Job]:
+def job(
+    *,
+    name: str | None = None,
+    max_attempts: int = 3,
+    backoff: float = 1.0,
+    retry_on: tuple[type[Exception], ...] = (),
+    time_limit: float = 600.0,
+) -> Callable[[JobFunction], Job]: ...
+def job(
+    function: JobFunction | None = None,
+    *,
+    name: str | None = None,
+    max_attempts: int = 3,
+    backoff: float = 1.0,
+    retry_on: tuple[type[Exception], ...] = (),
+    time_limit: float = 600.0,
+) -> Job | Callable[[JobFunction], Job]:
     """Make a function `(content: str, job: JobContext) -> str` a job.
 
     Args:
         name: the job type that clients send; by default the function's name.
+        max_attempts: how often a worker may begin: again when one died, or after an exception of `retry_on`.
+        backoff: seconds before the second attempt; doubled for each one after it.
+        retry_on: exceptions after which the job is tried again. Any other fails it at once.
+        time_limit: seconds after which one attempt is given up and the job fails.
 
     Raises:
-        JobDefinitionError: the function takes other arguments, is a coroutine function, or has an unusable name.
+        JobDefinitionError: the function takes other arguments, is a coroutine function, or has an unusable name or
+            limit.
     """
 
     def register(function: JobFunction) -> Job:
@@ -103,8 +158,10 @@ def job(function: JobFunction | None = None, *, name: str | None = None) -> Job 
             raise JobDefinitionError(f"{where} is async; Celery runs plain functions: write 'def', not 'async def'")
         if list(inspect.signature(function).parameters) != ["content", "job"]:
             raise JobDefinitionError(f"{where} must take exactly (content: str, job: JobContext)")
+        if max_attempts < 1 or backoff < 0 or time_limit <= 0:
+            raise JobDefinitionError(f"{where} needs max_attempts >= 1, backoff >= 0 and time_limit > 0")
         summary = (inspect.getdoc(function) or chosen).strip().splitlines()[0]
-        return Job(function, chosen, summary)
+        return Job(function, chosen, summary, max_attempts, backoff, retry_on, time_limit)
 
     return register if function is None else register(function)
 

@@ -76,7 +76,8 @@ async def test_steps_of_a_job_are_refused(settings: Settings) -> None:
 async def test_subscriptions_come_back_with_the_server(fresh: System) -> None:
     gaps = asyncio.Event()
     heard = asyncio.Event()
-    async with Bus(Settings.load(nats_url=fresh.nats.url), on_gap=gaps.set) as bus:
+    async with Bus(Settings.load(nats_url=fresh.nats.url)) as bus:
+        bus.on_gap = gaps.set
         await bus.subscribe(subjects.group("system"), lambda stored: heard.set())
         await bus.confirm_subscriptions()
         fresh.nats.kill()

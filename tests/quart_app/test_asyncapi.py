@@ -106,7 +106,7 @@ def test_what_a_client_sends_is_received_and_linked_to_its_replies() -> None:
 def test_a_ping_is_answered_by_a_pong_and_a_job_by_job_queued() -> None:
     ping, job = (DOCUMENT["operations"][f"system_receive_{action}"] for action in ("ping", "system_message"))
     assert actions(DOCUMENT, ping["reply"]["messages"]) == ["pong", "error"]
-    assert actions(DOCUMENT, job["reply"]["messages"]) == ["job_queued", "error"]
+    assert actions(DOCUMENT, job["reply"]["messages"]) == ["job_queued", "job_status", "error"]
 
 
 def test_events_are_sent() -> None:

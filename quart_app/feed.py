@@ -1,0 +1,120 @@
+"""One subject as this process hears it: every event once, in order, gaps refilled from the stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from bus import Bus, Stored, Subscription
+
+if TYPE_CHECKING:
+    from quart_app.connection import Connection
+
+MOST_HELD = 10_000
+"""Live events kept while the feed is behind; past it they are read from the stream instead."""
+
+
+class Feed:
+    """One NATS subscription of this process, and the connections it serves.
+
+    The feed knows the last sequence it has passed on. When NATS was away, when this process was too slow and messages
+    were dropped, or when an event names a predecessor that never came, the feed is *behind*: live events wait while
+    `refill` reads the stream from that sequence on.
+
+    Args:
+        bus: the bus.
+        scope: what a cursor of this feed is called: `client`, or the group's name.
+        subject: the `bus.` subject, wildcards allowed.
+        pass_on: called with each event, once and in order.
+        report: called when the feed falls behind; somebody must then call `refill` until it succeeds.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        scope: str,
+        subject: str,
+        pass_on: Callable[[Feed, Stored], None],
+        report: Callable[[Feed], None],
+    ) -> None:
+        self.scope = scope
+        self.subject = subject
+        self.members: set[Connection] = set()
+        self._bus = bus
+        self._pass_on = pass_on
+        self._report = report
+        self._cursor: int | None = None
+        self._behind = False
+        self._held: list[Stored] = []
+        self._subscription: Subscription | None = None
+
+    async def open(self, cursor: int | None) -> None:
+        """Subscribe.
+
+        Args:
+            cursor: the stream's last sequence at this moment; None when NATS is away, and then the feed begins at
+                what the stream holds when it is back.
+
+        Raises:
+            BusUnavailable: the bus is closed.
+        """
+        self._cursor = cursor
+        if cursor is None:
+            self.fall_behind()
+        self._subscription = await self._bus.subscribe(self.subject, self._on_live)
+
+    async def close(self) -> None:
+        """Unsubscribe. Safe to call on a feed that was never opened."""
+        if self._subscription is not None:
+            await self._subscription.close()
+
+    def fall_behind(self) -> None:
+        """Hold live events until a `refill`."""
+        if not self._behind:
+            self._behind = True
+            self._report(self)
+
+    def begin_anew(self) -> None:
+        """Forget the cursor: the stream is another one. Call it while the feed is behind or before a refill."""
+        self._cursor = 0
+        self._held.clear()
+        self.fall_behind()
+
+    async def refill(self, last_seq: int) -> None:
+        """Pass on everything that was missed, then what was held.
+
+        Args:
+            last_seq: the stream's last sequence, where a feed begins that never had a cursor.
+
+        Raises:
+            BusUnavailable: NATS went away; the feed is still behind, and what was passed on is not passed on again.
+        """
+        if self._cursor is None:
+            self._cursor = last_seq
+        async for stored in self._bus.stream.replay(self.subject, after=self._cursor):
+            self._advance(stored)
+        held, self._held, self._behind = self._held, [], False  # nothing from here on waits: no event comes between
+        for stored in held:
+            self._on_live(stored)
+        if len(held) == MOST_HELD:
+            self.fall_behind()  # there may have been more than the list had room for
+
+    def _on_live(self, stored: Stored) -> None:
+        if stored.seq == 0:
+            self._pass_on(self, stored)
+        elif self._behind or self._cursor is None:
+            self._hold(stored)
+        elif stored.previous > self._cursor:
+            self._hold(stored)
+            self.fall_behind()
+        else:
+            self._advance(stored)
+
+    def _hold(self, stored: Stored) -> None:
+        if len(self._held) < MOST_HELD:
+            self._held.append(stored)
+
+    def _advance(self, stored: Stored) -> None:
+        if self._cursor is None or stored.seq > self._cursor:
+            self._cursor = stored.seq
+            self._pass_on(self, stored)

@@ -1,0 +1,215 @@
+"""bus.v1: who a client is, and what it missed.
+
+The first frame of the subprotocol is `connect`, its reply `welcome`; then replayed events in stream order, then live
+ones. A client proves who it is by the resume token of its last welcome, a JWT (RFC 7519) signed with `BUS_SECRET`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import jwt
+import structlog
+from quart import Websocket
+
+from bus import InvalidName, Settings, Stored, StreamState, subjects
+from bus.messages import Connect, Event, Welcome, WelcomePayload
+from quart_app.close_codes import BAD_HANDSHAKE, HANDSHAKE_TIMEOUT, TOO_BIG, UNAUTHORIZED, CloseCode
+from quart_app.connection import Connection, longer
+from quart_app.frames import BadFrame, FrameParser
+from quart_app.hub import CLIENT, Hub
+
+log = structlog.get_logger(__name__)
+
+SUBPROTOCOL = "bus.v1"
+ALGORITHM = "HS256"
+CONNECT = FrameParser({"connect": Connect})
+
+
+class Unauthorized(Exception):
+    """A `token` was given that proves nothing; close code 4401."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who a client is.
+
+    Args:
+        client_id: its id.
+        epoch: the stream's epoch at its first welcome; empty for a client that was never welcomed.
+        born: the stream's last sequence when the client was made: it has no event up to there.
+        known: whether it proved to be the client it was.
+        lost: whether it claimed to be somebody and could not prove it, so that its history is out of reach.
+        fresh: whether its id was made up just now, so that it has no history.
+    """
+
+    client_id: str
+    epoch: str = ""
+    born: int = 0
+    known: bool = False
+    lost: bool = False
+    fresh: bool = False
+
+
+class Sessions:
+    """Signs and checks resume tokens.
+
+    Args:
+        settings: `secret` and `resume_max_age`.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._max_age = settings.resume_max_age
+        if settings.secret is None:
+            log.warning("BUS_SECRET is not set: clients can resume at this process only, until it ends")
+            self._key = secrets.token_hex(32)
+        else:
+            self._key = settings.secret.get_secret_value()
+
+    def identify(self, connect: Connect) -> Identity:
+        """Who sends this frame: the client its tokens name, else a new one.
+
+        Raises:
+            Unauthorized: a `token` was given and does not hold.
+        """
+        asked = connect.payload
+        resumed = self._read(asked.resume, "resume") if asked.resume is not None else None
+        lost = asked.resume is not None and resumed is None
+        client_id = secrets.token_urlsafe(16)
+        if asked.token is not None:
+            named = self._read(asked.token, "token")
+            if named is None:
+                raise Unauthorized
+            client_id = named["sub"]
+            if resumed is not None and resumed["sub"] != client_id:
+                resumed, lost = None, True
+        if resumed is None:
+            return Identity(client_id, lost=lost, fresh=asked.token is None)
+        return Identity(resumed["sub"], resumed["epoch"], resumed["born"], known=True)
+
+    def resume_token(self, identity: Identity, state: StreamState) -> str:
+        """A token by which the client can come back to the stream of this `state`."""
+        born = identity.born if identity.epoch == state.epoch else state.last_seq
+        return self._sign("resume", sub=identity.client_id, epoch=state.epoch, born=born)
+
+    def identity_token(self, client_id: str) -> str:
+        """A token that says: its bearer is this client.
+
+        Raises:
+            InvalidName: `client_id` is no subject token.
+        """
+        return self._sign("token", sub=subjects.token("client id", client_id))
+
+    def _sign(self, audience: str, **claims: object) -> str:
+        expires = int(time.time() + self._max_age)
+        return jwt.encode({"aud": audience, "exp": expires, **claims}, self._key, algorithm=ALGORITHM)
+
+    def _read(self, token: str, audience: str) -> dict[str, Any] | None:
+        needed = ["sub", "epoch", "born"] if audience == "resume" else ["sub"]
+        try:
+            claims: dict[str, Any] = jwt.decode(
+                token,
+                self._key,
+                algorithms=[ALGORITHM],
+                audience=audience,
+                options={"require": ["exp", *needed]},
+            )
+            subjects.token("client id", claims["sub"])
+        except (jwt.InvalidTokenError, InvalidName) as error:
+            log.info("a token does not hold", audience=audience, error=str(error))
+            return None
+        return claims
+
+
+async def handshake(socket: Websocket, sessions: Sessions, settings: Settings) -> tuple[Connect, Identity] | None:
+    """Take the first frame of an accepted WebSocket. None when it was closed for what came, or did not come."""
+    try:
+        async with asyncio.timeout(settings.handshake_timeout):
+            frame: str | bytes | None = await socket.receive()
+    except TimeoutError:
+        await _close(socket, HANDSHAKE_TIMEOUT)
+        return None
+    if frame is not None and longer(frame, settings.max_frame_bytes):
+        await _close(socket, TOO_BIG)
+        return None
+    try:
+        connect = CONNECT.parse(frame)
+        if not isinstance(connect, Connect):
+            raise TypeError("the parser of connect frames returned another message")
+        return connect, sessions.identify(connect)
+    except BadFrame as bad:
+        await socket.send(bad.error.encode())
+        await _close(socket, BAD_HANDSHAKE)
+    except Unauthorized:
+        await _close(socket, UNAUTHORIZED)
+    return None
+
+
+async def _close(socket: Websocket, code: CloseCode) -> None:
+    await socket.close(code.code, code.reason)
+
+
+async def resume(
+    connection: Connection, identity: Identity, connect: Connect, hub: Hub, sessions: Sessions, settings: Settings
+) -> None:
+    """Welcome an attached connection, replay what it missed, and let live events through.
+
+    Args:
+        connection: attached to the hub, and holding back live events.
+
+    Raises:
+        BusUnavailable: NATS is away; the client should come back.
+    """
+    asked = connect.payload.cursors
+    state = await hub.state()
+    if max(asked.values(), default=0) > state.last_seq:
+        state = await hub.bus.stream.state()  # the shared answer may be a moment older than what the client saw
+    same = identity.known and identity.epoch == state.epoch
+    recovered = same or not (identity.known or identity.lost or any(asked.values()))
+    missed: list[tuple[Stored, str]] = []
+    for scope, subject in hub.scopes(connection).items():
+        if scope not in asked:
+            continue
+        cursor = asked[scope] if same or not identity.known else 0
+        recovered = recovered and _whole(scope, cursor, identity, state)
+        async for stored in hub.bus.stream.replay(subject, after=min(cursor, state.last_seq)):
+            missed.append((stored, scope))
+            if len(missed) > settings.replay_max_events:
+                recovered = False
+                break
+    missed.sort(key=lambda entry: entry[0].seq)
+    replay = [(scope, stored.seq, event) for stored, scope in missed if (event := _shown(hub, connection, stored))]
+    cursors = dict.fromkeys(hub.scopes(connection), state.last_seq)
+    for stored, scope in missed:
+        cursors[scope] = max(cursors[scope], stored.seq)
+    welcome = Welcome(
+        payload=WelcomePayload(
+            client_id=identity.client_id,
+            resume=sessions.resume_token(identity, state),
+            epoch=state.epoch,
+            recovered=recovered,
+            replayed=len(replay),
+            cursors=cursors,
+        ),
+        ref=connect.ref,
+    )
+    await connection.begin(welcome, replay, cursors)
+
+
+def _whole(scope: str, cursor: int, identity: Identity, state: StreamState) -> bool:
+    """Whether the stream still holds every event after the cursor. It is only ever cut at its head."""
+    if cursor > state.last_seq:
+        return False  # the stream has lost its newest events
+    if scope == CLIENT and identity.fresh:
+        return True
+    seen = max(cursor, identity.born) if scope == CLIENT else cursor
+    return seen + 1 >= state.first_seq
+
+
+def _shown(hub: Hub, connection: Connection, stored: Stored) -> Event | None:
+    event = hub.read(stored)
+    return event if event is not None and event.action in connection.channel.events else None

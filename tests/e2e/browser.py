@@ -1,0 +1,99 @@
+"""The /system/ page in a real browser: headless Chromium, driven as a person would."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, BrowserContext, Locator, Page, async_playwright, expect
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--no-proxy-server",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+DEADLINE = 30_000.0
+"""Milliseconds for anything the page should come to show."""
+
+expect.set_options(timeout=DEADLINE)
+
+
+def executable() -> str:
+    """The system's Chromium; without one the test is skipped, or fails where `CI=true`."""
+    for name in NAMES:
+        if (path := shutil.which(name)) is not None:
+            return path
+    missing = f"no browser on PATH (looked for {', '.join(NAMES)}); install Chromium to run this test"
+    if os.environ.get("CI") == "true":
+        pytest.fail(missing)
+    pytest.skip(missing)
+
+
+@asynccontextmanager
+async def chromium() -> AsyncIterator[Browser]:
+    """A headless browser of its own profile."""
+    path = executable()
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=path, args=FLAGS, timeout=2 * DEADLINE)
+        try:
+            yield browser
+        finally:
+            await browser.close()
+
+
+class SystemPage:
+    """One tab with the page. Console messages and violations that a person would not see are kept in `troubles`."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.troubles: list[str] = []
+        page.set_default_timeout(DEADLINE)
+        page.on("console", lambda message: self._note(message.type, message.text))
+        page.on("pageerror", lambda error: self._note("error", str(error)))
+        self.connection = page.locator("#connection-text")
+        self.content = page.get_by_label("With which text?")
+        self.button = page.get_by_role("button", name="Submit job")
+        self.jobs = page.locator("#jobs > li")
+        self.notices = page.locator("#notices > li")
+
+    def _note(self, kind: str, text: str) -> None:
+        if kind in ("error", "warning"):
+            self.troubles.append(f"{kind}: {text}")
+
+    def job(self, content: str) -> Locator:
+        """The card of the job with this content."""
+        return self.jobs.filter(has=self.page.locator(".job-content", has_text=content))
+
+    async def submit(self, task_type: str, content: str) -> None:
+        """Choose, type, press the button."""
+        await self.page.get_by_role("radio", name=task_type).check()
+        await self.content.fill(content)
+        await self.button.click()
+
+    async def expect_connected(self) -> None:
+        await expect(self.connection).to_have_text("Connected")
+
+
+@asynccontextmanager
+async def system_page(browser: Browser | BrowserContext, url: str, **options: Any) -> AsyncIterator[SystemPage]:
+    """Open the page and wait until it is connected: as a new visitor, or in the tab of a visitor prepared before.
+
+    Args:
+        options: of the new visitor, such as `viewport` and `color_scheme`.
+    """
+    # A browser's new_page() makes a context of its own, which closes with the page.
+    async with await browser.new_page(**options) as page:
+        tab = SystemPage(page)
+        await tab.page.goto(url)
+        await tab.expect_connected()
+        yield tab

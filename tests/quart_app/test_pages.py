@@ -1,0 +1,75 @@
+"""The pages as a browser fetches them, without one."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncIterator
+
+import pytest
+from quart.testing import QuartClient
+
+from bus import Settings
+from quart_app import close_codes, create_app
+from workers.registry import discover
+
+ASSETS = ("favicon.svg", "style.css", "system.js")
+
+
+@pytest.fixture
+async def http(settings: Settings) -> AsyncIterator[QuartClient]:
+    app = create_app(settings)
+    async with app.test_app():
+        yield QuartClient(app)
+
+
+async def body(http: QuartClient, path: str) -> str:
+    response = await http.get(path)
+    assert response.status_code == 200
+    return str(await response.get_data(as_text=True))
+
+
+async def test_the_root_leads_to_the_system_page(http: QuartClient) -> None:
+    response = await http.get("/")
+    assert (response.status_code, response.headers["Location"]) == (302, "/system/")
+
+
+async def test_every_registered_job_can_be_chosen(http: QuartClient) -> None:
+    html = await body(http, "/system/")
+    for job in discover().values():
+        assert f'value="{job.name}"' in html
+        assert job.summary in html
+
+
+async def test_the_page_is_told_where_to_connect_and_within_which_limits(http: QuartClient, settings: Settings) -> None:
+    html = await body(http, "/system/")
+    forbidden = {str(close.code): close.reason for close in close_codes.ALL if not close.reconnect}
+    assert 'data-socket="/ws/system"' in html
+    assert f'data-max-frame-bytes="{settings.max_frame_bytes}"' in html
+    told = re.search(r"data-no-reconnect='(.*?)'", html)
+    assert told is not None
+    assert json.loads(told[1]) == forbidden
+
+
+async def test_the_page_has_nothing_inline_and_nothing_from_elsewhere(http: QuartClient) -> None:
+    html = await body(http, "/system/")
+    assert re.findall(r"<style|\sstyle=|\son\w+=|javascript:", html) == []
+    assert re.findall(r"<script(?![^>]* src=)", html) == []
+    assert re.findall(r"(?:src|href)=\"(?!/|#)", html) == []
+
+
+@pytest.mark.parametrize("path", ["/system/", *(f"/static/{name}" for name in ASSETS)])
+async def test_every_response_forbids_what_it_does_not_need(http: QuartClient, path: str) -> None:
+    headers = (await http.get(path)).headers
+    assert headers["Content-Security-Policy"].startswith("default-src 'self';")
+    assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Referrer-Policy"] == "no-referrer"
+
+
+@pytest.mark.parametrize("name", ASSETS)
+async def test_a_static_file_is_asked_for_again_and_sent_once(http: QuartClient, name: str) -> None:
+    first = await http.get(f"/static/{name}")
+    assert first.headers["Cache-Control"] == "no-cache"
+    again = await http.get(f"/static/{name}", headers={"If-None-Match": first.headers["ETag"]})
+    assert again.status_code == 304
