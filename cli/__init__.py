@@ -1,0 +1,1 @@
+"""busctl: one file per command."""

@@ -1,0 +1,115 @@
+"""`busctl dev`: the whole system on this machine, in one terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bus import Settings
+from cli.data_dir import locked
+from cli.errors import CommandFailed, Interrupted
+from cli.local_system import LocalSystem, Plan
+from cli.options import NoColor
+
+
+def _port(value: int) -> int:
+    if not 1 <= value <= 65535:
+        raise typer.BadParameter(f"{value} is no port; use 1 to 65535")
+    return value
+
+
+def _port_option(name: str, what: str) -> Any:
+    return typer.Option(name, metavar="PORT", callback=_port, help=what)
+
+
+Port = Annotated[int, _port_option("--port", "Where the web process listens.")]
+NatsPort = Annotated[int, _port_option("--nats-port", "Where NATS listens.")]
+MonitorPort = Annotated[int, _port_option("--monitor-port", "Where NATS shows its monitoring pages.")]
+RedisPort = Annotated[int, _port_option("--redis-port", "Where Valkey listens.")]
+DataDir = Annotated[
+    Path, typer.Option("--data-dir", metavar="DIR", help="Where NATS and Valkey keep their data over a restart.")
+]
+Concurrency = Annotated[int, typer.Option("--concurrency", metavar="N", min=1, help="Jobs that run at a time.")]
+Reload = Annotated[
+    bool, typer.Option("--reload", metavar="", help="Restart web and worker when a source file changes.")
+]
+
+
+def dev(
+    port: Port = 8000,
+    nats_port: NatsPort = 4222,
+    monitor_port: MonitorPort = 8222,
+    redis_port: RedisPort = 6379,
+    data_dir: DataDir = Path(".busctl"),
+    concurrency: Concurrency = 2,
+    reload: Reload = False,
+    no_color: NoColor = False,
+) -> None:
+    """Run NATS, Valkey, a worker and the web process in this terminal.
+
+    Prints "ready" and the page's address on standard output when all of them answer; their logs go to standard
+    error. If NATS_URL or REDIS_URL is set, that server is used instead of starting one.
+
+    Ctrl+C stops everything (exit status 130), and so does SIGTERM (0). When one of them dies, the others are
+    stopped too (1). A second Ctrl+C kills at once.
+
+    Example: busctl dev --port 8080 --reload
+    """
+    own_nats, own_valkey = not os.environ.get("NATS_URL"), not os.environ.get("REDIS_URL")
+    ports = {"--port": port}
+    if own_nats:
+        ports |= {"--nats-port": nats_port, "--monitor-port": monitor_port}
+    if own_valkey:
+        ports |= {"--redis-port": redis_port}
+    _require_different(ports)
+    urls = {}
+    if own_nats:
+        urls["nats_url"] = f"nats://127.0.0.1:{nats_port}"
+    if own_valkey:
+        urls["redis_url"] = f"redis://127.0.0.1:{redis_port}/0"
+    settings = Settings.load(**urls)
+    plan = Plan(
+        web_port=port,
+        nats_url=settings.nats_url,
+        redis_url=settings.redis_url,
+        nats_ports=(nats_port, monitor_port) if own_nats else None,
+        redis_port=redis_port if own_valkey else None,
+        data_dir=data_dir.absolute(),
+        concurrency=concurrency,
+        reload=reload,
+    )
+    plan.servers()
+    with locked(plan.data_dir) as lock:
+        _require_free(ports)
+        number = asyncio.run(LocalSystem(plan, lock).run())
+    if number == signal.SIGINT:
+        raise Interrupted("interrupted; everything was stopped")
+    if number != signal.SIGTERM:
+        raise typer.Exit(1)
+
+
+def _require_different(ports: dict[str, int]) -> None:
+    for number, count in Counter(ports.values()).items():
+        if count > 1:
+            options = " and ".join(option for option, value in ports.items() if value == number)
+            raise typer.BadParameter(f"{options} are both {number}; give each a port of its own")
+
+
+def _require_free(ports: dict[str, int]) -> None:
+    busy = []
+    for option, number in ports.items():
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", number))
+            except OSError as error:
+                busy.append(f"port {number} cannot be used ({error.strerror}); choose another with {option}")
+    if busy:
+        raise CommandFailed("; ".join(busy))

@@ -1,0 +1,205 @@
+"""LocalSystem: NATS, Valkey, a worker and the web process, started in order, watched and stopped in order."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from cli.embedded import nats_command, valkey_command
+from cli.errors import CommandFailed
+from cli.output import printable
+from cli.probes import http_ok, redis_answers, worker_listens
+from cli.processes import Processes
+from cli.reload import ROOT, Sources
+
+READY_SECONDS = 60.0
+ASK_EVERY = 0.1
+LOOK_EVERY = 1.0
+CLIENTS_GRACE = 5.0
+SERVERS_GRACE = 3.0
+"""Seconds to stop, first for web and worker, then for the servers they use: together under 10."""
+
+STYLES = {"nats": "cyan", "valkey": "magenta", "worker": "yellow", "web": "green", "dev": "bold blue"}
+WIDTH = max(map(len, STYLES))
+
+Check = Callable[[], Awaitable[bool]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What to run, and where.
+
+    Args:
+        nats_ports: of an own NATS, for clients and for monitoring; None to use the one at `nats_url`.
+        redis_port: of an own Valkey; None to use the one at `redis_url`.
+        data_dir: absolute.
+    """
+
+    web_port: int
+    nats_url: str
+    redis_url: str
+    nats_ports: tuple[int, int] | None
+    redis_port: int | None
+    data_dir: Path
+    concurrency: int
+    reload: bool
+
+    def servers(self) -> dict[str, tuple[list[str], Check]]:
+        """By name, the commands of the servers to start, and how to ask each whether it is ready.
+
+        Raises:
+            CommandFailed: one is not installed.
+        """
+        found: dict[str, tuple[list[str], Check]] = {}
+        if self.nats_ports is not None:
+            port, monitor_port = self.nats_ports
+            command = nats_command(self.data_dir / "nats", port, monitor_port)
+            found["nats"] = command, lambda: http_ok(monitor_port, "/healthz")
+        if self.redis_port is not None:
+            command = valkey_command(self.data_dir / "valkey", self.redis_port)
+            found["valkey"] = command, lambda: redis_answers(self.redis_url)
+        return found
+
+    def clients(self) -> dict[str, tuple[list[str], Check]]:
+        """The same for what uses the servers, in the order in which to stop them."""
+        # -P: a directory named like one of our packages, where the command is typed, is not imported.
+        python = [sys.executable, "-P", "-m"]
+        # Looking for other workers would cost a second of every start, and here there are none.
+        alone = ["--without-mingle", "--without-gossip"]
+        celery = ["celery", "--quiet", "--workdir", str(ROOT), "-A", "workers", "worker", *alone]
+        return {
+            "web": (
+                [*python, "quart_app", "--bind", f"127.0.0.1:{self.web_port}"],
+                lambda: http_ok(self.web_port, "/readyz"),
+            ),
+            "worker": (
+                [*python, *celery, "--concurrency", str(self.concurrency)],
+                lambda: worker_listens(self.redis_url),
+            ),
+        }
+
+    def env(self) -> dict[str, str]:
+        """The environment of every child."""
+        return os.environ | {"NATS_URL": self.nats_url, "REDIS_URL": self.redis_url, "PYTHONUNBUFFERED": "1"}
+
+
+class LocalSystem:
+    """Runs a plan, from the first server's start to the last one's end.
+
+    Args:
+        plan: what to run.
+        lock: descriptor of the data directory's lock.
+    """
+
+    def __init__(self, plan: Plan, lock: int) -> None:
+        self._plan = plan
+        self._logs = Console(stderr=True, highlight=False)
+        self._signals: asyncio.Queue[int] = asyncio.Queue()
+        self._processes = Processes(self._show, keep_open=[lock])
+        self._unready: set[str] = set()
+        self._reloading = False
+
+    async def run(self) -> int:
+        """Run until a signal, and return its number.
+
+        Raises:
+            CommandFailed: a child died or did not become ready; everything is stopped by then.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, self._signals.put_nowait, number)
+        async with self._processes:
+            signalled = asyncio.create_task(self._signals.get())
+            living = asyncio.create_task(self._live())
+            dying = asyncio.create_task(self._first_death())
+            tasks = (signalled, living, dying)
+            try:
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+                await self._stop()
+        for task in (dying, living):
+            if not task.cancelled():
+                task.result()
+        return signalled.result()
+
+    async def _live(self) -> None:
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                await self._start(self._plan.servers())
+                await self._start(self._plan.clients())
+        except TimeoutError:
+            names = " and ".join(sorted(self._unready))
+            raise CommandFailed(
+                f"not ready within {READY_SECONDS:g} s: {names}; see the lines above. Everything was stopped"
+            ) from None
+        ready = Text.assemble(("ready ", "bold green"), f"http://127.0.0.1:{self._plan.web_port}/system/")
+        Console(highlight=False).print(ready, soft_wrap=True)
+        if self._plan.reload:
+            await self._reload()
+        await asyncio.Event().wait()
+
+    async def _start(self, wanted: dict[str, tuple[list[str], Check]]) -> None:
+        self._launch(wanted)
+        self._unready = set(wanted)
+        while self._unready:
+            for name in sorted(self._unready):
+                if await wanted[name][1]():
+                    self._unready.discard(name)
+            await asyncio.sleep(ASK_EVERY)
+
+    def _launch(self, wanted: dict[str, tuple[list[str], Check]]) -> None:
+        for name, (command, _) in wanted.items():
+            self._processes.start(name, command, self._plan.env())
+
+    async def _first_death(self) -> None:
+        while True:
+            process = await self._processes.deaths.get()
+            message = f"{process.name} died with {process.how_it_ended()}"
+            if not (self._reloading and process.name in self._plan.clients()):
+                raise CommandFailed(f"{message}; see its last lines above. Everything else was stopped")
+            self._show("dev", f"{message}; it starts again when a source file changes")
+
+    async def _reload(self) -> None:
+        sources = Sources()
+        self._reloading = True
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            if changed := sources.changed():
+                names = ", ".join(str(path.relative_to(ROOT)) for path in changed[:3]) + ("…" if changed[3:] else "")
+                self._show("dev", f"{names} changed; web and worker start again")
+                await self._processes.stop(self._plan.clients(), CLIENTS_GRACE)
+                self._launch(self._plan.clients())
+
+    async def _stop(self) -> None:
+        """Stop in order; on one more signal, kill."""
+        self._show("dev", "stopping; press Ctrl+C again to kill at once")
+        again = asyncio.create_task(self._signals.get())
+        orderly = asyncio.create_task(self._stop_in_order())
+        await asyncio.wait((again, orderly), return_when=asyncio.FIRST_COMPLETED)
+        again.cancel()
+        if not orderly.done():
+            self._processes.kill()
+        await orderly
+
+    async def _stop_in_order(self) -> None:
+        await self._processes.stop(self._plan.clients(), CLIENTS_GRACE)
+        await self._processes.stop(self._plan.servers(), SERVERS_GRACE)
+
+    def _show(self, name: str, line: str) -> None:
+        text = Text.assemble((f"{name:>{WIDTH}} │ ", STYLES[name]), printable(line))
+        try:
+            self._logs.print(text, soft_wrap=True)
+        except SystemExit:
+            # That is how Rich reports that nobody reads standard error any more.
+            self._signals.put_nowait(signal.SIGPIPE)

@@ -1,0 +1,94 @@
+"""busctl alone, its help, its version, and how it refuses what it cannot use."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.metadata import version
+
+import pytest
+
+from tests.cli.command import busctl
+
+
+def test_alone_it_shows_its_help() -> None:
+    alone, asked = busctl(), busctl("--help")
+    assert alone.returncode == asked.returncode == 0
+    assert alone.stdout == asked.stdout
+    for command in ("dev", "serve", "notify"):
+        assert f" {command} " in alone.stdout
+
+
+@pytest.mark.parametrize("command", ["dev", "serve", "notify"])
+def test_every_command_has_help_with_an_example(command: str) -> None:
+    shown = busctl(command, "-h")
+    assert shown.returncode == 0
+    assert "Example: " in shown.stdout
+
+
+def test_version() -> None:
+    shown = busctl("--version")
+    assert (shown.returncode, shown.stdout) == (0, f"busctl {version('busctl')}\n")
+
+
+def test_the_second_name_is_the_same_command() -> None:
+    assert busctl("--version", program="qbusctl").stdout == busctl("--version").stdout
+
+
+def test_it_runs_as_a_module() -> None:
+    shown = subprocess.run([sys.executable, "-m", "cli", "--version"], capture_output=True, text=True, timeout=60)
+    assert shown.stdout == busctl("--version").stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["no-such-command"],
+        ["--no-such-option"],
+        ["notify"],
+        ["notify", ""],
+        ["notify", " \n"],
+        ["notify", "hi", "--repeat", "0"],
+        ["notify", "hi", "--repeat", "many"],
+        ["notify", "hi", "--interval", "-1"],
+        ["notify", "hi", "--interval", "nan"],
+        ["notify", "hi", "--interval", "inf"],
+        ["notify", "hi", "--timeout", "0"],
+        ["notify", "hi", "there"],
+        ["serve", "--bind", "8000"],
+        ["serve", "--bind", "127.0.0.1:70000"],
+        ["serve", "--bind", "127.0.0.1:"],
+        ["dev", "--port", "0"],
+        ["dev", "--port", "65536"],
+        ["dev", "--concurrency", "0"],
+        [b"notify", b"caf\xe9"],
+    ],
+)
+def test_wrong_usage_exits_with_2_and_says_why_on_standard_error(arguments: list[str | bytes]) -> None:
+    refused = busctl(*arguments)
+    assert refused.returncode == 2, refused
+    assert not refused.stdout
+    assert refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_two_servers_on_one_port_are_wrong_usage() -> None:
+    refused = busctl("dev", "--port", "4222", NATS_URL="", REDIS_URL="")
+    assert refused.returncode == 2
+    assert "--port and --nats-port are both 4222" in refused.stderr
+
+
+@pytest.mark.parametrize("command", [["notify", "hi"], ["serve"], ["dev"]])
+def test_a_setting_that_cannot_be_used_is_named(command: list[str]) -> None:
+    refused = busctl(*command, BUS_MAX_FRAME_BYTES="lots")
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("error: ")
+    assert "BUS_MAX_FRAME_BYTES" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_serve_without_nats_says_so_in_one_line() -> None:
+    refused = busctl("serve", "--bind", "127.0.0.1:0", BUS_CONNECT_TIMEOUT="0.5")
+    assert refused.returncode == 1
+    assert refused.stderr.count("\n") == 1
+    assert "NATS_URL" in refused.stderr

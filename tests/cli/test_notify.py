@@ -1,0 +1,182 @@
+"""busctl notify: exit 0 only for what the stream has acknowledged."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from bus import Bus, Settings
+from tests.cli.command import DEADLINE, busctl
+from tests.servers import BIN, Nats
+
+
+@pytest.fixture
+async def bus(settings: Settings) -> AsyncIterator[Bus]:
+    async with Bus(settings) as bus:
+        yield bus
+
+
+async def stored(bus: Bus, seq: int) -> tuple[str, dict[str, object]]:
+    event = await bus.stream.first("bus.>", seq=seq)
+    assert event is not None
+    assert event.seq == seq
+    return event.subject, json.loads(event.data)
+
+
+def records(printed: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in printed.splitlines()]
+
+
+async def test_what_it_says_is_stored_is_stored(nats: Nats, bus: Bus) -> None:
+    sent = busctl("notify", "hi ✓ [bold]all[/bold]", "--json", NATS_URL=nats.url)
+    assert sent.returncode == 0, sent
+    [record] = records(sent.stdout)
+    seq = record["seq"]
+    assert isinstance(seq, int)
+    assert record == {"event": "stored", "n": 1, "of": 1, "group": "system", "seq": seq}
+    expected = {"action": "system_notification", "payload": "hi ✓ [bold]all[/bold]"}
+    assert await stored(bus, seq) == ("bus.group.system", expected)
+
+
+async def test_repeat_and_group(nats: Nats, bus: Bus) -> None:
+    sent = busctl("notify", "hi", "--repeat", "3", "--interval", "0", "--group", "staff", "--json", NATS_URL=nats.url)
+    assert sent.returncode == 0, sent
+    shown = records(sent.stdout)
+    assert [(record["n"], record["of"], record["group"]) for record in shown] == [(n, 3, "staff") for n in (1, 2, 3)]
+    sequences = [record["seq"] for record in shown]
+    assert sequences == sorted(sequences)
+    assert (await stored(bus, sequences[-1]))[0] == "bus.group.staff"
+
+
+def test_for_people_each_one_is_a_line(nats: Nats) -> None:
+    sent = busctl("notify", "hi", "--repeat", "2", "--interval", "0", NATS_URL=nats.url)
+    first, one, two, last = sent.stdout.splitlines()
+    assert first == "Sending to group system: hi"
+    assert one.startswith("  1/2 ✓ stored as event ")
+    assert two.startswith("  2/2 ✓ stored as event ")
+    assert last == "All 2 sent."
+
+
+async def test_control_characters_are_sent_but_not_shown(nats: Nats, bus: Bus) -> None:
+    message = "red\x1b[31m\x07\n\u202etxt [red]x[/red]"
+    sent = busctl("notify", message, NATS_URL=nats.url)
+    assert sent.stdout.splitlines()[0] == "Sending to group system: red[31m txt [red]x[/red]"
+    seq = int(sent.stdout.splitlines()[1].rpartition(" ")[2])
+    assert (await stored(bus, seq))[1]["payload"] == message
+
+
+def test_quiet_prints_nothing(nats: Nats) -> None:
+    sent = busctl("notify", "hi", "-q", NATS_URL=nats.url)
+    assert (sent.returncode, sent.stdout, sent.stderr) == (0, "", "")
+
+
+def test_the_server_option_wins_over_the_environment(nats: Nats) -> None:
+    assert busctl("notify", "hi", "-s", nats.url).returncode == 0
+
+
+def test_a_terminal_of_another_encoding_shows_what_it_can(nats: Nats) -> None:
+    sent = busctl("notify", "grüße ✓", NATS_URL=nats.url, PYTHONIOENCODING="ascii")
+    assert sent.returncode == 0, sent
+    assert "gr??e ?" in sent.stdout
+
+
+def test_without_nats_it_fails_and_names_the_server() -> None:
+    failed = busctl("notify", "hi", "--timeout", "0.5")
+    assert failed.returncode == 1
+    assert "nats://127.0.0.1:1" in failed.stderr
+    assert "0 of 1 sent" in failed.stderr
+    assert "Traceback" not in failed.stderr
+
+
+def test_a_silent_server_is_given_up(tmp_path: Path) -> None:
+    server = Nats(tmp_path)
+    server.start()
+    try:
+        server.pause()
+        failed = busctl("notify", "hi", "--timeout", "0.5", NATS_URL=server.url)
+    finally:
+        server.kill()
+    assert failed.returncode == 1
+    assert "did not answer" in failed.stderr or "no NATS server answered" in failed.stderr
+
+
+def test_a_message_larger_than_the_server_takes_is_refused(tmp_path: Path) -> None:
+    config = tmp_path / "small.conf"
+    config.write_text("max_payload: 1024\n")
+    server = Nats(tmp_path, "-c", str(config))
+    server.start()
+    try:
+        failed = busctl("notify", "x" * 2000, NATS_URL=server.url)
+    finally:
+        server.kill()
+    assert failed.returncode == 1
+    assert "takes at most 1024" in failed.stderr
+
+
+def test_a_server_without_jetstream_is_refused(tmp_path: Path) -> None:
+    server = Nats(tmp_path, jetstream=False)
+    server.start()
+    try:
+        failed = busctl("notify", "hi", NATS_URL=server.url)
+    finally:
+        server.kill()
+    assert failed.returncode == 1
+    assert "JetStream" in failed.stderr
+    assert "Traceback" not in failed.stderr
+
+
+def test_a_group_that_is_no_name_is_refused(nats: Nats) -> None:
+    failed = busctl("notify", "hi", "--group", "a.b", NATS_URL=nats.url)
+    assert failed.returncode == 2
+    assert "a.b" in failed.stderr
+
+
+class Unfinished:
+    """A notification that has stored its first of many and waits for an hour."""
+
+    def __init__(self, url: str) -> None:
+        self.process = subprocess.Popen(
+            [BIN / "busctl", "notify", "hi", "--repeat", "9", "--interval", "3600", "--json", "--timeout", "2"],
+            env=os.environ | {"NATS_URL": url},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        assert json.loads(self.process.stdout.readline())["n"] == 1
+
+    def end(self) -> str:
+        return self.process.communicate(timeout=DEADLINE)[1]
+
+
+def test_interrupted_it_says_how_many_were_sent(nats: Nats) -> None:
+    unfinished = Unfinished(nats.url)
+    unfinished.process.send_signal(signal.SIGINT)
+    assert "1 of 9 sent" in unfinished.end()
+    assert unfinished.process.returncode == 130
+
+
+def test_when_nats_goes_away_it_says_how_many_were_sent(tmp_path: Path) -> None:
+    server = Nats(tmp_path)
+    server.start()
+    process = subprocess.Popen(
+        [BIN / "busctl", "notify", "hi", "--repeat", "1000000", "--interval", "0.01", "--json", "--timeout", "2"],
+        env=os.environ | {"NATS_URL": server.url},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    server.kill()
+    printed, complaint = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 1
+    sent = 1 + len(printed.splitlines())
+    assert f"{sent} of 1000000 sent" in complaint
+    assert "Traceback" not in complaint

