@@ -7,7 +7,7 @@ async with Bus(Settings.load()) as bus:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
 from typing import Any, Self
 
@@ -36,15 +36,13 @@ PING_INTERVAL = 10
 class Subscription:
     """A live subscription; `close` ends it."""
 
-    def __init__(self, inner: NatsSubscription) -> None:
+    def __init__(self, inner: NatsSubscription, end: Callable[[NatsSubscription], Awaitable[None]]) -> None:
         self._inner = inner
+        self._end = end
 
     async def close(self) -> None:
         """Stop hearing. Does nothing when the connection is gone already."""
-        try:
-            await self._inner.unsubscribe()
-        except (nats.errors.ConnectionClosedError, nats.errors.BadSubscriptionError):
-            log.debug("subscription was gone already", subject=self._inner.subject)
+        await self._end(self._inner)
 
 
 class Bus:
@@ -137,7 +135,9 @@ class Bus:
                     return
             except (nats.errors.Error, TimeoutError) as error:
                 log.warning("the NATS connection did not drain; closing it", error=str(error))
-        await self._connection.close()
+        connection = self._connection
+        if connection.is_connected or connection.is_connecting or connection.is_reconnecting:
+            await connection.close()
 
     async def ping(self) -> None:
         """One round trip to the stream.
@@ -201,7 +201,7 @@ class Bus:
             inner = await self._connection.subscribe(subjects.live(subject), cb=on_message)
         except nats.errors.Error as error:
             raise BusUnavailable(f"cannot subscribe to {subject}: {error}") from error
-        return Subscription(inner)
+        return Subscription(inner, self._unsubscribe)
 
     async def request(self, subject: str, data: bytes, *, timeout: float) -> bytes | None:
         """Ask whoever responds on `subject`.
@@ -238,9 +238,10 @@ class Bus:
                 await self._connection.publish(message.reply, answer)
 
         try:
-            return Subscription(await self._connection.subscribe(subject, cb=on_request))
+            inner = await self._connection.subscribe(subject, cb=on_request)
         except nats.errors.Error as error:
             raise BusUnavailable(f"cannot respond on {subject}: {error}") from error
+        return Subscription(inner, self._unsubscribe)
 
     async def publish_progress(self, event: JobProgress, client_id: str, job_id: str) -> None:
         """Show a job's progress to its client's live connections. Nothing is stored, and nothing is acknowledged."""
@@ -259,6 +260,17 @@ class Bus:
             await self._connection.flush(timeout=self._settings.append_timeout)  # type: ignore[arg-type]
         except (nats.errors.Error, TimeoutError) as error:
             raise BusUnavailable("NATS did not confirm a subscription in time; try again") from error
+
+    async def _unsubscribe(self, subscription: NatsSubscription) -> None:
+        reconnecting = self._connection.is_reconnecting
+        try:
+            await subscription.unsubscribe()
+        except nats.errors.Error:
+            log.debug("subscription was gone already", subject=subscription.subject)
+            return
+        if reconnecting:
+            # nats-py tells the server nothing now, but a SUB in its write buffer will reach it: let an UNSUB follow.
+            await self._connection._send_unsubscribe(subscription._id)
 
     async def _on_error(self, error: Exception) -> None:
         self._last_trouble = str(error) or type(error).__name__
@@ -297,6 +309,7 @@ def _from_live(message: Msg) -> Stored | None:
     subject = "bus." + message.subject.removeprefix("live.")
     seq, previous = headers.get("Nats-Sequence", ""), headers.get("Nats-Last-Sequence", "0")
     if seq.isdecimal() and previous.isdecimal():
-        return Stored(int(seq), subject, message.data, previous=int(previous))
+        timestamp = headers.get("Nats-Time-Stamp", "")
+        return Stored(int(seq), subject, message.data, previous=int(previous), timestamp=timestamp)
     address = subjects.parse(subject)
     return Stored(0, subject, message.data) if address is not None and address.progress else None

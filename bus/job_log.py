@@ -114,7 +114,7 @@ async def create(
         ref=ref,
         request=request,
     )
-    seq = await stream.append(subjects.job(client_id, job_id), queued.encode().encode(), expected_last=0)
+    seq = await _append(stream, subjects.job(client_id, job_id), queued, after=0)
     return JobState(client_id, job_id, request, queued, seq, ref)
 
 
@@ -130,12 +130,18 @@ async def read(stream: EventStream, client_id: str, job_id: str) -> JobState:
     stored = await stream.last(subject)
     if stored is None:
         raise UnknownJob(client_id, job_id)
-    last = _parse_step(stored)
-    queued: JobEvent | None = last
-    if not isinstance(last, _Queued):
-        first = await stream.first(subject)
+    try:
+        last = _parse_step(stored)
+        first = stored if isinstance(last, _Queued) else await stream.first(subject)
         queued = _parse(first, _Queued) if first is not None else None
-    if not isinstance(queued, _Queued):
+    except CorruptJob:
+        # Another program wrote on this subject. That has its place in the order, and no other meaning.
+        steps = [step async for event in stream.replay(subject, after=0) if (step := _step_or_none(event))]
+        queued = next((step for step in steps if isinstance(step, _Queued)), None)
+        if queued is None:
+            raise
+        last = steps[-1]
+    if queued is None:
         raise UnknownJob(client_id, job_id)
     attempt = last.attempt if isinstance(last, JobStarted | JobRequeued) else 0
     return JobState(client_id, job_id, queued.request, last, stored.seq, queued.ref, attempt)
@@ -202,14 +208,36 @@ async def cancel(stream: EventStream, client_id: str, job_id: str) -> JobState:
 
 
 async def _step(stream: EventStream, job: JobState, event: JobEvent, message_id: str | None = None) -> JobState:
-    seq = await stream.append(
-        subjects.job(job.client_id, job.job_id),
-        event.encode().encode(),
-        expected_last=job.seq,
-        message_id=message_id,
-    )
+    seq = await _append(stream, subjects.job(job.client_id, job.job_id), event, after=job.seq, message_id=message_id)
     attempt = event.attempt if isinstance(event, JobStarted | JobRequeued) else job.attempt
     return JobState(job.client_id, job.job_id, job.request, event, seq, job.ref, attempt)
+
+
+async def _append(
+    stream: EventStream, subject: str, event: JobEvent, *, after: int, message_id: str | None = None
+) -> int:
+    # What another program wrote on the subject since `after` does not stop the job; a step does.
+    expected = after
+    while True:
+        try:
+            return await stream.append(subject, event.encode().encode(), expected_last=expected, message_id=message_id)
+        except AppendRefused:
+            since = [stored async for stored in stream.replay(subject, after=expected)]
+            for stored in since:
+                if message_id is not None and stored.message_id == message_id:
+                    return stored.seq
+                if _step_or_none(stored) is not None:
+                    raise
+            if not since:
+                raise
+            expected = since[-1].seq
+
+
+def _step_or_none(stored: Stored) -> JobEvent | None:
+    try:
+        return _parse_step(stored)
+    except CorruptJob:
+        return None
 
 
 def _parse_step(stored: Stored) -> JobEvent:

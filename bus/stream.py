@@ -39,6 +39,7 @@ class Stored:
         data: its bytes.
         message_id: its `Nats-Msg-Id`, where it was read back.
         previous: sequence of the event before it on the same subject, where it was heard live; 0 for none.
+        timestamp: when it was stored, as NATS writes it (RFC 3339, UTC); empty for progress.
     """
 
     seq: int
@@ -46,6 +47,7 @@ class Stored:
     data: bytes
     message_id: str | None = None
     previous: int = 0
+    timestamp: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +229,10 @@ class EventStream:
                     case None:
                         message_id = headers.get(Header.MSG_ID.value)
                         seq = int(headers["Nats-Sequence"])
-                        batch.append(Stored(seq, headers["Nats-Subject"], message.data, message_id))
+                        stored_at = headers["Nats-Time-Stamp"]
+                        batch.append(
+                            Stored(seq, headers["Nats-Subject"], message.data, message_id, timestamp=stored_at)
+                        )
                     case "204":
                         return batch, headers.get("Nats-Num-Pending", "0") != "0"
                     case "404":
@@ -282,7 +287,8 @@ def _stored(answer: dict[str, Any]) -> Stored | None:
     message_id = next(
         (line.partition(": ")[2] for line in headers if line.startswith(f"{Header.MSG_ID.value}: ")), None
     )
-    return Stored(message["seq"], message["subject"], base64.b64decode(message.get("data", "")), message_id)
+    data = base64.b64decode(message.get("data", ""))
+    return Stored(message["seq"], message["subject"], data, message_id, timestamp=message["time"])
 
 
 def _config(settings: Settings) -> StreamConfig:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,22 @@ from pathlib import Path
 from cli.errors import CommandFailed
 
 HOW_ON = "choose another with --data-dir"
+
+
+def secret(directory: Path) -> str:
+    """The secret that signs resume tokens, made at the first start, so that clients can resume after a restart.
+
+    Raises:
+        CommandFailed: it can neither be read nor written.
+    """
+    path = directory / "secret"
+    try:
+        if not path.exists():
+            with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
+                file.write(secrets.token_hex(32))
+        return path.read_text()
+    except OSError as error:
+        raise CommandFailed(f"cannot use {path}: {error.strerror}; {HOW_ON}") from error
 
 
 @contextmanager

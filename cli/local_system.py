@@ -88,7 +88,10 @@ class Plan:
 
     def env(self) -> dict[str, str]:
         """The environment of every child."""
-        return os.environ | {"NATS_URL": self.nats_url, "REDIS_URL": self.redis_url, "PYTHONUNBUFFERED": "1"}
+        own = {"NATS_URL": self.nats_url, "REDIS_URL": self.redis_url, "PYTHONUNBUFFERED": "1"}
+        if not os.environ.get("BUS_SECRET"):
+            own["BUS_SECRET"] = secret(self.data_dir)
+        return os.environ | own
 
 
 class LocalSystem:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
+from typing import Any
 
 import structlog
 from quart import Websocket
@@ -18,6 +19,9 @@ from quart_app.frames import BadFrame, FrameParser, item
 from quart_app.services import Services
 
 log = structlog.get_logger(__name__)
+
+FINISH_TIMEOUT = 5.0
+"""Seconds that a handler gets to finish once its client has left."""
 
 FRAME_OVERHEAD = 100
 """Bytes that a waiting frame counts for besides its text, so that many small ones are bounded too."""
@@ -210,8 +214,18 @@ class Connection:
             if frame is not None and longer(frame, self._max_frame_bytes):
                 self.close(TOO_BIG)
                 break
-            await self._answer(frame)
+            await self._finish(self._answer(frame))
         await asyncio.Event().wait()  # the writer closes; what else the client sends is not read
+
+    async def _finish(self, answer: Coroutine[Any, Any, None]) -> None:
+        """Run a handler to its end even when the client leaves meanwhile: what it has begun is not left half done."""
+        task = asyncio.create_task(answer)
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await asyncio.wait({task}, timeout=FINISH_TIMEOUT)
+            task.cancel()
+            raise
 
     async def _answer(self, frame: str | bytes | None) -> None:
         try:

@@ -126,8 +126,24 @@ class Enqueuer:
                 return
 
     def _send(self, job: JobState) -> None:
-        self._celery.send_task(
-            f"jobs.{job.request.job_type}",
-            args=(job.client_id, job.job_id),
-            task_id=job.job_id,
-        )
+        _send(self._celery, job)
+
+
+def enqueue_once(settings: Settings, job: JobState) -> None:
+    """Hand one stored job to Celery and wait for Redis to take it: for a program that hands in a job and ends.
+
+    Raises:
+        BrokerUnavailable: Redis did not take it within `enqueue_timeout` or a little more. The job stays queued in
+            the stream, and a worker's reconciler enqueues it.
+    """
+    celery = create_celery(settings, socket_timeout=settings.enqueue_timeout)
+    try:
+        _send(celery, job)
+    except AWAY as error:
+        raise BrokerUnavailable(f"Redis does not answer: {str(error) or type(error).__name__}") from error
+    finally:
+        celery.close()
+
+
+def _send(celery: Celery, job: JobState) -> None:
+    celery.send_task(f"jobs.{job.request.job_type}", args=(job.client_id, job.job_id), task_id=job.job_id)

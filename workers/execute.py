@@ -88,8 +88,9 @@ def execute(job: Job, client_id: str, job_id: str, bus: SyncBus, settings: Setti
     While NATS is away it waits for it: the task stays with this worker, unacknowledged.
     """
     with structlog.contextvars.bound_contextvars(job_id=job_id, client_id=client_id, type=job.name):
+        execution = Execution(job, client_id, job_id, bus, settings)
         try:
-            Execution(job, client_id, job_id, bus, settings).run()
+            execution.run()
         except (UnknownJob, CorruptJob, InvalidName) as error:
             log.warning("dropped a task without a job behind it", error=str(error))
 
@@ -106,6 +107,7 @@ class Execution:
         self._cancelled = threading.Event()
         self._over_time = False
         self._interrupt: Callable[[], None] = lambda: None
+        self._hold = Hold(client_id, job_id, settings, self._on_cancel)
 
     def run(self) -> None:
         """Claim the job, run it, and store its end.
@@ -114,22 +116,17 @@ class Execution:
             UnknownJob, CorruptJob, InvalidName: there is no such job.
         """
         state = self._read()
-        hold = Hold(self._client_id, self._job_id, self._settings, self._on_cancel)
         while not state.ended:
             if state.started and self._persist(lambda bus: holder.is_held(bus, self._job_id)):
                 log.info("another worker runs the job; this task is dropped")
                 return
             if state.attempt >= self._job.max_attempts:
-                self._end(state, _failed(state, f"the worker died, and that was attempt {state.attempt} of as many"))
+                self._end(_failed(state, f"the worker died, and that was attempt {state.attempt} of as many"))
                 return
-            self._persist(hold.begin)
-            try:
-                claimed = self._claim(state)
-                if claimed is not None:
-                    self._attempts(claimed, hold)
-                    return
-            finally:
-                self._bus.call(hold.end)
+            claimed = self._claim(state)
+            if claimed is not None:
+                self._attempts(claimed)
+                return
             state = self._read()
         log.info("the job has ended already; nothing to do")
 
@@ -137,29 +134,43 @@ class Execution:
         return self._persist(lambda bus: job_log.read(bus.stream, self._client_id, self._job_id))
 
     def _claim(self, state: JobState) -> JobState | None:
+        """Answer for the job and begin its next attempt, whose time runs from now on."""
         message_id = secrets.token_hex(12)
+
+        async def claim(bus: Bus) -> JobState:
+            await self._hold.begin(bus)
+            try:
+                claimed = await job_log.start(bus.stream, state, message_id=message_id)
+            except AppendRefused:
+                await self._hold.end()
+                raise
+            self._hold.limit(self._job.time_limit, self._on_over_time, partial(_give_up, bus, self._too_long(claimed)))
+            return claimed
+
         try:
-            return self._persist(lambda bus: job_log.start(bus.stream, state, message_id=message_id))
+            return self._persist(claim)
         except AppendRefused:
             log.info("somebody else took the next step of the job; looking again")
             return None
 
-    def _attempts(self, state: JobState, hold: Hold) -> None:
+    def _attempts(self, state: JobState) -> None:
         while True:
             log.info("job started", attempt=state.attempt)
-            end = self._attempt(state, hold)
+            end = self._attempt(state)
             if end is not None:
-                self._end(state, end)
+                self._end(end)
                 return
+            self._hold.relax()
             pause = self._job.backoff * 2 ** (state.attempt - 1)
             log.info("the job will be tried again", seconds=pause)
             again = None if self._cancelled.wait(pause) else self._claim(state)
             if again is None:
                 log.info("the job was ended by somebody else meanwhile")
+                self._persist(lambda bus: self._hold.end())
                 return
             state = again
 
-    def _attempt(self, state: JobState, hold: Hold) -> Verb[JobState] | None:
+    def _attempt(self, state: JobState) -> Verb[JobState] | None:
         """Run the function once. Returns how the job ends, or None when it is to be tried again."""
         context = JobContext(
             self._job_id,
@@ -167,16 +178,15 @@ class Execution:
             state.attempt,
             self._settings.job_delay_scale,
             self._cancelled,
-            hold.progress,
+            self._hold.progress,
         )
-        seconds = self._job.time_limit
-        too_long = _failed(state, f"it took longer than {seconds:g} s")
+        text = ""
         try:
             with interruptible() as self._interrupt:
-                self._persist(lambda bus: hold.limit(seconds, self._on_over_time, partial(_give_up, bus, too_long)))
-                text = self._job(state.request.content, context)
+                if not self._cancelled.is_set():
+                    text = self._job(state.request.content, context)
         except Interrupted:
-            text = ""
+            log.info("the job was interrupted")
         except (Exception, SystemExit) as error:
             if _pool_is_stopping(error):
                 raise
@@ -185,7 +195,7 @@ class Execution:
                 return None
             return _failed(state, f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
         if self._over_time:
-            return too_long
+            return self._too_long(state)
         if self._cancelled.is_set():
             return _cancelled(state)
         return self._result(state, text)
@@ -209,9 +219,21 @@ class Execution:
 
         return finish
 
-    def _end(self, state: JobState, end: Verb[JobState]) -> None:
+    def _too_long(self, state: JobState) -> Verb[JobState]:
+        return _failed(state, f"it took longer than {self._job.time_limit:g} s")
+
+    def _end(self, end: Verb[JobState]) -> None:
+        async def end_and_let_go(bus: Bus) -> JobState:
+            try:
+                ended = await end(bus)
+            except AppendRefused:
+                await self._hold.end()
+                raise
+            await self._hold.end()
+            return ended
+
         try:
-            ended = self._persist(end)
+            ended = self._persist(end_and_let_go)
         except AppendRefused:
             log.info("the job was ended by somebody else meanwhile; this end is dropped")
         else:

@@ -14,7 +14,8 @@ GRACE = 2.0
 
 
 class Hold:
-    """Holds one job for as long as this process works on it. `begin` and `end` are called on the bus's loop.
+    """Holds one job for as long as this process works on it. `begin`, `limit` and `end` are called on
+    the bus's loop.
 
     Args:
         client_id, job_id: the job.
@@ -36,12 +37,13 @@ class Hold:
         self._progressing = False
 
     async def begin(self, bus: Bus) -> None:
-        """Answer for the job from now on."""
-        self._bus = bus
-        self._loop = asyncio.get_running_loop()
-        self._subscription = await holder.hold(bus, self._job_id, self._on_cancel)
+        """Answer for the job from now on. Does nothing when that has begun already."""
+        if self._subscription is None:
+            self._bus = bus
+            self._loop = asyncio.get_running_loop()
+            self._subscription = await holder.hold(bus, self._job_id, self._on_cancel)
 
-    async def limit(self, seconds: float, on_over: Callable[[], None], give_up: Callable[[], Awaitable[None]]) -> None:
+    def limit(self, seconds: float, on_over: Callable[[], None], give_up: Callable[[], Awaitable[None]]) -> None:
         """Call `on_over` on the loop after `seconds`, and run `give_up` if the job is still held `GRACE` later."""
 
         async def watch() -> None:
@@ -50,9 +52,12 @@ class Hold:
             await asyncio.sleep(GRACE)
             await give_up()
 
-        if self._watch is not None:
-            self._watch.cancel()
         self._watch = self._own(watch())
+
+    def relax(self) -> None:
+        """Stop limiting the time, from any thread: this attempt is over."""
+        if self._watch is not None and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._watch.cancel)
 
     def progress(self, fraction: float | None, message: str | None) -> None:
         """Note progress, from any thread. The latest is sent at most once in `progress_interval`."""
@@ -61,13 +66,14 @@ class Hold:
             self._progressing = True
             self._loop.call_soon_threadsafe(lambda: self._own(self._send_progress()))
 
-    async def end(self, _: Bus) -> None:
+    async def end(self) -> None:
         """Let go: no progress, no limit and no answer after this."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._subscription is not None:
             await self._subscription.close()
+            self._subscription = None
 
     async def _send_progress(self) -> None:
         while (latest := self._latest) is not None and self._bus is not None:

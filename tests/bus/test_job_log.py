@@ -83,3 +83,35 @@ async def test_the_request_is_stored_but_is_no_part_of_the_frame(settings: Setti
         stored = await bus.stream.last(subjects.job("log", job.job_id))
         assert stored is not None
         assert b'"request"' in stored.data
+
+
+async def test_a_job_can_be_cancelled_queued_or_running_and_not_twice(settings: Settings) -> None:
+    async with Bus(settings) as bus:
+        for job in (await queued(bus), await job_log.start(bus.stream, await queued(bus))):
+            cancelled = await job_log.cancel(bus.stream, "log", job.job_id)
+            assert cancelled.state == "job_cancelled"
+            assert (await job_log.cancel(bus.stream, "log", job.job_id)).seq == cancelled.seq
+            with pytest.raises(AppendRefused):
+                await job_log.finish(bus.stream, job, "late")
+
+
+async def test_a_cancel_does_not_change_an_end(settings: Settings) -> None:
+    async with Bus(settings) as bus:
+        done = await job_log.finish(bus.stream, await job_log.start(bus.stream, await queued(bus)), "HI")
+        assert (await job_log.cancel(bus.stream, "log", done.job_id)).state == "job_result"
+
+
+async def test_one_of_many_reconcilers_enqueues_again_and_the_attempts_are_kept(settings: Settings) -> None:
+    async with Bus(settings) as bus:
+        job = await job_log.start(bus.stream, await queued(bus))
+        tries = await asyncio.gather(*(job_log.requeue(bus.stream, job) for _ in range(5)), return_exceptions=True)
+        (requeued,) = [state for state in tries if isinstance(state, JobState)]
+        assert (requeued.attempt, requeued.started, requeued.state) == (1, False, "job_queued")
+        again = await job_log.read(bus.stream, "log", job.job_id)
+        assert (again.attempt, again.seq) == (1, requeued.seq)
+        assert (await job_log.start(bus.stream, again)).attempt == 2
+
+
+def test_a_key_stands_for_one_job_of_one_client() -> None:
+    assert job_log.job_id_of_key("c1", "k") == job_log.job_id_of_key("c1", "k")
+    assert len({job_log.job_id_of_key(*pair) for pair in (("c1", "k"), ("c2", "k"), ("c1", "k2"), ("c", "1k"))}) == 4

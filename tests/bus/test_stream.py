@@ -18,7 +18,7 @@ from bus import (
     UnsupportedServer,
     subjects,
 )
-from tests.servers import Nats
+from tests.servers import Nats, System
 
 
 async def test_many_processes_may_declare_it_at_once(settings: Settings) -> None:
@@ -155,3 +155,41 @@ async def test_an_event_over_the_servers_limit_is_refused_before_it_is_sent(sett
         with pytest.raises(EventTooLarge, match="max_payload"):
             await bus.broadcast_event(SystemNotification(payload="x" * (1 << 20)))
         await bus.ping()
+
+
+@pytest.mark.parametrize("count", [0, 1, 255, 256, 257, 600])
+async def test_replay_gives_every_event_after_a_cursor_in_order(settings: Settings, count: int) -> None:
+    async with Bus(settings) as bus:
+        subject = f"bus.group.replay{count}"
+        before = await bus.stream.append(subject, b"before")
+        sent = [await bus.stream.append(subject, str(n).encode()) for n in range(count)]
+        await bus.stream.append("bus.group.other", b"not this")
+        replayed = [stored async for stored in bus.stream.replay(subject, after=before)]
+        assert [stored.seq for stored in replayed] == sent
+        assert [stored.data for stored in replayed] == [str(n).encode() for n in range(count)]
+        assert [stored.seq async for stored in bus.stream.replay("bus.group.*", after=before)][:count] == sent
+
+
+async def test_replay_of_nothing_is_nothing(settings: Settings) -> None:
+    async with Bus(settings) as bus:
+        assert [stored async for stored in bus.stream.replay("bus.group.nothing", after=0)] == []
+        assert [stored async for stored in bus.stream.replay("bus.>", after=2**40)] == []
+
+
+async def test_the_state_tells_epoch_and_ends(fresh: System) -> None:
+    settings = Settings.load(nats_url=fresh.nats.url)
+    async with Bus(settings, update_stream=True) as bus:
+        empty = await bus.stream.state()
+        assert (empty.first_seq, empty.last_seq) == (1, 0)
+        for _ in range(3):
+            await bus.stream.append("bus.group.x", b"{}")
+        full = await bus.stream.state()
+        assert (full.epoch, full.first_seq, full.last_seq) == (empty.epoch, 1, 3)
+        connection = await nats_py.connect(fresh.nats.url)
+        await connection.jetstream().purge_stream(subjects.STREAM)
+        cut = await bus.stream.state()
+        assert (cut.epoch, cut.first_seq, cut.last_seq) == (empty.epoch, 4, 3)
+        await connection.jetstream().delete_stream(subjects.STREAM)
+        await bus.stream.declare(update=True)
+        assert (await bus.stream.state()).epoch != empty.epoch
+        await connection.close()

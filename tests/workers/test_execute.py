@@ -1,5 +1,7 @@
 """Executing a job: whatever the function does, the job gets one end and the task returns."""
 
+import asyncio
+import json
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -7,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bus import Settings, SyncBus, job_log, subjects
+from bus import Bus, Settings, SyncBus, holder, job_log, subjects
 from bus.job_log import JobRequest, JobState, new_job_id
 from bus.messages import JobFailed, JobResult
 from tests.servers import Nats, wait_until
@@ -131,3 +133,150 @@ def test_a_result_waits_for_nats(tmp_path: Path) -> None:
             assert read(bus, job_id).last.payload == "late but stored"
     finally:
         server.kill()
+
+
+def in_background(job: Job, job_id: str, bus: SyncBus, settings: Settings) -> threading.Thread:
+    """Execute as the threads pool does."""
+    thread = threading.Thread(target=execute, args=(job, CLIENT, job_id, bus, settings))
+    thread.start()
+    return thread
+
+
+def cancel(bus: SyncBus, job_id: str) -> None:
+    bus.call(lambda bus: job_log.cancel(bus.stream, CLIENT, job_id))
+    assert bus.call(lambda bus: holder.tell_cancelled(bus, job_id))
+
+
+def test_a_cancelled_job_is_left_in_the_middle(bus: SyncBus, settings: Settings) -> None:
+    job_id = submit(bus)
+    running = threading.Event()
+
+    def endless(content: str, job: JobContext) -> str:
+        running.set()
+        threading.Event().wait(100)
+        return "never"
+
+    def cancel_when_running() -> None:
+        assert running.wait(20)
+        cancel(bus, job_id)
+
+    canceller = threading.Thread(target=cancel_when_running)
+    canceller.start()
+    execute(Job(endless, "t", "t"), CLIENT, job_id, bus, settings)
+    canceller.join(20)
+    assert read(bus, job_id).state == "job_cancelled"
+
+
+def test_under_threads_a_cancelled_job_sees_it(bus: SyncBus, settings: Settings) -> None:
+    job_id = submit(bus)
+    running = threading.Event()
+
+    def cooperative(content: str, job: JobContext) -> str:
+        running.set()
+        assert job.cancelled.wait(20)
+        return "too late"
+
+    thread = in_background(Job(cooperative, "t", "t"), job_id, bus, settings)
+    assert running.wait(20)
+    cancel(bus, job_id)
+    thread.join(20)
+    assert not thread.is_alive()
+    assert read(bus, job_id).state == "job_cancelled"
+
+
+def test_a_job_over_its_time_fails(bus: SyncBus, settings: Settings) -> None:
+    def endless(content: str, job: JobContext) -> str:
+        threading.Event().wait(100)
+        return "never"
+
+    job_id = submit(bus)
+    execute(Job(endless, "t", "t", time_limit=0.2), CLIENT, job_id, bus, settings)
+    assert read(bus, job_id).last.payload == "❌ Job failed: it took longer than 0.2 s"
+
+
+def test_a_job_over_its_time_that_does_not_notice_fails_all_the_same(bus: SyncBus, settings: Settings) -> None:
+    job_id = submit(bus)
+    release = threading.Event()
+
+    def deaf(content: str, job: JobContext) -> str:
+        assert release.wait(60)
+        return "too late"
+
+    thread = in_background(Job(deaf, "t", "t", time_limit=0.1), job_id, bus, settings)
+    wait_until(lambda: read(bus, job_id).ended, "failure in the stream")
+    release.set()
+    thread.join(20)
+    assert read(bus, job_id).last.payload == "❌ Job failed: it took longer than 0.1 s"
+
+
+def test_listed_exceptions_are_tried_again_up_to_the_last_attempt(bus: SyncBus, settings: Settings) -> None:
+    attempts: list[int] = []
+
+    def flaky(content: str, job: JobContext) -> str:
+        attempts.append(job.attempt)
+        if job.attempt < 3:
+            raise ConnectionError("not yet")
+        return "at last"
+
+    retrying = Job(flaky, "t", "t", max_attempts=3, backoff=0.01, retry_on=(ConnectionError,))
+    job_id = submit(bus)
+    execute(retrying, CLIENT, job_id, bus, settings)
+    assert read(bus, job_id).last.payload == "at last"
+    assert attempts == [1, 2, 3]
+
+    job_id = submit(bus)
+    execute(Job(flaky, "t", "t", max_attempts=2, backoff=0.01, retry_on=(OSError,)), CLIENT, job_id, bus, settings)
+    assert read(bus, job_id).last.payload == "❌ Job failed: ConnectionError: not yet"
+
+
+def test_a_job_whose_worker_died_runs_again_and_fails_after_its_last_attempt(bus: SyncBus, settings: Settings) -> None:
+    job_id = submit(bus)
+    state = read(bus, job_id)
+    for _ in range(2):  # two workers that began and were never heard of again
+        state = bus.call(lambda bus, state=state: job_log.start(bus.stream, state))  # type: ignore[misc]
+    execute(Job(shout.function, "t", "t", max_attempts=2), CLIENT, job_id, bus, settings)
+    assert "attempt 2 of as many" in read(bus, job_id).last.payload
+
+
+def test_a_job_that_another_worker_runs_is_left_to_it(bus: SyncBus, settings: Settings) -> None:
+    job_id = submit(bus)
+    running, release = threading.Event(), threading.Event()
+
+    def slow(content: str, job: JobContext) -> str:
+        running.set()
+        assert release.wait(60)
+        return f"attempt {job.attempt}"
+
+    with SyncBus(settings) as other:
+        thread = in_background(Job(slow, "t", "t"), job_id, other, settings)
+        assert running.wait(20)
+        execute(Job(slow, "t", "t"), CLIENT, job_id, bus, settings)
+        assert not read(bus, job_id).ended
+        release.set()
+        thread.join(20)
+    assert read(bus, job_id).last.payload == "attempt 1"
+
+
+async def test_progress_is_shown_now_and_then_and_the_latest_wins(nats: Nats) -> None:
+    settings = Settings.load(nats_url=nats.url, progress_interval=0.05)
+    heard: list[dict[str, Any]] = []
+
+    def busy(content: str, job: JobContext) -> str:
+        for step in range(5001):
+            job.progress(step / 5000, f"step {step}")
+        with pytest.raises(ValueError, match="from 0 to 1"):
+            job.progress(2)
+        wait_until(lambda: bool(heard) and heard[-1]["payload"] == 1.0, "last progress")
+        return "done"
+
+    async with Bus(settings) as listener:
+        await listener.subscribe(subjects.client(CLIENT), lambda stored: heard.append(json.loads(stored.data)))
+        await listener.confirm_subscriptions()
+        with SyncBus(settings) as bus:
+            job_id = await asyncio.to_thread(submit, bus)
+            await asyncio.to_thread(execute, Job(busy, "t", "t"), CLIENT, job_id, bus, settings)
+            await listener.confirm_subscriptions()
+    shown = [frame for frame in heard if frame["action"] == "job_progress"]
+    assert len(shown) < 500
+    assert shown[-1] == {"action": "job_progress", "payload": 1.0, "job_id": job_id, "message": "step 5000"}
+    assert [frame["payload"] for frame in shown] == sorted(frame["payload"] for frame in shown)

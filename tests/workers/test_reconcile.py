@@ -1,0 +1,211 @@
+"""The reconciler: heals what was lost, never amplifies an honest backlog."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from bus import Settings, SyncBus, job_log, subjects
+from bus.job_log import JobRequest, JobState, new_job_id
+from tests.servers import System, wait_until
+from workers.config import QUEUE, create_celery
+from workers.reconcile import Reconciler
+from workers.registry import Job, discover
+
+CLIENT = "reconcile"
+QUICK = {"BUS_RECONCILE_INTERVAL": "0.5", "BUS_VISIBILITY_TIMEOUT": "5"}
+
+
+class Bench:
+    """A system without web processes, and hands to put jobs into it whole or half."""
+
+    def __init__(self, system: System) -> None:
+        self.system = system
+        self.settings = Settings.load(
+            nats_url=system.nats.url, redis_url=system.valkey.url, reconcile_interval=0.01, visibility_timeout=5
+        )
+        self.bus = SyncBus(self.settings, update_stream=True)
+        self.celery = create_celery(self.settings)
+
+    def store(self, job_type: str = "default") -> JobState:
+        request = JobRequest(task_type=job_type, job_type=job_type, content="x")
+        return self.bus.call(lambda bus: job_log.create(bus.stream, CLIENT, request, job_id=new_job_id()))
+
+    def enqueue(self, job: JobState) -> None:
+        self.celery.send_task(f"jobs.{job.request.job_type}", args=(CLIENT, job.job_id), task_id=job.job_id)
+
+    def submit(self, job_type: str = "default") -> JobState:
+        job = self.store(job_type)
+        self.enqueue(job)
+        return job
+
+    def read(self, job: JobState) -> JobState:
+        return self.bus.call(lambda bus: job_log.read(bus.stream, CLIENT, job.job_id))
+
+    def life(self, job: JobState) -> list[str]:
+        """The actions of a job's events."""
+
+        async def replay(bus):  # type: ignore[no-untyped-def]
+            subject = subjects.job(CLIENT, job.job_id)
+            return [job_log.step_of(stored).action async for stored in bus.stream.replay(subject, after=0)]
+
+        return self.bus.call(replay)
+
+    def all_ended(self, *jobs: JobState) -> None:
+        wait_until(lambda: all(self.read(job).ended for job in jobs), "end of every job", 60)
+
+    def reconciler(self, jobs: dict[str, Job] | None = None) -> Reconciler:
+        return Reconciler(self.celery, self.bus, jobs or dict(discover()), self.settings)
+
+    def waiting(self) -> list[str]:
+        with self.system.valkey.client() as redis:
+            return [json.loads(raw)["headers"]["id"] for raw in redis.lrange(QUEUE, 0, -1)]
+
+    def close(self) -> None:
+        self.bus.close()
+        self.celery.close()
+
+
+@pytest.fixture
+def bench(fresh: System) -> Iterator[Bench]:
+    with contextlib.closing(Bench(fresh)) as bench:
+        yield bench
+
+
+def look_until_healed(reconciler: Reconciler, healed: int) -> None:
+    total = 0
+
+    def enough() -> bool:
+        nonlocal total
+        total += reconciler.look()
+        return total >= healed
+
+    wait_until(enough, f"{healed} healed jobs")
+
+
+def test_a_job_that_was_never_enqueued_is_enqueued_once(bench: Bench) -> None:
+    job = bench.store()
+    one, two = bench.reconciler(), bench.reconciler()
+    assert (one.look(), two.look()) == (0, 0)  # seen for the first time: it may be on its way
+    look_until_healed(one, 1)
+    two.look()
+    assert bench.waiting() == [job.job_id]
+    assert bench.life(job) == ["job_queued", "job_requeued"]
+    assert [one.look() for _ in range(5)] == [0] * 5
+
+
+def test_a_wiped_redis_is_filled_again(bench: Bench) -> None:
+    jobs = [bench.submit() for _ in range(20)]
+    with bench.system.valkey.client() as redis:
+        redis.flushall()
+    look_until_healed(bench.reconciler(), 20)
+    assert sorted(bench.waiting()) == sorted(job.job_id for job in jobs)
+
+
+def test_a_backlog_in_redis_is_left_alone(bench: Bench) -> None:
+    jobs = [bench.submit() for _ in range(1200)]  # several pages
+    reconciler = bench.reconciler()
+    assert [reconciler.look() for _ in range(5)] == [0] * 5
+    assert len(bench.waiting()) == len(jobs)
+
+
+def test_a_started_job_without_a_worker_is_enqueued_again_then_failed(bench: Bench) -> None:
+    job = bench.store()
+    state = bench.bus.call(lambda bus: job_log.start(bus.stream, job))
+    reconciler = bench.reconciler()
+    look_until_healed(reconciler, 1)
+    assert bench.life(job)[-1] == "job_requeued"
+    state = bench.read(job)
+    for _ in range(2):
+        state = bench.bus.call(lambda bus, state=state: job_log.start(bus.stream, state))  # type: ignore[misc]
+    with bench.system.valkey.client() as redis:
+        redis.flushall()
+    look_until_healed(reconciler, 1)
+    assert "attempt 3 of as many" in bench.read(job).last.payload
+    assert reconciler.look() == 0
+
+
+def test_when_redis_or_nats_is_away_nothing_is_decided(bench: Bench) -> None:
+    job = bench.store()
+    reconciler = bench.reconciler()
+    bench.system.valkey.kill()
+    for _ in range(3):
+        with pytest.raises(Exception, match="onnect"):
+            reconciler.look()
+    assert bench.life(job) == ["job_queued"]
+
+
+def test_garbage_on_a_jobs_subject_does_not_stop_it(bench: Bench) -> None:
+    job, spoiled = bench.store(), bench.store()
+    bench.bus.call(lambda bus: bus.stream.append(subjects.job(CLIENT, spoiled.job_id), b"garbage"))
+    look_until_healed(bench.reconciler(), 1)
+    assert bench.waiting() == [job.job_id]
+
+
+@pytest.mark.timeout(240)
+def test_ten_thousand_queued_jobs_and_one_slow_worker_each_run_once(bench: Bench) -> None:
+    jobs = [bench.submit() for _ in range(10_000)]
+    for _ in range(2):  # every worker reconciles, here twice a second, all the time
+        bench.system.worker("--concurrency", "1", **QUICK)
+
+    async def lives(bus):  # type: ignore[no-untyped-def]
+        return Counter(
+            [job_log.step_of(stored).action async for stored in bus.stream.replay(subjects.ALL_JOBS, after=0)]
+        )
+
+    def finished() -> bool:
+        return bench.bus.call(lambda bus: bus.stream.state()).last_seq >= 3 * len(jobs)
+
+    wait_until(finished, "ten thousand results", 200)
+    assert bench.bus.call(lives, timeout=60) == {"job_queued": 10_000, "job_started": 10_000, "job_result": 10_000}
+
+
+def test_workers_heal_by_themselves(bench: Bench) -> None:
+    never_enqueued = [bench.store() for _ in range(5)]
+    worker = bench.system.worker("--concurrency", "2", **QUICK)
+    bench.all_ended(*never_enqueued)
+
+    with bench.system.valkey.client() as redis:
+        redis.flushall()
+        wiped = [bench.submit() for _ in range(5)]
+        redis.flushall()
+    bench.all_ended(*wiped)
+
+    # The whole worker host vanishes in the middle of its jobs.
+    worker.stop()
+    slow = bench.system.worker("--concurrency", "2", BUS_JOB_DELAY_SCALE="100", **QUICK)
+    orphans = [bench.submit() for _ in range(3)]
+    wait_until(lambda: sum(bench.read(job).started for job in orphans) == 2, "two started jobs")
+    slow.kill()
+    bench.system.worker("--concurrency", "2", **QUICK)
+    bench.all_ended(*orphans)
+    assert {bench.read(job).state for job in orphans} == {"job_result"}
+
+
+def test_a_job_that_keeps_killing_its_worker_fails_in_the_end(bench: Bench) -> None:
+    bench.system.worker("--concurrency", "1", BUS_JOB_DELAY_SCALE="100", **QUICK)
+    job = bench.submit()
+
+    killed = 0
+
+    def kill_each_attempt() -> bool:
+        nonlocal killed
+        state = bench.read(job)
+        if state.started and state.attempt > killed:
+            killed = state.attempt
+            parent = bench.system.servers[-1].pid
+            found = subprocess.run(["pgrep", "-P", str(parent)], capture_output=True, text=True, check=False)
+            for child in found.stdout.split():
+                os.kill(int(child), signal.SIGKILL)
+        return state.ended
+
+    wait_until(kill_each_attempt, "end of the job", 90)
+    state = bench.read(job)
+    assert state.state == "job_failed"
+    assert "the worker died, and that was attempt 3 of as many" in state.last.payload
+    assert Counter(bench.life(job))["job_started"] == 3
