@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help install dev test check asyncapi lock clean
+.PHONY: help install dev test chaos check asyncapi lock clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -22,6 +22,9 @@ dev: install ## Run the whole system on embedded servers
 
 test: install ## Run every test, with real servers
 	$(BIN)/pytest
+
+chaos: install ## Break everything at random for a while: make chaos SEED=7 MINUTES=5
+	CHAOS_SEED=$(or $(SEED),1) CHAOS_MINUTES=$(or $(MINUTES),1) $(BIN)/pytest tests/chaos -s
 
 check: install ## Lint, types, import contract, documents made from the code
 	$(BIN)/ruff check .

@@ -133,11 +133,16 @@ class Bus:
                 async with asyncio.timeout(self._settings.append_timeout):
                     await self._connection.drain()
                     return
-            except (nats.errors.Error, TimeoutError) as error:
+            except (nats.errors.Error, OSError) as error:
                 log.warning("the NATS connection did not drain; closing it", error=str(error))
         connection = self._connection
         if connection.is_connected or connection.is_connecting or connection.is_reconnecting:
-            await connection.close()
+            try:
+                await connection.close()
+            except (nats.errors.Error, OSError) as error:
+                log.warning(
+                    "NATS was gone before the connection was closed; what was not sent is lost", error=str(error)
+                )
 
     async def ping(self) -> None:
         """One round trip to the stream.

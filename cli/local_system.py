@@ -13,6 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from cli.data_dir import secret
 from cli.embedded import nats_command, valkey_command
 from cli.errors import CommandFailed
 from cli.output import printable

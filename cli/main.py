@@ -9,11 +9,15 @@ from typing import Annotated
 import typer
 
 from bus import BusError
+from cli.cancel import cancel
 from cli.dev import dev
 from cli.errors import CommandFailed, Interrupted
+from cli.jobs import jobs
 from cli.notify import notify
 from cli.output import show_error, show_note, tolerate_narrow_encodings
 from cli.serve import serve
+from cli.submit import submit
+from cli.watch import watch
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
@@ -27,6 +31,10 @@ app = typer.Typer(
 app.command(rich_help_panel="Run the system")(dev)
 app.command(rich_help_panel="Run the system")(serve)
 app.command(rich_help_panel="Talk to it")(notify)
+app.command(rich_help_panel="Talk to it")(submit)
+app.command(rich_help_panel="Talk to it")(jobs)
+app.command(rich_help_panel="Talk to it")(cancel)
+app.command(rich_help_panel="Talk to it")(watch)
 
 
 def _version(value: bool) -> None:

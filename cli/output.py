@@ -50,7 +50,7 @@ class Output:
         shown = [(printable(part), "") if isinstance(part, str) else (printable(part[0]), part[1]) for part in parts]
         self._console.print(Text.assemble(*shown), soft_wrap=True)
 
-    def record(self, **fields: object) -> None:
+    def record(self, /, **fields: object) -> None:
         """A line for programs: one JSON object."""
         if self._as_json and not self._quiet:
             print(json.dumps(fields), flush=True)

@@ -15,11 +15,11 @@ def test_alone_it_shows_its_help() -> None:
     alone, asked = busctl(), busctl("--help")
     assert alone.returncode == asked.returncode == 0
     assert alone.stdout == asked.stdout
-    for command in ("dev", "serve", "notify"):
+    for command in ("dev", "serve", "notify", "submit", "jobs", "cancel", "watch"):
         assert f" {command} " in alone.stdout
 
 
-@pytest.mark.parametrize("command", ["dev", "serve", "notify"])
+@pytest.mark.parametrize("command", ["dev", "serve", "notify", "submit", "jobs", "cancel", "watch"])
 def test_every_command_has_help_with_an_example(command: str) -> None:
     shown = busctl(command, "-h")
     assert shown.returncode == 0
@@ -92,3 +92,10 @@ def test_serve_without_nats_says_so_in_one_line() -> None:
     assert refused.returncode == 1
     assert refused.stderr.count("\n") == 1
     assert "NATS_URL" in refused.stderr
+
+
+def test_a_server_address_that_is_none_is_said_in_one_line() -> None:
+    refused = busctl("notify", "hi", "--server", "::::")
+    assert refused.returncode == 1
+    assert "NATS_URL" in refused.stderr
+    assert "Traceback" not in refused.stderr

@@ -151,7 +151,7 @@ def test_garbage_on_a_jobs_subject_does_not_stop_it(bench: Bench) -> None:
 def test_ten_thousand_queued_jobs_and_one_slow_worker_each_run_once(bench: Bench) -> None:
     jobs = [bench.submit() for _ in range(10_000)]
     for _ in range(2):  # every worker reconciles, here twice a second, all the time
-        bench.system.worker("--concurrency", "1", **QUICK)
+        bench.system.worker("--concurrency", "1", BUS_RECONCILE_INTERVAL="3")
 
     async def lives(bus):  # type: ignore[no-untyped-def]
         return Counter(

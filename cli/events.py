@@ -1,0 +1,62 @@
+"""A stored event as commands show it."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+from bus import Stored, subjects
+
+STYLES = {
+    "job_started": "cyan",
+    "job_result": "green",
+    "job_failed": "red",
+    "job_cancelled": "yellow",
+    "job_requeued": "magenta",
+    "system_notification": "bold",
+}
+STATES = {
+    "job_queued": "queued",
+    "job_requeued": "requeued",
+    "job_started": "running",
+    "job_result": "done",
+    "job_failed": "failed",
+    "job_cancelled": "cancelled",
+}
+"""What people call a job's state after this action."""
+
+
+def record(stored: Stored) -> dict[str, Any]:
+    """The event for programs: the frame that clients see, with its time and who it is for.
+
+    Whatever other programs have stored is shown too: bytes that are no frame become the payload of `unreadable`.
+    """
+    try:
+        frame = json.loads(stored.data)
+    except (ValueError, RecursionError):
+        frame = None
+    if not isinstance(frame, dict) or not isinstance(frame.get("action"), str):
+        frame = {"action": "unreadable", "payload": stored.data.decode(errors="replace")}
+    frame.pop("request", None)  # what only workers read
+    address = subjects.parse(stored.subject)
+    who: dict[str, Any] = {"subject": stored.subject}
+    if address is not None:
+        who = {"client_id": address.client_id, "job_id": address.job_id, "group": address.group}
+    told = {"action": frame.pop("action"), "payload": frame.pop("payload", None), **frame, **who}
+    told |= {"seq": stored.seq or None, "time": stored.timestamp or None}
+    return {key: value for key, value in told.items() if value is not None or key == "payload"}
+
+
+def text(event: dict[str, Any]) -> str:
+    """The payload as people read it."""
+    payload = event["payload"]
+    return payload if isinstance(payload, str) else json.dumps(payload, ensure_ascii=False)
+
+
+def moment(timestamp: str) -> datetime | None:
+    """When an event was stored, in the time zone of this machine; None for what is no time."""
+    try:
+        return datetime.fromisoformat(timestamp).astimezone()
+    except ValueError:
+        return None

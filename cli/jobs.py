@@ -1,0 +1,237 @@
+"""`busctl jobs`: which jobs there are, and how they stand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Column, Table
+from rich.text import Text
+
+from bus import Bus, Settings, UnknownJob, job_log, subjects
+from bus.job_log import CorruptJob, JobState
+from bus.messages import JobEvent, JobQueued, JobStarted
+from cli.errors import Interrupted
+from cli.events import STATES, STYLES
+from cli.names import client_option
+from cli.options import AsJson, NoColor, Quiet, Server, Timeout, client_settings
+from cli.output import Output, printable, shortened
+
+FIRST_WINDOW = 1000
+"""Events at the stream's end that are looked at first; eight times as many when they hold too few jobs."""
+PIPE_WIDTH = 200
+WIDE = 100
+
+Open = Annotated[bool, typer.Option("--open", metavar="", help="Only jobs that have not ended.")]
+Client = Annotated[str | None, client_option("Only jobs of this client.")]
+Limit = Annotated[int, typer.Option("--limit", metavar="N", min=1, max=100_000, help="Show so many, the newest.")]
+
+Key = tuple[str, str]
+"""Client id and job id."""
+
+
+def jobs(
+    open_only: Open = False,
+    client: Client = None,
+    limit: Limit = 20,
+    server: Server = None,
+    timeout: Timeout = 5,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    no_color: NoColor = False,
+) -> None:
+    """List jobs and how they stand, the newest last.
+
+    AGE is how long ago a job was handed in, TOOK how long it took from then to its end, TRY how often a worker
+    has begun it.
+
+    Example: busctl jobs --open --limit 50
+    """
+    output = Output(as_json=as_json, quiet=quiet)
+    settings = client_settings(server, timeout)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = max(console.width, PIPE_WIDTH)
+    table = JobTable(with_client=client is None, narrow=console.width < WIDE)
+
+    def show(job: Listed) -> None:
+        if as_json:
+            output.record(**job.record())
+        else:
+            table.add(job)
+
+    try:
+        count = asyncio.run(_list(settings, client, open_only, limit, show))
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted") from None
+    if as_json or quiet:
+        return
+    if count:
+        console.print(table.rich)
+    else:
+        output.line("No open jobs." if open_only else "No jobs.")
+    if count == limit:
+        output.line((f"The newest {limit}; --limit shows more, if there are.", "dim"))
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One job of the list."""
+
+    state: JobState
+    attempt: int
+    queued_at: datetime
+    last_at: datetime
+
+    @property
+    def age(self) -> timedelta:
+        """Since it was handed in."""
+        return datetime.now(UTC) - self.queued_at
+
+    @property
+    def took(self) -> timedelta | None:
+        """From then to its end, if it has ended."""
+        return self.last_at - self.queued_at if self.state.ended else None
+
+    def record(self) -> dict[str, object]:
+        """The whole of it, for programs."""
+        return {
+            "job_id": self.state.job_id,
+            "client_id": self.state.client_id,
+            "type": self.state.request.task_type,
+            "runs": self.state.request.job_type,
+            "content": self.state.request.content,
+            "state": self.state.state,
+            "ended": self.state.ended,
+            "attempt": self.attempt,
+            "queued_at": self.queued_at.isoformat(),
+            "last_at": self.last_at.isoformat(),
+            "seq": self.state.seq,
+            "text": self.state.last.payload,
+        }
+
+
+class JobTable:
+    """Jobs as a table for people. Of each it keeps only what it shows.
+
+    Args:
+        with_client: whether there is a column for the client.
+        narrow: crop what need not be whole, so that ids fit.
+    """
+
+    def __init__(self, *, with_client: bool, narrow: bool) -> None:
+        self.rich = Table(box=None, padding=(0, 1 if narrow else 2, 0, 0), header_style="bold", expand=True)
+        self._with_client = with_client
+        self._narrow = narrow
+        self._job_column = self._add_column("JOB")
+        self._add_column("TYPE", max_width=9 if narrow else 20)
+        if with_client:
+            self._add_column("CLIENT", max_width=8 if narrow else 22)
+        self._add_column("STATE", min_width=9)
+        if not narrow:
+            self._add_column("TRY", min_width=3, justify="right")
+        self._add_column("AGE", min_width=4, justify="right")
+        self._add_column("TOOK", min_width=4, justify="right")
+        self._add_column("TEXT", ratio=1)
+
+    def add(self, job: Listed) -> None:
+        """Add a row."""
+        state = job.state
+        self._job_column.min_width = max(self._job_column.min_width or 0, len(state.job_id))
+        cells = [
+            Text(state.job_id, "bold"),
+            Text(printable(state.request.task_type)),
+            *([Text(state.client_id)] if self._with_client else []),
+            Text(STATES[state.state], STYLES.get(state.state, "")),
+            *([] if self._narrow else [Text(str(job.attempt) if job.attempt else "", "dim")]),
+            Text(_span(job.age), "dim"),
+            Text("" if job.took is None else _span(job.took), "dim"),
+            Text(shortened(state.last.payload) if state.ended else shortened(state.request.content)),
+        ]
+        self.rich.add_row(*cells)
+
+    def _add_column(self, header: str, **options: Any) -> Column:
+        self.rich.add_column(header, no_wrap=True, **options)
+        return self.rich.columns[-1]
+
+
+def _span(time: timedelta) -> str:
+    seconds = max(0.0, time.total_seconds())
+    if seconds < 9.95:
+        return f"{seconds:.1f}s"
+    for unit, length in (("d", 86_400), ("h", 3600), ("m", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length:.0f}{unit}"
+    return f"{seconds:.0f}s"
+
+
+async def _list(
+    settings: Settings, client_id: str | None, open_only: bool, limit: int, show: Callable[[Listed], None]
+) -> int:
+    subject = subjects.ALL_JOBS if client_id is None else subjects.client(client_id)
+    count = 0
+    async with Bus(settings, name="busctl jobs") as bus:
+        for key in await (_open(bus, subject, limit) if open_only else _newest(bus, subject, limit)):
+            job = await _look(bus, *key)
+            if job is not None and not (open_only and job.state.ended):
+                show(job)
+                count += 1
+    return count
+
+
+async def _newest(bus: Bus, subject: str, limit: int) -> list[Key]:
+    """The jobs that were handed in last, found from the stream's end backwards."""
+    state = await bus.stream.state()
+    window = FIRST_WINDOW
+    while True:
+        after = max(state.first_seq - 1, state.last_seq - window)
+        found: dict[Key, None] = {}
+        async for key, step, _ in _steps(bus, subject, after):
+            if isinstance(step, JobQueued):
+                found[key] = None
+                if len(found) > limit:
+                    del found[next(iter(found))]
+        if len(found) == limit or after < state.first_seq:
+            return list(found)
+        window *= 8
+
+
+async def _open(bus: Bus, subject: str, limit: int) -> list[Key]:
+    """The open jobs that were handed in last. Remembers the ids of jobs that are open, and nothing else."""
+    found: dict[Key, None] = {}
+    async for key, step, _ in _steps(bus, subject, 0):
+        if step.ended:
+            found.pop(key, None)
+        elif isinstance(step, JobQueued):
+            found[key] = None
+    return list(found)[-limit:]
+
+
+async def _steps(bus: Bus, subject: str, after: int) -> AsyncIterator[tuple[Key, JobEvent, datetime]]:
+    async for stored in bus.stream.replay(subject, after=after):
+        address = subjects.parse(stored.subject)
+        if address is None or address.client_id is None or address.job_id is None:
+            continue
+        try:
+            step = job_log.step_of(stored)
+        except CorruptJob:
+            continue
+        yield (address.client_id, address.job_id), step, datetime.fromisoformat(stored.timestamp)
+
+
+async def _look(bus: Bus, client_id: str, job_id: str) -> Listed | None:
+    try:
+        state = await job_log.read(bus.stream, client_id, job_id)
+    except (UnknownJob, CorruptJob):  # retention has cut it meanwhile, or another program wrote there
+        return None
+    attempt, times = 0, []
+    async for _, step, stored_at in _steps(bus, subjects.job(client_id, job_id), 0):
+        times.append(stored_at)
+        if isinstance(step, JobStarted):
+            attempt = step.attempt
+    return Listed(state, attempt, times[0], times[-1]) if times else None

@@ -1,0 +1,126 @@
+"""`busctl watch`: follow events live."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any
+
+import typer
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console
+from rich.text import Text
+
+from bus import Bus, Settings, Stored, subjects
+from cli.errors import Interrupted
+from cli.events import STYLES, moment, record, text
+from cli.follow import Follower
+from cli.names import client_option, name
+from cli.options import AsJson, NoColor, Quiet, Server, Timeout, client_settings
+from cli.output import Output, printable, shortened
+
+WIDE = 110
+"""Columns from which on there is room for whole ids."""
+
+Client = Annotated[str | None, client_option("Only events of this client.")]
+Group = Annotated[
+    str | None, typer.Option("--group", metavar="NAME", callback=name("group"), help="Only events for this group.")
+]
+Job = Annotated[
+    str | None,
+    typer.Option("--job", metavar="JOB", callback=name("job id"), help="Only this job's events, from its first on."),
+]
+
+
+def watch(
+    client: Client = None,
+    group: Group = None,
+    job: Job = None,
+    server: Server = None,
+    timeout: Timeout = 5,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    no_color: NoColor = False,
+) -> None:
+    """Show events as they are stored, of all clients and groups, until Ctrl+C.
+
+    When NATS goes away and comes back, everything that was stored meanwhile follows, each event once.
+
+    Example: busctl watch --group system
+    """
+    if group and (client or job):
+        raise typer.BadParameter("--group goes with neither --client nor --job: an event is for a group or a client")
+    watcher = Watcher(_subject(client, group, job), Output(as_json=as_json, quiet=quiet), quiet=quiet)
+    settings = client_settings(server, timeout)
+    try:
+        asyncio.run(watcher.run(settings, after=0 if job else None))
+    except KeyboardInterrupt:
+        shown = f"{watcher.shown} event{'' if watcher.shown == 1 else 's'}"
+        raise Interrupted(f"interrupted after {shown}") from None
+
+
+def _subject(client: str | None, group: str | None, job: str | None) -> str:
+    if group:
+        return subjects.group(group)
+    if job:
+        return subjects.job(client, job) if client else subjects.any_client(job)
+    return subjects.client(client) if client else subjects.STREAM_SUBJECTS
+
+
+class Watcher:
+    """Prints the events of one subject.
+
+    Args:
+        subject: a `bus.` subject, wildcards allowed.
+        output: where events go; sentences about NATS go to standard error.
+        quiet: leave those out too.
+    """
+
+    def __init__(self, subject: str, output: Output, *, quiet: bool) -> None:
+        self.shown = 0
+        self._subject = subject
+        self._output = output
+        self._beside = Console(stderr=True, highlight=False, quiet=quiet)
+        self._terminal = Console()
+
+    async def run(self, settings: Settings, *, after: int | None) -> None:
+        """Print until cancelled: what was stored after this sequence, or from now on."""
+        async with (
+            Bus(settings, name="busctl watch") as bus,
+            Follower(bus, self._subject, after=after, tell=self._tell) as follower,
+        ):
+            self._tell("watching; Ctrl+C ends it")
+            async for stored in follower:
+                self._show(stored)
+
+    def _show(self, stored: Stored) -> None:
+        event = record(stored)
+        self._output.record(**event)
+        self._output.line(*self._columns(stored, event))
+        self.shown += 1
+
+    def _columns(self, stored: Stored, event: dict[str, Any]) -> list[str | tuple[str, str]]:
+        width = self._terminal.width
+        stored_at = moment(stored.timestamp)
+        job_id = event.get("job_id", "")
+        action = event["action"].removeprefix("job_").removeprefix("system_")
+        whole = width >= WIDE or not self._terminal.is_terminal
+        columns: list[str | tuple[str, str]] = [
+            (f"{stored_at:%H:%M:%S}" if stored_at else "", "dim"),
+            _cell(event.get("client_id") or event.get("group") or event.get("subject", ""), 22 if whole else 10),
+            (_cell(job_id, max(16, len(job_id)) if whole else 9), "dim"),
+            (_cell(action, 12), STYLES.get(event["action"], "")),
+        ]
+        shown = Text(shortened(text(event), 1000 if self._terminal.is_terminal else 200))
+        if self._terminal.is_terminal:
+            taken = sum(cell_len(part if isinstance(part, str) else part[0]) + 1 for part in columns)
+            shown.truncate(max(10, width - taken), overflow="ellipsis")
+        spaced = [part for column in columns for part in (column, " ")]
+        return [*spaced, shown.plain]
+
+    def _tell(self, message: str) -> None:
+        self._beside.print(Text(printable(message), "dim"), soft_wrap=True)
+
+
+def _cell(value: str, width: int) -> str:
+    shown = printable(value)
+    return set_cell_size(shown, width) if cell_len(shown) <= width else set_cell_size(shown, width - 1) + "…"
