@@ -29,6 +29,8 @@ Handler = Callable[[Stored], None]
 
 RECONNECT_WAIT = 0.5
 """Seconds between two attempts to reach a lost server."""
+PAUSE_AFTER = 64 * 1024
+"""Bytes of events after which other tasks get a turn."""
 PING_INTERVAL = 10
 """Seconds between protocol pings; a server that misses two is taken for dead."""
 
@@ -68,11 +70,12 @@ class Bus:
         self._name = name
         self._update_stream = update_stream
         self.on_gap: Callable[[], None] | None = None
-        """Called, on the event loop, when live events may have been missed: after a reconnect, and when this process
-        was too slow for a subscription and messages were dropped."""
+        """Called, on the event loop, when live events may be missed: when NATS is lost, after a reconnect, and when
+        this process was too slow for a subscription and messages were dropped."""
         self._url = without_credentials(settings.nats_url)
         self._connection = Client()
         self._last_trouble: str | None = None
+        self._since_pause = 0
         self.stream = EventStream(self._connection, settings)
 
     async def __aenter__(self) -> Self:
@@ -201,6 +204,12 @@ class Bus:
                 log.warning("dropped a message that the stream did not republish", subject=message.subject)
             else:
                 handler(stored)
+            # nats-py calls back for all that has arrived without a pause; writers must get a turn in between, or a
+            # burst looks like a reader that does not keep up.
+            self._since_pause += len(message.data)
+            if self._since_pause > PAUSE_AFTER:
+                self._since_pause = 0
+                await asyncio.sleep(0)
 
         try:
             inner = await self._connection.subscribe(subjects.live(subject), cb=on_message)
@@ -290,6 +299,7 @@ class Bus:
     async def _on_disconnect(self) -> None:
         if not self._connection.is_closed and not self._connection.is_draining:
             log.warning("lost NATS; reconnecting until it is back", url=self._url)
+            self._missed()  # now, because live events come again before the reconnect is reported
 
     async def _on_reconnect(self) -> None:
         log.info("NATS is back", url=self._url)

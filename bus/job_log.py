@@ -123,7 +123,7 @@ async def read(stream: EventStream, client_id: str, job_id: str) -> JobState:
 
     Raises:
         UnknownJob: no event of it is stored.
-        CorruptJob: its events were not written by this module.
+        CorruptJob: none of its events was written by this module. One that was not is passed over.
         BusUnavailable: NATS is away or silent.
     """
     subject = subjects.job(client_id, job_id)

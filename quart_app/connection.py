@@ -157,7 +157,7 @@ class Connection:
             return
         self._outbox.append((entry, size))
         self._outbox_bytes += size
-        if self._outbox_bytes > self._limit:
+        if self._outbox_bytes > self._limit and len(self._outbox) > 1:  # one large frame alone is not slowness
             log.warning("closing a connection that reads too slowly", client_id=self.client_id)
             self._outbox.clear()
             self.close(TOO_SLOW)

@@ -254,15 +254,15 @@ async def test_a_client_is_offline_past_retention(broken: System) -> None:
 
 
 async def test_a_slow_client_among_many_is_closed_alone(broken: System) -> None:
-    web = broken.web(BUS_SEND_BUFFER_BYTES="200000")
+    web = broken.web()
     text = "x" * 10_000
     async with client(web.ws_url, max_queue=1) as slow, client(web.ws_url, max_queue=None) as quick:
         await slow.ping()
         slow.socket.transport.pause_reading()
-        for number in range(15):
-            await broadcast(broken, *[text] * 100)
-            for _ in range(100):
-                assert (await quick.receive(30))["payload"] == text, number
+        for _ in range(150):  # 30 MB at most; the operating system's own buffers take some of it
+            await broadcast(broken, *[text] * 20)
+            for _ in range(20):
+                assert (await quick.receive(30))["payload"] == text
             if "closing a connection" in web.output():
                 break
         assert web.output().count("closing a connection") == 1
