@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from bus import Bus, Stored, Subscription
@@ -47,6 +48,30 @@ class Feed:
         self._behind = False
         self._held: list[Stored] = []
         self._subscription: Subscription | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self._closing: asyncio.Task[None] | None = None
+
+    @property
+    def begun(self) -> bool:
+        """Whether the feed knows where it begins, so that it misses nothing from there on."""
+        return self._cursor is not None
+
+    async def opened(self, last_seq: Callable[[], Awaitable[int | None]]) -> None:
+        """Open the feed, once for all who ask: one who leaves meanwhile does not leave the others without it.
+
+        Args:
+            last_seq: asked for the argument of `open`.
+
+        Raises:
+            BusUnavailable: as `open` does.
+        """
+
+        async def open_() -> None:
+            await self.open(await last_seq())
+
+        if self._opening is None:
+            self._opening = asyncio.create_task(open_(), name=f"open {self.subject}")
+        await asyncio.shield(self._opening)
 
     async def open(self, cursor: int | None) -> None:
         """Subscribe.
@@ -64,7 +89,14 @@ class Feed:
         self._subscription = await self._bus.subscribe(self.subject, self._on_live)
 
     async def close(self) -> None:
-        """Unsubscribe. Safe to call on a feed that was never opened."""
+        """Unsubscribe, even when the caller is cancelled meanwhile. Safe to call on a feed that was never opened."""
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close(), name=f"close {self.subject}")
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
+        if self._opening is not None:
+            await asyncio.gather(self._opening, return_exceptions=True)
         if self._subscription is not None:
             await self._subscription.close()
 
@@ -90,7 +122,8 @@ class Feed:
             BusUnavailable: NATS went away; the feed is still behind, and what was passed on is not passed on again.
         """
         if self._cursor is None:
-            self._cursor = last_seq
+            # Connections may be up to date until just before the first event that was heard live.
+            self._cursor = min(last_seq, self._held[0].seq - 1) if self._held else last_seq
         async for stored in self._bus.stream.replay(self.subject, after=self._cursor):
             self._advance(stored)
         held, self._held, self._behind = self._held, [], False  # nothing from here on waits: no event comes between

@@ -88,12 +88,10 @@ class Hub:
         client_id = connection.client_id
         feed = self._clients.get(client_id)
         if feed is None:
-            subject = subjects.client(client_id)
-            feed = self._clients[client_id] = Feed(self.bus, CLIENT, subject, self._pass_on, self._report)
-            feed.members.add(connection)
-            await feed.open(await self._last_seq())
-        else:
-            feed.members.add(connection)
+            feed = Feed(self.bus, CLIENT, subjects.client(client_id), self._pass_on, self._report)
+            self._clients[client_id] = feed
+        feed.members.add(connection)
+        await feed.opened(self._last_seq)
 
     async def detach(self, connection: Connection) -> None:
         """The connection is gone. Safe to call when `attach` failed half-way."""
@@ -107,6 +105,11 @@ class Hub:
                 self._behind.discard(feed)
                 self._departed.set()
                 await feed.close()
+
+    def follows(self, connection: Connection) -> bool:
+        """Whether it is known since when this process hears the events of the connection's client."""
+        feed = self._clients.get(connection.client_id)
+        return feed is not None and feed.begun
 
     def scopes(self, connection: Connection) -> dict[str, str]:
         """The subject behind each scope of a connection, by scope."""
@@ -188,6 +191,9 @@ class Hub:
 
         while True:
             await self._wake.wait()
+            if not self.bus.connected:
+                await asyncio.sleep(REFILL_RETRY)
+                continue
             self._wake.clear()
             feeds, self._behind = self._behind, set()
             try:

@@ -16,7 +16,7 @@ import jwt
 import structlog
 from quart import Websocket
 
-from bus import InvalidName, Settings, Stored, StreamState, subjects
+from bus import BusUnavailable, InvalidName, Settings, Stored, StreamState, subjects
 from bus.messages import Connect, Event, Welcome, WelcomePayload
 from quart_app.close_codes import BAD_HANDSHAKE, HANDSHAKE_TIMEOUT, TOO_BIG, UNAUTHORIZED, CloseCode
 from quart_app.connection import Connection, longer
@@ -164,6 +164,8 @@ async def resume(
     Raises:
         BusUnavailable: NATS is away; the client should come back.
     """
+    if not hub.follows(connection):
+        raise BusUnavailable("NATS was away when the client came")
     asked = connect.payload.cursors
     state = await hub.state()
     if max(asked.values(), default=0) > state.last_seq:

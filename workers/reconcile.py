@@ -108,7 +108,7 @@ class Reconciler:
                 job.unheld_since = now
             elif now - job.unheld_since >= self._interval / 2:
                 lost.append(key)
-        return sum(self._heal(*key) for key in lost[:MOST_PER_LOOK] if not self._stop.is_set())
+        return sum(self._heal(*key, self._open[key].seq) for key in lost[:MOST_PER_LOOK] if not self._stop.is_set())
 
     async def _scan(self, bus: Bus) -> None:
         state = await bus.stream.state()
@@ -125,6 +125,8 @@ class Reconciler:
                 ended = job_log.step_of(stored).ended
             except CorruptJob as error:
                 log.warning("passed over an event of another program", error=str(error))
+                if key in self._open:
+                    self._open[key].seq = stored.seq
                 continue
             if ended:
                 self._open.pop(key, None)
@@ -140,10 +142,12 @@ class Reconciler:
             client: Redis = connection.default_channel.client
             return {task_id.decode() for message in _messages(client) for task_id in _TASK_ID.findall(message)}
 
-    def _heal(self, client_id: str, job_id: str) -> bool:
+    def _heal(self, client_id: str, job_id: str, seq: int) -> bool:
         with structlog.contextvars.bound_contextvars(job_id=job_id, client_id=client_id):
             try:
                 state = self._bus.call(lambda bus: job_log.read(bus.stream, client_id, job_id))
+                if state.seq != seq:
+                    return False  # it has moved on since it was looked at, perhaps by another reconciler
                 if state.ended or (state.started and self._bus.call(lambda bus: holder.is_held(bus, job_id))):
                     return False
                 job = resolve(self._jobs, state.request.job_type)

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_json_schema
 from pydantic_core import core_schema
 
-from bus.messages import ClientMessage, Error, Message
+from bus.messages import ClientMessage, Connect, Error, Message, Welcome
 from quart_app.channel import Channel, Operation
 
 Json = dict[str, Any]
@@ -30,8 +30,22 @@ DESCRIPTION = (
     "JSON text frames over WebSocket: `action` says what a frame is, `payload` is its content, and further flat keys "
     "may stand beside them. Ignore keys that you do not know.\n\n"
     "A frame may carry `ref`; what answers it repeats that. A frame that cannot be accepted is answered with `error`, "
-    "and the connection stays open."
+    "and the connection stays open.\n\n"
+    "With the WebSocket subprotocol `bus.v1` the first frame is `connect`, and a client that comes back gets what it "
+    "missed. Without a subprotocol every connection is a new client, nothing is replayed, and `job_started` and "
+    "`job_progress` are not sent."
 )
+
+HANDSHAKE = Operation(
+    name="connect",
+    message=Connect,
+    outputs=(Welcome,),
+    summary="Say who the client is, and replay what it missed.",
+    description="With the subprotocol `bus.v1` only, and there the first frame. One that cannot be accepted is "
+    "answered with `error`, and then the connection is closed with code 4400.",
+    method=None,
+)
+"""What `quart_app.session` does before a connection has a channel; the same on each."""
 
 
 def build(channels: Iterable[type[Channel]], *, title: str = "busctl", version: str | None = None) -> Json:
@@ -47,8 +61,10 @@ def build(channels: Iterable[type[Channel]], *, title: str = "busctl", version: 
     names, schemas = _schemas(messages)
     operations: Json = {}
     for channel in channels:
-        for action, operation in channel.receives.items():
-            operations[f"{channel.name}_receive_{action}"] = _receive(channel, operation, names)
+        for operation in _received(channel):
+            operations[f"{channel.name}_receive_{operation.message.action_name()}"] = _receive(
+                channel, operation, names
+            )
         for action, operation in channel.events.items():
             if operation.outputs:
                 operations[f"{channel.name}_send_{action}"] = _send(channel, operation, names)
@@ -76,8 +92,12 @@ def build(channels: Iterable[type[Channel]], *, title: str = "busctl", version: 
     }
 
 
+def _received(channel: type[Channel]) -> tuple[Operation, ...]:
+    return (HANDSHAKE, *channel.receives.values())
+
+
 def _messages(channel: type[Channel]) -> Iterable[type[Message]]:
-    for operation in channel.receives.values():
+    for operation in _received(channel):
         yield operation.message
         yield from _replies(operation)
     for operation in channel.events.values():
@@ -233,21 +253,24 @@ def _accepts(message: type[Message], example: Any) -> bool:
 def _example(schema: Json, schemas: Json, inside: tuple[str, ...] = ()) -> Any:
     if "examples" in schema:
         return schema["examples"][0]
+    if "$ref" in schema:
+        name = schema["$ref"].removeprefix(SCHEMAS)
+        return None if name in inside else _example(schemas[name], schemas, (*inside, name))
+    if "allOf" in schema:
+        return _example(schema["allOf"][0], schemas, inside)
     for key in ("const", "default"):
         if key in schema:
             return schema[key]
     if "enum" in schema:
         return schema["enum"][0]
-    if "$ref" in schema:
-        name = schema["$ref"].removeprefix(SCHEMAS)
-        return None if name in inside else _example(schemas[name], schemas, (*inside, name))
-    for key in ("allOf", "anyOf", "oneOf"):
+    for key in ("anyOf", "oneOf"):
         if key in schema:
             return _example(schema[key][0], schemas, inside)
     match schema.get("type"):
         case "object":
             required = schema.get("required", ())
-            shown = {k: v for k, v in schema.get("properties", {}).items() if k in required or "examples" in v}
+            properties = schema.get("properties", {})
+            shown = {k: v for k, v in properties.items() if k in required or _has_examples(v, schemas)}
             return {key: _example(value, schemas, inside) for key, value in shown.items()}
         case "array":
             return [_example(schema["items"], schemas, inside)] if schema.get("items") else []
@@ -258,3 +281,9 @@ def _example(schema: Json, schemas: Json, inside: tuple[str, ...] = ()) -> Any:
         case "boolean":
             return True
     return None
+
+
+def _has_examples(schema: Json, schemas: Json) -> bool:
+    """Whether a key, or one directly in it, is worth showing though it may be left out."""
+    inside = [schemas[ref["$ref"].removeprefix(SCHEMAS)] for ref in schema.get("allOf", ())]
+    return "examples" in schema or any("examples" in key for one in inside for key in one["properties"].values())

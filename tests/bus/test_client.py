@@ -86,6 +86,8 @@ async def test_subscriptions_come_back_with_the_server(fresh: System) -> None:
                 await asyncio.sleep(0.01)
         with pytest.raises(BusUnavailable, match="away"):
             await bus.broadcast_event(SystemNotification(payload="lost"))
+        assert gaps.is_set()
+        gaps.clear()
         await asyncio.to_thread(fresh.nats.start)
         async with asyncio.timeout(20):
             await gaps.wait()

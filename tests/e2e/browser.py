@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -73,6 +74,10 @@ class SystemPage:
     def job(self, content: str) -> Locator:
         """The card of the job with this content."""
         return self.jobs.filter(has=self.page.locator(".job-content", has_text=content))
+
+    def spoken(self, beginning: str) -> Locator:
+        """What a screen reader was told that begins so."""
+        return self.page.locator("#spoken > p", has_text=re.compile(f"^{re.escape(beginning)}"))
 
     async def submit(self, task_type: str, content: str) -> None:
         """Choose, type, press the button."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 
 import pytest
 from playwright.async_api import Browser, Locator, WebSocketRoute, expect
 
-from bus import Bus, Settings, SyncBus, SystemNotification
-from bus.messages import JobCancelled
+from bus import Bus, Settings, Stored, SyncBus, SystemNotification
+from bus.messages import JobCancelled, JobStarted
 from tests.e2e.browser import chromium, system_page
 from tests.servers import System, Web
 
@@ -29,6 +30,8 @@ READABLE = (
     ".notice p",
     ".notice time",
 )
+SECRET = "0" * 64
+"""A web process with a secret of its own choice is resumed after a restart."""
 PHONE = {"width": 375, "height": 740}
 LONG_WORD = "Donaudampfschifffahrtsgesellschaftskapitän" * 8
 MARKUP = "<img src=x onerror=\"document.title='owned'\"><b>bold</b>"
@@ -92,6 +95,16 @@ def broadcast_many(system: System, number: int) -> None:
     with SyncBus(Settings.load(nats_url=system.nats.url)) as bus:
         for n in range(number):
             bus.broadcast_event(SystemNotification(payload=f"number {n}"))
+
+
+async def stored(system: System, action: str) -> list[Stored]:
+    """The job events of this action, as soon as there is one."""
+    async with asyncio.timeout(60), Bus(Settings.load(nats_url=system.nats.url)) as bus:
+        while True:
+            events = [stored async for stored in bus.stream.replay("bus.client.*.job.*", after=0)]
+            if found := [event for event in events if json.loads(event.data)["action"] == action]:
+                return found
+            await asyncio.sleep(0.05)
 
 
 async def expect_result(job: Locator, text: str) -> None:
@@ -228,27 +241,217 @@ async def test_a_person_may_reconnect_at_once(browser: Browser, system: System) 
         await expect(tab.page.get_by_role("button", name="Reconnect now")).to_be_hidden()
 
 
-async def test_a_job_whose_connection_is_lost_says_so(browser: Browser, fresh: System) -> None:
-    web = fresh.web()
+async def test_a_reload_shows_a_running_job_and_then_its_result_once(browser: Browser, fresh: System) -> None:
+    worker = fresh.worker(BUS_JOB_DELAY_SCALE="2")
+    web = fresh.web(BUS_SECRET=SECRET)
+    async with system_page(browser, web.url + "/system/") as tab:
+        await tab.submit("generate", "reloaded,\nin two lines")
+        await expect(tab.job("reloaded").locator(".badge")).to_have_text("Running")
+        worker.pause()
+        await tab.page.reload()
+        await tab.expect_connected()
+        await expect(tab.job("reloaded").locator(".badge")).to_have_text("Running")
+        await expect(tab.job("reloaded").locator(".job-content")).to_have_text("reloaded,\nin two lines")
+        await expect(tab.job("reloaded").locator(".job-type")).to_have_text("generate")
+        worker.resume()
+        await expect_result(tab.job("reloaded"), "AI Response")
+        await expect(tab.jobs).to_have_count(1)
+        await expect(tab.spoken("Done: ")).to_have_count(1)
+        await expect(tab.page.locator("#history")).to_be_hidden()
+
+
+async def test_an_announcement_is_there_after_a_reload_and_one_from_before_the_visit_is_not(
+    browser: Browser, fresh: System
+) -> None:
+    web = fresh.web(BUS_SECRET=SECRET)
+    await broadcast(fresh, "before anybody came")
+    async with system_page(browser, web.url + "/system/") as tab:
+        await broadcast(fresh, "seen")
+        await expect(tab.notices).to_have_count(1)
+        await tab.page.reload()
+        await tab.expect_connected()
+        await expect(tab.notices).to_have_count(1)
+        await expect(tab.notices.first).to_contain_text("seen")
+        await expect(tab.notices.first.locator("time")).to_have_text("earlier")
+
+
+async def test_a_result_that_came_while_the_server_was_dead_is_shown_once(browser: Browser, fresh: System) -> None:
+    web = fresh.web(BUS_SECRET=SECRET)
+    fresh.worker(BUS_JOB_DELAY_SCALE="1")
+    async with system_page(browser, web.url + "/system/") as tab:
+        await tab.submit("translate", "hello")
+        await expect(tab.job("hello").locator(".badge")).to_have_text("Running")
+        web.kill()
+        await expect(tab.connection).to_contain_text("Reconnecting in")
+        await stored(fresh, "job_result")
+        await asyncio.to_thread(web.start)
+        await tab.expect_connected()
+        await expect_result(tab.job("hello"), "hola")
+        await expect(tab.jobs).to_have_count(1)
+        await expect(tab.spoken("Done: ")).to_have_count(1)
+        await expect(tab.page.locator("#history")).to_be_hidden()
+
+
+@pytest.mark.parametrize("lost", ["request", "reply"])
+@pytest.mark.parametrize("back", ["by itself", "by a reload"])
+async def test_a_job_that_was_not_confirmed_is_sent_again_and_done_once(
+    browser: Browser, fresh: System, lost: str, back: str
+) -> None:
+    fresh.worker()
+    web = fresh.web(BUS_SECRET=SECRET)
+    cut = asyncio.Event()
+
+    def unreliable(to_page: WebSocketRoute) -> None:
+        to_server = to_page.connect_to_server()
+        if cut.is_set():
+            return
+
+        def from_page(frame: str | bytes) -> None:
+            if "system_message" not in str(frame):
+                to_server.send(frame)
+            elif lost == "request":
+                cut.set()
+            else:
+                to_server.on_message(lambda reply: cut.set() if "job_queued" in str(reply) else None)
+                to_server.send(frame)
+
+        to_page.on_message(from_page)
+
+    async with await browser.new_context() as visitor:
+        await visitor.route_web_socket("**/ws/system", unreliable)
+        async with system_page(visitor, web.url + "/system/") as tab:
+            await tab.submit("default", "only once")
+            await asyncio.wait_for(cut.wait(), 30)
+            await expect(tab.job("only once").locator(".badge")).to_have_text("Sending")
+            if back == "by itself":
+                web.kill()
+                await expect(tab.connection).to_contain_text("Reconnecting in")
+                await asyncio.to_thread(web.start)
+            else:
+                await tab.page.reload()
+            await tab.expect_connected()
+            await expect_result(tab.job("only once"), "ONLY ONCE")
+            await expect(tab.jobs).to_have_count(1)
+            assert len(await stored(fresh, "job_queued")) == 1
+            await tab.page.reload()
+            await tab.expect_connected()
+            await expect(tab.jobs).to_have_count(1)
+            assert len(await stored(fresh, "job_queued")) == 1
+
+
+async def test_a_server_that_no_longer_knows_the_page_is_told_of_and_open_jobs_are_not_called_running(
+    browser: Browser, fresh: System
+) -> None:
+    web = fresh.web()  # without BUS_SECRET tokens end with the process
     async with system_page(browser, web.url + "/system/") as tab:
         await tab.submit("default", "nobody works on this")
         job = tab.job("nobody works on this")
         await expect(job.locator(".badge")).to_have_text("Queued")
         web.kill()
+        await expect(tab.connection).to_contain_text("Reconnecting in")
+        await expect(job.locator(".badge")).to_have_text("Queued")
+        await asyncio.to_thread(web.start)
         await expect(job.locator(".badge")).to_have_text("Interrupted")
-        await expect(job.locator(".job-text")).to_contain_text("lost before its result came")
+        await expect(tab.page.locator("#history")).to_contain_text("no longer knows this page")
+        await tab.page.get_by_role("button", name="Dismiss").click()
+        await expect(tab.page.locator("#history")).to_be_hidden()
+        await tab.page.reload()
+        await tab.expect_connected()
+        await expect(tab.jobs).to_have_count(0)
 
 
-async def test_an_error_is_shown_at_the_job_it_belongs_to(browser: Browser, fresh: System) -> None:
-    web = fresh.web()
+async def test_a_job_that_was_not_accepted_says_why_until_it_proves_to_be_stored(
+    browser: Browser, fresh: System
+) -> None:
+    web = fresh.web(BUS_SECRET=SECRET)
     async with system_page(browser, web.url + "/system/") as tab:
         fresh.nats.pause()
-        await tab.submit("default", "refused")
-        job = tab.job("refused")
+        await tab.submit("default", "late")
+        job = tab.job("late")
         await expect(job.locator(".badge")).to_have_text("Not accepted")
         await expect(job.locator(".job-text")).not_to_be_empty()
         await tab.expect_connected()
-        fresh.nats.resume()
+        fresh.nats.resume()  # which reads now what it was sent
+        await expect(job.locator(".badge")).to_have_text("Queued")
+        await expect(job.get_by_role("button")).to_have_text(["Cancel"])
+
+
+async def test_a_job_that_was_not_accepted_can_be_tried_again(browser: Browser, system: System, web: Web) -> None:
+    refused = []
+
+    def busy_at_first(to_page: WebSocketRoute) -> None:
+        to_server = to_page.connect_to_server()
+
+        def from_page(frame: str | bytes) -> None:
+            asked = json.loads(frame)
+            if asked["action"] != "system_message" or refused:
+                to_server.send(frame)
+                return
+            refused.append(asked)
+            item = {"type": "busy", "loc": ["system_message"], "msg": "too many jobs wait"}
+            to_page.send(json.dumps({"action": "error", "payload": [item], "ref": asked["ref"]}))
+
+        to_page.on_message(from_page)
+
+    async with await browser.new_context() as visitor:
+        await visitor.route_web_socket("**/ws/system", busy_at_first)
+        async with system_page(visitor, web.url + "/system/") as tab:
+            await tab.submit("default", "patience")
+            job = tab.job("patience")
+            await expect(job.locator(".badge")).to_have_text("Not accepted")
+            await expect(job.locator(".job-text")).to_have_text("too many jobs wait")
+            await tab.page.reload()
+            await tab.expect_connected()
+            await job.get_by_role("button", name="Try again: patience").click()
+            await expect_result(job, "PATIENCE")
+            await expect(job.get_by_role("button")).to_have_count(0)
+            await expect(tab.jobs).to_have_count(1)
+
+
+async def test_progress_is_shown_while_a_job_runs_and_the_job_can_be_cancelled(browser: Browser, fresh: System) -> None:
+    fresh.worker(BUS_JOB_DELAY_SCALE="30")
+    web = fresh.web(BUS_SECRET=SECRET)
+    async with system_page(browser, web.url + "/system/") as tab:
+        await tab.submit("generate", "take your time")
+        job = tab.job("take your time")
+        bar = job.get_by_role("progressbar", name="Progress: take your time")
+        await expect(bar).to_have_js_property("value", 0.1)
+        await job.get_by_role("button", name="Cancel: take your time").press("Enter")
+        await expect(job.locator(".badge")).to_have_text("Cancelled")
+        await expect(job).to_be_focused()
+        await expect(job.get_by_role("button")).to_have_count(0)
+        await expect(job.get_by_role("progressbar")).to_have_count(0)
+        await tab.page.reload()
+        await tab.expect_connected()
+        await expect(tab.jobs.locator(".badge")).to_have_text("Cancelled")
+
+
+async def test_a_cancel_that_did_not_arrive_is_sent_again(browser: Browser, fresh: System) -> None:
+    web = fresh.web(BUS_SECRET=SECRET)
+    async with system_page(browser, web.url + "/system/") as tab:
+        await tab.submit("default", "called off")
+        job = tab.job("called off")
+        await expect(job.locator(".badge")).to_have_text("Queued")
+        web.kill()
+        await expect(tab.connection).to_contain_text("Reconnecting in")
+        await job.get_by_role("button", name="Cancel").click()
+        await expect(job.get_by_role("button", name="Cancelling…")).to_be_visible()
+        await asyncio.to_thread(web.start)
+        await expect(job.locator(".badge")).to_have_text("Cancelled")
+
+
+async def test_a_second_attempt_is_told(browser: Browser, fresh: System) -> None:
+    web = fresh.web(BUS_SECRET=SECRET)
+    async with system_page(browser, web.url + "/system/") as tab:
+        await tab.submit("default", "again")
+        job = tab.job("again")
+        await expect(job.locator(".badge")).to_have_text("Queued")
+        async with Bus(Settings.load(nats_url=fresh.nats.url)) as bus:
+            queued = await bus.stream.first("bus.client.*.job.*")
+            assert queued is not None
+            started = JobStarted(payload="▶ Job started: default (attempt 2)", attempt=2)
+            await bus.stream.append(queued.subject, started.encode().encode(), expected_last=queued.seq)
+        await expect(job.locator(".job-head")).to_contain_text("attempt 2")
 
 
 async def test_a_cancelled_job_says_so(browser: Browser, fresh: System) -> None:
@@ -320,7 +523,7 @@ async def test_old_jobs_make_room(browser: Browser, web: Web) -> None:
         await expect(tab.jobs).to_have_count(200)
         await expect(tab.jobs.filter(has_text="Done")).to_have_count(200)
         await expect(tab.job("number 209.")).to_have_count(1)
-        await expect(tab.job("number 9.")).to_have_count(0)
+        await expect(tab.page.locator("#jobs-count")).to_have_text("0 open, 200 ended")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

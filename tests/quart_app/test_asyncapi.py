@@ -14,7 +14,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 from bus import Settings
-from bus.messages import ClientMessage, Error, Event, Message, Reply
+from bus.messages import ClientMessage, Connect, Error, Event, Message, Reply, Welcome
 from quart_app import create_app
 from quart_app.asyncapi import build
 from quart_app.channel import Channel, channel, event_handler, ws_handler
@@ -31,7 +31,7 @@ def messages_of(*channels: type[Channel]) -> dict[str, type[Message]]:
     taken = [operation for cls in channels for operation in cls.receives.values()]
     sent = [operation for cls in channels for operation in cls.events.values()]
     messages = {operation.message for operation in taken}.union(*(operation.outputs for operation in taken + sent))
-    return {message.action_name(): message for message in messages | {Error}}
+    return {message.action_name(): message for message in messages | {Connect, Welcome, Error}}
 
 
 MESSAGES = messages_of(*CHANNELS)
@@ -43,6 +43,11 @@ def nodes(node: Any) -> Iterator[Json]:
         yield node
     for value in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
         yield from nodes(value)
+
+
+def without_nulls(node: Any) -> Any:
+    """A frame without the keys that it may as well leave out."""
+    return {k: without_nulls(v) for k, v in node.items() if v is not None} if isinstance(node, dict) else node
 
 
 def resolve(document: Json, pointer: str) -> Any:
@@ -109,6 +114,15 @@ def test_a_ping_is_answered_by_a_pong_and_a_job_by_job_queued() -> None:
     assert actions(DOCUMENT, job["reply"]["messages"]) == ["job_queued", "job_status", "error"]
 
 
+@pytest.mark.parametrize("name", [cls.name for cls in CHANNELS])
+def test_every_channel_takes_the_handshake_of_bus_v1(name: str) -> None:
+    handshake = DOCUMENT["operations"][f"{name}_receive_connect"]
+    assert handshake["action"] == "receive"
+    assert actions(DOCUMENT, handshake["messages"]) == ["connect"]
+    assert actions(DOCUMENT, handshake["reply"]["messages"]) == ["welcome", "error"]
+    assert "`bus.v1` only" in handshake["description"]
+
+
 def test_events_are_sent() -> None:
     sent = {name: op for name, op in DOCUMENT["operations"].items() if op["action"] == "send"}
     assert sent.keys() == {f"{cls.name}_send_{action}" for cls in CHANNELS for action in cls.events}
@@ -159,7 +173,7 @@ def test_every_example_is_a_frame_as_it_goes_over_the_wire(action: str) -> None:
         message = MESSAGES[action].model_validate_json(json.dumps(frame))
         written = json.loads(message.encode())
         if isinstance(message, ClientMessage):
-            assert written == {"payload": None} | frame
+            assert without_nulls(written) == frame
         else:
             assert list(written.items()) == list(frame.items())
 

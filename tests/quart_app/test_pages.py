@@ -13,7 +13,8 @@ from bus import Settings
 from quart_app import close_codes, create_app
 from workers.registry import discover
 
-ASSETS = ("favicon.svg", "style.css", "system.js")
+MODULES = ("system.js", "connection.js", "jobs.js", "session.js", "storage.js", "view.js")
+ASSETS = ("favicon.svg", "style.css", *MODULES)
 
 
 @pytest.fixture

@@ -1,0 +1,135 @@
+// The WebSocket: opens it, greets, notices that it is gone, opens it again.
+
+const SUBPROTOCOL = "bus.v1";
+const OPEN_WITHIN = 10_000; // milliseconds, as all times here
+const WELCOME_WITHIN = 20_000; // the server may wait for its bus
+const PING_AFTER = 25_000; // of silence
+const PONG_WITHIN = 10_000;
+const FIRST_DELAY = 1_000;
+const LONGEST_DELAY = 30_000;
+const LASTED = 5_000; // a connection that lived this long was a good one: delays begin small again
+
+/**
+ * One WebSocket at a time. `onPhase` gets `{name}`: connecting, connected (welcomed, and the replay has arrived),
+ * waiting (`until`) or closed (`code`, `reason`); `onWelcome` what the session makes of the welcome; `onFrame` every
+ * other frame that is new, and whether it is replayed.
+ */
+export class Connection {
+  #socket = null;
+  #timer = 0; // the one thing being waited for: an opening, silence, a pong, or the end of a delay
+  #attempts = 0;
+  #connectedAt = 0;
+  #welcomed = false;
+  #phase = "closed";
+
+  constructor(url, session, { noReconnect, onPhase, onWelcome, onFrame }) {
+    this.url = url;
+    this.session = session;
+    this.noReconnect = noReconnect; // code -> reason
+    this.onPhase = onPhase;
+    this.onWelcome = onWelcome;
+    this.onFrame = onFrame;
+  }
+
+  get connected() {
+    return this.#phase === "connected";
+  }
+
+  get waiting() {
+    return this.#phase === "waiting";
+  }
+
+  /** Connect now, whatever was being waited for. */
+  open() {
+    this.#drop();
+    const socket = new WebSocket(this.url, [SUBPROTOCOL]);
+    socket.onopen = () => this.#greet();
+    socket.onmessage = ({ data }) => this.#heard(data);
+    socket.onclose = ({ code, reason }) => this.#lost(code, reason);
+    this.#socket = socket;
+    this.#after(OPEN_WITHIN, () => this.#lost());
+    this.#enter({ name: "connecting" });
+  }
+
+  send(frame) {
+    this.#socket.send(JSON.stringify(frame));
+  }
+
+  #greet() {
+    this.send(this.session.connect());
+    this.#after(WELCOME_WITHIN, () => this.#lost());
+  }
+
+  #heard(data) {
+    let frame;
+    try {
+      frame = JSON.parse(data);
+    } catch {
+      console.warn("the server sent a frame that is no JSON; it is not shown", data);
+      return;
+    }
+    if (frame.action === "welcome" && !this.#welcomed) {
+      this.#welcomed = true;
+      this.#connectedAt = Date.now();
+      this.onWelcome(this.session.welcome(frame.payload));
+    } else if (this.session.isNew(frame)) {
+      this.onFrame(frame, !this.connected);
+    }
+    if (this.#welcomed) {
+      this.#watch();
+      if (!this.connected && !this.session.replaying) {
+        this.#enter({ name: "connected" });
+      }
+    }
+  }
+
+  // A browser is not told when its network vanishes: silence is answered with a ping, a missing pong with a new
+  // connection.
+  #watch() {
+    this.#after(PING_AFTER, () => {
+      this.send({ action: "ping" });
+      this.#after(PONG_WITHIN, () => this.#lost());
+    });
+  }
+
+  #lost(code, reason) {
+    const welcomed = this.#welcomed;
+    this.#drop();
+    if (code in this.noReconnect) {
+      if (!welcomed) {
+        this.session.forget();
+      }
+      this.#enter({ name: "closed", code, reason: reason || this.noReconnect[code] });
+      return;
+    }
+    if (this.#connectedAt && Date.now() - this.#connectedAt > LASTED) {
+      this.#attempts = 0;
+    }
+    this.#connectedAt = 0;
+    const ceiling = Math.min(LONGEST_DELAY, FIRST_DELAY * 2 ** this.#attempts);
+    const delay = (ceiling * (1 + Math.random())) / 2;
+    this.#attempts += 1;
+    this.#after(delay, () => this.open());
+    this.#enter({ name: "waiting", until: Date.now() + delay });
+  }
+
+  #drop() {
+    clearTimeout(this.#timer);
+    this.#welcomed = false;
+    if (this.#socket) {
+      this.#socket.onopen = this.#socket.onmessage = this.#socket.onclose = null;
+      this.#socket.close();
+      this.#socket = null;
+    }
+  }
+
+  #after(milliseconds, action) {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(action, milliseconds);
+  }
+
+  #enter(phase) {
+    this.#phase = phase.name;
+    this.onPhase(phase);
+  }
+}

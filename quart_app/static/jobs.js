@@ -1,0 +1,169 @@
+// The jobs of this tab as the frames tell them; knows neither sockets nor elements.
+
+const MOST_JOBS = 200; // open ones are always shown
+
+const STEPS = {
+  job_queued: "queued",
+  job_started: "started",
+  job_progress: "started",
+  job_result: "done",
+  job_failed: "failed",
+  job_cancelled: "cancelled",
+};
+
+// A job never steps back: a reply may overtake the events that led to what it says.
+const ENDED = 3;
+const RANK = {
+  sending: 0,
+  unsent: 0,
+  interrupted: 0,
+  queued: 1,
+  started: 2,
+  done: ENDED,
+  failed: ENDED,
+  cancelled: ENDED,
+  refused: ENDED,
+};
+
+const PASSING = new Set(["bus_unavailable", "busy", "internal_error"]); // errors after which the same frame may do
+const QUEUED = /^⏳ Job queued: ([^]*?) for '([^]*)' \(ID: \S+\)$/;
+
+/**
+ * A job is `{ref, id, type, content, phase, text, attempt, progress, message, cancelling, at}`. Its `ref` is also its
+ * idempotency key, so that it may be sent as often as needed. `watcher` hears of every change.
+ */
+export class Jobs {
+  #all = new Set();
+  #byRef = new Map();
+  #byId = new Map();
+
+  constructor(watcher) {
+    this.watcher = watcher;
+  }
+
+  get counts() {
+    const ended = [...this.#all].filter(({ phase }) => RANK[phase] === ENDED || phase === "interrupted").length;
+    return { open: this.#all.size - ended, ended };
+  }
+
+  /** What the server has not confirmed: on its way, or not accepted for now. */
+  get unconfirmed() {
+    return [...this.#all].filter(({ phase }) => phase === "sending" || phase === "unsent");
+  }
+
+  get cancelling() {
+    return [...this.#all].filter((job) => job.cancelling);
+  }
+
+  /** A job that is on its way to the server. */
+  add({ ref, type, content, phase = "sending", text = "" }) {
+    return this.#add({ ref, id: null, type, content, phase, text, at: new Date() });
+  }
+
+  /** Send it once more. */
+  retry(job) {
+    this.#change(job, { phase: "sending", text: "", at: new Date() });
+  }
+
+  cancel(job) {
+    this.#change(job, { cancelling: true });
+  }
+
+  /** Take a frame about a job; returns an error's text when it belongs to none. `at` is null when nobody knows. */
+  take(frame, at) {
+    if (frame.action in STEPS) {
+      this.#step(frame, at);
+    } else if (frame.action === "job_status") {
+      const { job_id: id, state, text } = frame.payload;
+      const job = this.#byId.get(id) ?? this.#byRef.get(frame.ref);
+      if (job) {
+        this.#advance(job, id, STEPS[state], text, at);
+      }
+    } else if (frame.action === "error") {
+      return this.#error(frame);
+    }
+    return "";
+  }
+
+  /** History was cut: what was open may have ended unseen. Events that still come put it right. */
+  interrupt(sameClient) {
+    for (const job of this.#all) {
+      if (job.id && RANK[job.phase] < ENDED) {
+        const text = "The server no longer has the history of this job. It may have ended unseen.";
+        this.#change(job, { phase: "interrupted", text, cancelling: false });
+      } else if (job.phase === "sending" && !sameClient) {
+        const text =
+          "The connection was lost before the server confirmed this job, and the server no longer knows this page. " +
+          "The job may still run: try again only if running it twice does no harm.";
+        this.#change(job, { phase: "unsent", text });
+      }
+    }
+  }
+
+  #step(frame, at) {
+    const { job_id: id, ref, action } = frame;
+    let job = this.#byId.get(id) ?? this.#byRef.get(ref);
+    if (!job) {
+      if (action === "job_progress") {
+        return;
+      }
+      const [, type, content] = QUEUED.exec(frame.payload) ?? [null, "job", ""];
+      job = this.#add({ ref: ref ?? id, id, type, content, phase: "queued", text: "", at });
+    }
+    this.#advance(job, id, STEPS[action], frame.payload, at);
+    if (job.phase === "started" && action === "job_started") {
+      this.#change(job, { attempt: frame.attempt, progress: null, message: "" });
+    } else if (job.phase === "started" && action === "job_progress") {
+      this.#change(job, { progress: frame.payload, message: frame.message ?? "" });
+    }
+  }
+
+  #advance(job, id, phase, text, at) {
+    job.id = id;
+    this.#byId.set(id, job);
+    if (RANK[phase] > RANK[job.phase]) {
+      const ended = RANK[phase] === ENDED;
+      this.#change(job, { phase, text: ended ? String(text) : "", at, cancelling: job.cancelling && !ended });
+    }
+  }
+
+  #error({ payload, ref }) {
+    const items = Array.isArray(payload) ? payload : [];
+    const text =
+      items.map(({ loc, msg }) => (loc?.length > 1 ? `${msg} (${loc.join(" › ")})` : msg)).join("\n") ||
+      "The server reported an error without saying which.";
+    const called = this.#byId.get(ref); // cancel_job has the job's id for its ref
+    const job = this.#byRef.get(ref);
+    if (called?.cancelling) {
+      this.#change(called, { cancelling: false });
+    } else if (job && RANK[job.phase] === 0) {
+      this.#change(job, { phase: items.every(({ type }) => PASSING.has(type)) ? "unsent" : "refused", text });
+      return "";
+    }
+    return text;
+  }
+
+  #add(job) {
+    this.#all.add(job);
+    this.#byRef.set(job.ref, job);
+    this.watcher.added(job);
+    this.#makeRoom();
+    return job;
+  }
+
+  #change(job, changes) {
+    Object.assign(job, changes);
+    this.watcher.changed(job, Object.keys(changes));
+    this.#makeRoom();
+  }
+
+  #makeRoom() {
+    const oldest = this.#all.size > MOST_JOBS && [...this.#all].find(({ phase }) => RANK[phase] === ENDED);
+    if (oldest) {
+      this.#all.delete(oldest);
+      this.#byRef.delete(oldest.ref);
+      this.#byId.delete(oldest.id);
+      this.watcher.removed(oldest);
+    }
+  }
+}

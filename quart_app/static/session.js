@@ -1,0 +1,86 @@
+// Who this tab is to the server, and which events it has: `connect`, `welcome` and the cursors of `bus.v1`.
+
+import { recall, remember } from "./storage.js";
+
+const CLIENT = "client"; // the scope of events without a group
+
+/** Outlives connections and, but for the cursors, reloads. */
+export class Session {
+  #known = recall("session"); // {clientId, epoch, resume, groups} of the last welcome
+  #cursors; // scope -> the largest sequence that arrived
+  #welcome = null; // whose replay is arriving
+  #missing = 0; // events of that replay
+
+  constructor() {
+    // A new page shows nothing yet: every job of this client, and what was announced since the tab was first opened.
+    this.#cursors = this.#known ? { ...this.#known.groups, [CLIENT]: 0 } : {};
+  }
+
+  get replaying() {
+    return this.#missing > 0;
+  }
+
+  /** The first frame of a connection. */
+  connect() {
+    this.#missing = 0;
+    return { action: "connect", payload: { resume: this.#known?.resume, cursors: this.#cursors } };
+  }
+
+  /** Be who the server says; returns whether it is the client, and the history, from before. */
+  welcome(welcome) {
+    const { client_id: clientId, epoch, resume, cursors } = welcome;
+    const sameClient = !this.#known || clientId === this.#known.clientId;
+    const sameStream = !this.#known || epoch === this.#known.epoch;
+    if (!sameStream) {
+      this.#cursors = {};
+    } else if (!sameClient) {
+      delete this.#cursors[CLIENT];
+    }
+    // A stream that was put back to an older state gives the sequences after it a second time.
+    for (const scope of Object.keys(this.#cursors)) {
+      this.#cursors[scope] = Math.min(this.#cursors[scope], cursors[scope] ?? 0);
+    }
+    const { [CLIENT]: _, ...now } = cursors;
+    const groups = this.#known && sameStream ? this.#known.groups : now;
+    this.#known = { clientId, epoch, resume, groups };
+    remember("session", this.#known);
+    this.#welcome = welcome;
+    this.#missing = welcome.replayed;
+    this.#catchUp();
+    return { sameClient, recovered: sameClient && sameStream && welcome.recovered };
+  }
+
+  /** Whether a frame brings something new; it counts as seen from then on. */
+  isNew({ seq, group = CLIENT }) {
+    if (seq === undefined) {
+      return true;
+    }
+    if (seq <= (this.#cursors[group] ?? 0)) {
+      return false;
+    }
+    this.#cursors[group] = seq;
+    if (this.replaying) {
+      this.#missing -= 1;
+      this.#catchUp();
+    }
+    return true;
+  }
+
+  /** Come as a stranger next time: the server does not take what this tab remembers. */
+  forget() {
+    remember("session", null);
+    if (this.#known) {
+      this.#known.resume = undefined;
+    }
+    this.#cursors = {};
+  }
+
+  // The welcome's cursors hold only behind its replay: taken earlier, a connection lost in between would cost events.
+  #catchUp() {
+    if (!this.replaying) {
+      for (const [scope, seq] of Object.entries(this.#welcome.cursors)) {
+        this.#cursors[scope] = Math.max(this.#cursors[scope] ?? 0, seq);
+      }
+    }
+  }
+}

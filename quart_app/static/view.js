@@ -1,0 +1,241 @@
+// The document: shows jobs, announcements and the connection, and says in words what it shows.
+
+const MOST_NOTICES = 100;
+const MOST_SPOKEN = 20;
+const LONGEST_NAME = 60; // characters of a job's content in the names of its buttons
+const LONGEST_SPOKEN = 200; // characters; a screen reader's user reads the rest in the list
+
+const LABELS = {
+  sending: "Sending",
+  queued: "Queued",
+  started: "Running",
+  done: "Done",
+  failed: "Failed",
+  cancelled: "Cancelled",
+  refused: "Not accepted",
+  unsent: "Not accepted",
+  interrupted: "Interrupted",
+};
+
+export const element = (id) => document.getElementById(id);
+const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
+
+/** Text from outside goes through `textContent` only. */
+export class View {
+  #items = new Map();
+  #countdown = 0;
+  #opened = false; // whether it was connected once: what is there from before the page was opened is no news
+
+  constructor({ onSubmit, onCancel, onRetry, onReconnect }) {
+    this.onCancel = onCancel;
+    this.onRetry = onRetry;
+    this.form = element("submit");
+    this.content = element("content");
+    this.button = element("submit-button");
+    this.form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      onSubmit(this.form.elements.task_type.value, this.content.value);
+    });
+    this.content.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+        event.preventDefault();
+        if (!this.button.disabled) {
+          this.form.requestSubmit();
+        }
+      }
+    });
+    this.content.addEventListener("input", () => this.refuse(""));
+    element("reconnect").addEventListener("click", onReconnect);
+    element("alert-dismiss").addEventListener("click", () => this.alert(""));
+    element("history-dismiss").addEventListener("click", () => this.history(""));
+  }
+
+  connection(phase) {
+    clearInterval(this.#countdown);
+    const box = element("connection");
+    const changed = box.dataset.phase !== phase.name;
+    box.dataset.phase = phase.name;
+    const connected = phase.name === "connected";
+    this.#hold(connected ? "" : "Not connected: what you type is kept, to be submitted when the connection is back.");
+    const button = element("reconnect");
+    const focused = document.activeElement === button;
+    button.hidden = connected || phase.name === "connecting";
+    if (focused && button.hidden) {
+      this.content.focus();
+    }
+    if (phase.name === "waiting") {
+      const tick = () => {
+        const seconds = Math.max(1, Math.ceil((phase.until - Date.now()) / 1000));
+        element("connection-text").textContent = `Reconnecting in ${seconds} s…`;
+      };
+      tick();
+      this.#countdown = setInterval(tick, 250);
+      if (changed) {
+        this.#say("Connection lost. Reconnecting.");
+      }
+      return;
+    }
+    const words = {
+      connecting: () => "Connecting…",
+      connected: () => "Connected",
+      closed: () => `Closed by the server: ${phase.reason} (code ${phase.code})`,
+    }[phase.name]();
+    element("connection-text").textContent = words;
+    this.#opened ||= connected;
+    if (phase.name !== "connecting") {
+      this.#say(words);
+    }
+  }
+
+  /** Say why the form was not sent; nothing with "". */
+  refuse(text) {
+    const error = element("content-error");
+    error.textContent = text;
+    error.hidden = !text;
+    if (text) {
+      this.content.setAttribute("aria-invalid", "true");
+      this.content.focus();
+    } else {
+      this.content.removeAttribute("aria-invalid");
+    }
+  }
+
+  submitted() {
+    this.content.value = "";
+    this.content.focus();
+    this.refuse("");
+  }
+
+  added(job) {
+    const item = element("job-template").content.firstElementChild.cloneNode(true);
+    this.#items.set(job, item);
+    element("jobs").prepend(item);
+    element("jobs-empty").hidden = true;
+    this.#fill(item, { type: job.type, content: job.content });
+    item.querySelector("progress").ariaLabel = `Progress: ${name(job)}`;
+    item.querySelector("[data-action=cancel]").addEventListener("click", () => job.cancelling || this.onCancel(job));
+    item.querySelector("[data-action=retry]").addEventListener("click", () => this.onRetry(job));
+    this.changed(job, ["text"]);
+  }
+
+  /** Show a job again of which these `keys` have changed. */
+  changed(job, keys) {
+    const item = this.#items.get(job);
+    item.dataset.phase = job.phase;
+    this.#fill(item, {
+      phase: LABELS[job.phase],
+      attempt: job.attempt > 1 ? `attempt ${job.attempt}` : "",
+      id: job.id ?? "",
+      text: job.text,
+      message: job.message ?? "",
+    });
+    this.#time(item, job.at);
+    this.#progress(item, job);
+    this.#buttons(item, job);
+    if (job.text && keys.includes("text") && this.#opened) {
+      this.#say(`${LABELS[job.phase]}: ${job.text}`);
+    }
+  }
+
+  removed(job) {
+    this.#items.get(job).remove();
+    this.#items.delete(job);
+  }
+
+  counted({ open, ended }) {
+    element("jobs-count").textContent = open + ended ? `${open} open, ${ended} ended` : "";
+  }
+
+  notice(text, at) {
+    const item = element("notice-template").content.firstElementChild.cloneNode(true);
+    this.#fill(item, { text });
+    this.#time(item, at);
+    const list = element("notices");
+    list.prepend(item);
+    element("notices-log").hidden = false;
+    element("notices-empty").hidden = true;
+    trim(list, MOST_NOTICES, "lastElementChild");
+  }
+
+  alert(text) {
+    element("alert-text").textContent = text;
+    element("alert").hidden = !text;
+  }
+
+  /** Say that some of the past is out of reach; nothing with "". */
+  history(text) {
+    element("history-text").textContent = text;
+    element("history").hidden = !text;
+    if (text) {
+      this.#say(text);
+    }
+  }
+
+  #progress(item, job) {
+    const bar = item.querySelector("progress");
+    item.querySelector("[data-field=progress]").hidden = job.phase !== "started";
+    if (job.progress == null) {
+      bar.removeAttribute("value"); // moves without saying how far
+    } else {
+      bar.value = job.progress;
+    }
+  }
+
+  #buttons(item, job) {
+    const cancel = item.querySelector("[data-action=cancel]");
+    cancel.textContent = job.cancelling ? "Cancelling…" : "Cancel";
+    cancel.ariaDisabled = String(Boolean(job.cancelling)); // not disabled: that would take the focus away
+    this.#offer(item, job, cancel, job.phase === "queued" || job.phase === "started");
+    this.#offer(item, job, item.querySelector("[data-action=retry]"), job.phase === "unsent");
+  }
+
+  #offer(item, job, button, wanted) {
+    button.ariaLabel = `${button.textContent}: ${name(job)}`;
+    if (!wanted && document.activeElement === button) {
+      item.focus(); // a hidden button would take the focus with it
+    }
+    button.hidden = !wanted;
+  }
+
+  #hold(reason) {
+    if (reason && document.activeElement === this.button) {
+      this.content.focus(); // a disabled button would take the focus with it
+    }
+    this.button.disabled = Boolean(reason);
+    element("submit-reason").textContent = reason;
+  }
+
+  #fill(item, fields) {
+    for (const [name, text] of Object.entries(fields)) {
+      item.querySelector(`[data-field=${name}]`).textContent = text;
+    }
+  }
+
+  #time(item, at) {
+    const time = item.querySelector("time");
+    if (at) {
+      time.dateTime = at.toISOString();
+      time.textContent = clock.format(at);
+    } else {
+      time.removeAttribute("datetime");
+      time.textContent = "earlier"; // events do not say when they happened
+    }
+  }
+
+  #say(text) {
+    const line = document.createElement("p");
+    line.textContent = text.slice(0, LONGEST_SPOKEN);
+    element("spoken").append(line);
+    trim(element("spoken"), MOST_SPOKEN, "firstElementChild");
+  }
+}
+
+function name({ type, content }) {
+  return content.slice(0, LONGEST_NAME) || type;
+}
+
+function trim(list, most, end) {
+  while (list.childElementCount > most) {
+    list[end].remove();
+  }
+}
