@@ -23,8 +23,8 @@ dev: install ## Run the whole system on embedded servers
 test: install ## Run every test, with real servers
 	$(BIN)/pytest
 
-chaos: install ## Break everything at random for a while: make chaos SEED=7 MINUTES=5
-	CHAOS_SEED=$(or $(SEED),1) CHAOS_MINUTES=$(or $(MINUTES),1) $(BIN)/pytest tests/chaos -s
+chaos: install ## Break everything at random, then check the promises: SEED=n MINUTES=m EVERY=seconds
+	CHAOS_SEED=$(or $(SEED),1) CHAOS_MINUTES=$(or $(MINUTES),1) CHAOS_EVERY=$(or $(EVERY),1.5) $(BIN)/pytest tests/chaos -s
 
 check: install ## Lint, types, import contract, documents made from the code
 	$(BIN)/ruff check .

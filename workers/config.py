@@ -50,6 +50,7 @@ def create_celery(settings: Settings, *, socket_timeout: float = 5.0) -> Celery:
             "interval_step": 0.1,
             "interval_max": 0.1,
         },
+        broker_transport="workers.transport:Transport",
         broker_transport_options=_transport_options(settings, socket_timeout),
     )
     return app
@@ -60,6 +61,8 @@ def _transport_options(settings: Settings, socket_timeout: float) -> dict[str, A
         "visibility_timeout": settings.visibility_timeout,
         "unacked_restore_interval": 1,
         "unacked_restore_throttle": 1,
+        # A worker that was killed while it gave tasks back holds the lock for this long, kombu's default being 300 s.
+        "unacked_mutex_expire": 10,
         "socket_timeout": socket_timeout,
         "socket_connect_timeout": 1.0,
         "socket_keepalive": True,

@@ -86,7 +86,8 @@ async def test_subscriptions_come_back_with_the_server(fresh: System) -> None:
                 await asyncio.sleep(0.01)
         with pytest.raises(BusUnavailable, match="away"):
             await bus.broadcast_event(SystemNotification(payload="lost"))
-        assert gaps.is_set()
+        async with asyncio.timeout(10):
+            await gaps.wait()
         gaps.clear()
         await asyncio.to_thread(fresh.nats.start)
         async with asyncio.timeout(20):

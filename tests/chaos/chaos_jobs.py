@@ -1,0 +1,65 @@
+"""Jobs that misbehave. Installed into the workers and web processes of the chaos suite by an entry point."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+from workers.registry import JobContext, job
+
+
+class TryAgain(Exception):
+    """Raised at a first attempt."""
+
+
+@job
+def chaos_slow(content: str, job: JobContext) -> str:
+    """Take about two seconds, and say how far it has come."""
+    for step in range(20):
+        job.progress(step / 20)
+        if job.cancelled.wait(0.1):
+            break
+    return content
+
+
+@job
+def chaos_raise(content: str, job: JobContext) -> str:
+    """Raise."""
+    raise RuntimeError(f"no luck with {content}")
+
+
+@job(retry_on=(TryAgain,), backoff=0.1)
+def chaos_flaky(content: str, job: JobContext) -> str:
+    """Raise at the first attempt only."""
+    if job.attempt == 1:
+        raise TryAgain(content)
+    return content
+
+
+@job(time_limit=0.5)
+def chaos_hang(content: str, job: JobContext) -> str:
+    """Hang past the time limit without looking at `job.cancelled`."""
+    time.sleep(4)
+    return content
+
+
+@job(max_attempts=2)
+def chaos_kill(content: str, job: JobContext) -> str:
+    """Kill the prefork child that runs it. Under threads that would be the whole worker, which the schedule does."""
+    if threading.current_thread() is threading.main_thread():
+        os.kill(os.getpid(), signal.SIGKILL)
+    return content
+
+
+@job
+def chaos_rubbish(content: str, job: JobContext) -> str:
+    """Return no text."""
+    return 42  # type: ignore[return-value]
+
+
+@job
+def chaos_large(content: str, job: JobContext) -> str:
+    """Return more than a job may."""
+    return content * 1_000_000

@@ -1,0 +1,221 @@
+"""What must hold whatever broke: asked of the stream, of the servers, and of what the clients saw."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import urllib.request
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from pydantic import ValidationError
+
+from bus import Bus, BusError, Stored, job_log, subjects
+from bus.job_log import CorruptJob
+from bus.messages import (
+    JobCancelled,
+    JobEvent,
+    JobFailed,
+    JobQueued,
+    JobRequeued,
+    JobResult,
+    JobStarted,
+    SystemNotification,
+)
+from tests.chaos.actors import ChaosClient, Operator
+from tests.chaos.world import RECONCILE_INTERVAL, World, resident_bytes, until
+
+SETTLE_DEADLINE = 150.0
+"""Seconds after the last fault within which every accepted job must have ended."""
+CATCH_UP_DEADLINE = 60.0
+"""Seconds after that within which every client must have seen everything."""
+DRAIN_DEADLINE = 90.0
+"""Seconds after which Redis must be empty."""
+MOST_RESIDENT = 300 * 1024 * 1024
+"""Bytes of memory that a web process may have at the end."""
+
+SHOWN = {
+    event.action_name(): event
+    for event in (JobQueued, JobStarted, JobResult, JobFailed, JobCancelled, SystemNotification)
+}
+
+
+@dataclass
+class History:
+    """The stream's content, read once more from its beginning to its end."""
+
+    jobs: dict[tuple[str, str], list[JobEvent]] = field(default_factory=lambda: defaultdict(list))
+    """Every step of every job."""
+    shown: dict[str, list[tuple[int, str]]] = field(default_factory=lambda: defaultdict(list))
+    """Sequence and action of what is to be shown, by client id; of the group under its name."""
+    amplified: list[str] = field(default_factory=list)
+    """Subjects of jobs that were enqueued again twice for one loss."""
+    _cursor: int = 0
+    _requeued: dict[str, datetime] = field(default_factory=dict)
+
+    async def read_on(self, bus: Bus) -> None:
+        """Read what was stored since the last time."""
+        async for stored in bus.stream.replay(subjects.STREAM_SUBJECTS, after=self._cursor):
+            self._cursor = stored.seq
+            self._add(stored)
+
+    def _add(self, stored: Stored) -> None:
+        address = subjects.parse(stored.subject)
+        if address is None:
+            return
+        if address.client_id is not None and address.job_id is not None:
+            try:
+                step = job_log.step_of(stored)
+            except CorruptJob:
+                return
+            self.jobs[address.client_id, address.job_id].append(step)
+            self._note_requeue(stored, step)
+        try:
+            action = json.loads(stored.data)["action"]
+            event = SHOWN[action].model_validate_json(stored.data)
+        except (ValueError, KeyError, TypeError, ValidationError):
+            return
+        if isinstance(event, JobEvent) == (address.job_id is not None):
+            self.shown[address.client_id or address.group or ""].append((stored.seq, action))
+
+    def _note_requeue(self, stored: Stored, step: JobEvent) -> None:
+        before = self._requeued.pop(stored.subject, None)
+        if isinstance(step, JobRequeued):
+            now = self._requeued[stored.subject] = datetime.fromisoformat(stored.timestamp)
+            if before is not None and (now - before).total_seconds() < RECONCILE_INTERVAL / 2:
+                self.amplified.append(stored.subject)
+
+    @property
+    def open(self) -> list[tuple[str, str]]:
+        """The jobs without an end."""
+        return [key for key, steps in self.jobs.items() if steps and not any(step.ended for step in steps)]
+
+
+async def settled(bus: Bus, history: History, clients: Sequence[ChaosClient], world: World) -> None:
+    """Wait until every wish was accepted and every accepted job has ended; complain when that does not come."""
+    end = time.monotonic() + SETTLE_DEADLINE
+    while time.monotonic() < end:
+        try:
+            await history.read_on(bus)
+        except BusError:
+            await asyncio.sleep(0.5)
+            continue
+        if all(client.content for client in clients) and not history.open:
+            return
+        await asyncio.sleep(0.5)
+    for client in clients:
+        for wish in client.wishes.values():
+            if not wish.job_ids:
+                world.complain(f"client {client.number} was never answered about {wish}")
+    for client_id, job_id in history.open:
+        steps = [step.action for step in history.jobs[client_id, job_id]]
+        world.complain(f"job {job_id} of client {client_id} has no end: {steps}")
+
+
+async def caught_up(history: History, clients: Sequence[ChaosClient]) -> bool:
+    """Wait until every client has as many events as are stored for it, or until that took too long."""
+
+    def done() -> bool:
+        return all(
+            len(client.events["client"]) >= len(history.shown[client.client_id])
+            and len(client.events["system"]) >= len(history.shown["system"])
+            for client in clients
+        )
+
+    return await until(done, CATCH_UP_DEADLINE)
+
+
+def every_job_ended_once(history: History, clients: Sequence[ChaosClient], world: World) -> None:
+    """Every accepted job has exactly one end, and nothing after it; each key is one job."""
+    for client in clients:
+        for wish in client.wishes.values():
+            if len(wish.job_ids) > 1:
+                world.complain(f"client {client.number}: key {wish.key} became the jobs {wish.job_ids}")
+            for job_id in wish.job_ids:
+                if not history.jobs[client.client_id, job_id]:
+                    world.complain(f"client {client.number}: accepted job {job_id} is not in the stream")
+    if history.amplified:
+        world.complain(f"enqueued again twice for one loss: {len(history.amplified)} times, {history.amplified[:3]}")
+    for (client_id, job_id), steps in history.jobs.items():
+        actions = [step.action for step in steps]
+        if actions.count("job_queued") != 1 or actions[0] != "job_queued":
+            if job_id != "forged":
+                world.complain(f"job {job_id} of {client_id} does not begin once: {actions}")
+        elif any(step.ended for step in steps[:-1]) or not steps[-1].ended:
+            world.complain(f"job {job_id} of {client_id} does not end once: {actions}")
+
+
+def everybody_saw_everything(
+    history: History, clients: Sequence[ChaosClient], operator: Operator, world: World
+) -> None:
+    """Each client saw each of its stored events once, in stream order; so did everybody with announcements."""
+    announced = [seq for seq, _ in history.shown["system"]]
+    if operator.acknowledged != announced:
+        world.complain(f"announced {operator.acknowledged}, stored {announced}")
+    for client in clients:
+        _compare(f"client {client.number}", client.events["client"], history.shown[client.client_id], world)
+        _compare(f"client {client.number} (group)", client.events["system"], history.shown["system"], world)
+
+
+async def coming_back_shows_nothing_twice(history: History, clients: Sequence[ChaosClient], world: World) -> None:
+    """A resume with the true cursors replays nothing; one with cursors at zero replays everything."""
+
+    async def check(client: ChaosClient) -> None:
+        replayed = await client.come_back()
+        if any(replayed.values()):
+            world.complain(f"client {client.number} resumed at the end and was shown {replayed}")
+        if client.number % 10 == 0:
+            replayed = await client.come_back(anew=True)
+            name = f"client {client.number} (reloaded)"
+            _compare(name, replayed["client"], history.shown[client.client_id], world)
+            _compare(f"{name} (group)", replayed["system"], history.shown["system"], world)
+
+    await asyncio.gather(*(check(client) for client in clients))
+
+
+async def nothing_grew(world: World) -> None:
+    """Redis holds no task, NATS no subscription of a client, a job or a replay, the web processes no heap of memory."""
+
+    def redis_empty() -> bool:
+        with world.system.valkey.client() as redis:
+            return not redis.exists("jobs", "unacked")
+
+    if not await until(redis_empty, DRAIN_DEADLINE):
+        with world.system.valkey.client() as redis:
+            world.complain(f"tasks are left in Redis: {redis.llen('jobs')} wait, {redis.hgetall('unacked')} taken")
+    if not await until(lambda: not _left_subscriptions(world), 30):
+        world.complain(f"subscriptions are left: {_left_subscriptions(world)[:10]}")
+    for web in world.webs:
+        if (size := resident_bytes(web.pid)) > MOST_RESIDENT:
+            world.complain(f"a web process has {size // 1024**2} MB resident")
+
+
+async def everything_ends(world: World) -> None:
+    """Web processes and workers end on SIGTERM, in time, with status 0, and leave nothing."""
+    world.find_dead()
+    for server in (*world.webs, *world.workers):
+        await world.stop(server)
+
+
+def _compare(who: str, seen: list[tuple[int, str]], stored: list[tuple[int, str]], world: World) -> None:
+    if seen == stored:
+        return
+    missing = [event for event in stored if event not in set(seen)]
+    extra = [event for event in seen if event not in set(stored)]
+    twice = sorted({event for event in seen if seen.count(event) > 1})
+    world.complain(
+        f"{who} saw {len(seen)} of {len(stored)} events: missing {missing[:5]}, twice {twice[:5]}, "
+        f"unknown {extra[:5]}, in order: {seen == sorted(seen)}"
+    )
+
+
+def _left_subscriptions(world: World) -> list[str]:
+    address = f"{world.system.nats.monitor_url}/subsz?subs=1&limit=10000"
+    with urllib.request.urlopen(address, timeout=10) as answer:  # noqa: S310 - always http
+        subscriptions = json.load(answer).get("subscriptions_list") or []
+    found = [entry["subject"] for entry in subscriptions]
+    passing = ("live.client.", "holder.", "_INBOX.")  # an inbox that ends in * is a connection's own
+    return [subject for subject in found if subject.startswith(passing) and not subject.endswith(".*")]

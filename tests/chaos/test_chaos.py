@@ -1,0 +1,93 @@
+"""Everything breaks, as a seed has it, while clients work; then the promises are checked.
+
+    CHAOS_SEED=7 CHAOS_MINUTES=5 pytest tests/chaos -s
+
+replays seed 7 for five minutes; CHAOS_EVERY is the mean number of seconds between two faults. The schedule of faults
+is the seed's; the timing inside the processes is not, so a rare failure may need a few runs to show again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+from bus import Bus
+from tests.chaos import invariants
+from tests.chaos.actors import ChaosClient, Operator
+from tests.chaos.faults import Planned, inject, plan
+from tests.chaos.invariants import History
+from tests.chaos.world import World
+
+SEED = int(os.environ.get("CHAOS_SEED", "1"))
+SECONDS = 60 * float(os.environ.get("CHAOS_MINUTES", "0.4"))
+CLIENTS = 50
+TWINS = 5
+"""Of the clients, how many are second connections of the first ones."""
+FAULT_EVERY = float(os.environ.get("CHAOS_EVERY", "1.5"))
+"""Mean seconds between two faults."""
+WISH_EVERY = 5.0
+"""Mean seconds between two jobs of one client."""
+
+
+# nats-py leaves its socket to the garbage collector where a server goes away while it connects.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.timeout(SECONDS + 600)
+async def test_nothing_is_lost_and_nothing_comes_twice(tmp_path: Path) -> None:
+    schedule = plan(SEED, SECONDS, FAULT_EVERY)
+    print(f"\nseed {SEED}, {SECONDS:g} s, {len(schedule)} faults; logs in {tmp_path}")
+    async with World(tmp_path, pool="threads" if SEED % 2 else "prefork") as world:
+        try:
+            await run(world, schedule)
+        finally:
+            if world.complaints:
+                print(*schedule, sep="\n")
+    assert not world.complaints, "\n".join(
+        [
+            f"{len(world.complaints)} promises were broken; "
+            f"replay with: make chaos SEED={SEED} MINUTES={SECONDS / 60:g} EVERY={FAULT_EVERY:g}",
+            *world.complaints[:20],
+        ]
+    )
+
+
+async def run(world: World, schedule: list[Planned]) -> None:
+    begun = time.monotonic()
+    clients: list[ChaosClient] = []
+    for number in range(CLIENTS):
+        twin = clients[number - CLIENTS + TWINS] if number >= CLIENTS - TWINS else None
+        clients.append(ChaosClient(world, number, random.Random(f"{SEED}/client/{number}"), WISH_EVERY, twin))
+    operator = Operator(world.settings, random.Random(f"{SEED}/operator"), 1.0)
+    history = History()
+    async with asyncio.TaskGroup() as actors:
+        for client in clients:
+            actors.create_task(client.run())
+        announcing = actors.create_task(operator.run())
+        await asyncio.gather(inject(schedule, world, clients, SEED), asyncio.sleep(SECONDS))
+        broken = time.monotonic()
+        operator.settled.set()
+        for client in clients:
+            client.settled.set()
+        await announcing
+        async with Bus(world.settings, name="chaos") as bus:
+            await invariants.settled(bus, history, clients, world)
+            settled = time.monotonic()
+            await invariants.caught_up(history, clients)
+            await history.read_on(bus)
+        for client in clients:
+            client.leave.set()
+    invariants.every_job_ended_once(history, clients, world)
+    invariants.everybody_saw_everything(history, clients, operator, world)
+    await invariants.coming_back_shows_nothing_twice(history, clients, world)
+    await invariants.nothing_grew(world)
+    await invariants.everything_ends(world)
+    print(
+        f"{sum(map(bool, history.jobs.values()))} jobs, {len(operator.acknowledged)} announcements, "
+        f"{sum(client.connections for client in clients)} connections, {sum(world.injected.values())} faults "
+        f"({dict(world.injected)}); settled {settled - broken:.1f} s after the last, "
+        f"{time.monotonic() - begun:.1f} s in all; {len(world.complaints)} promises broken"
+    )

@@ -1,0 +1,198 @@
+"""The system under test: two workers, two web processes, NATS and Valkey, and who minds them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from bus import Settings
+from tests.servers import Server, System, Web, Worker
+
+RECONCILE_INTERVAL = 2.0
+"""Seconds between two looks of a worker for jobs that nobody holds."""
+
+RESTART_DEADLINE = 90.0
+"""A server that is started while another one is away may fail, and is started again, for this long."""
+
+STOP_DEADLINE = 45.0
+"""Seconds that a process may take to end after SIGTERM, on a machine that others use too."""
+
+S = TypeVar("S", bound=Server)
+
+
+class World:
+    """Starts and restarts the servers, and writes down what must not happen.
+
+    Args:
+        directory: for logs, data and the package with the misbehaving jobs.
+        pool: Celery's pool of the second worker; the first one's is prefork.
+    """
+
+    def __init__(self, directory: Path, pool: str) -> None:
+        self.directory = directory
+        self.pool = pool
+        self.system = System(
+            directory,
+            BUS_SECRET="chaos" * 8,
+            BUS_JOB_DELAY_SCALE="0.05",
+            BUS_RECONCILE_INTERVAL=str(RECONCILE_INTERVAL),
+            BUS_VISIBILITY_TIMEOUT="10",
+            PYTHONPATH=os.pathsep.join([str(_install_jobs(directory)), *filter(None, [os.environ.get("PYTHONPATH")])]),
+        )
+        self.workers: list[Worker] = []
+        self.webs: list[Web] = []
+        self.complaints: list[str] = []
+        """What was seen that breaks a promise; empty at the end of a good run."""
+        self.injected: Counter[str] = Counter()
+        """Faults injected so far, by name."""
+        self.logs: list[Path] = []
+        self._locks: dict[Server, asyncio.Lock] = {}
+
+    async def __aenter__(self) -> World:
+        await asyncio.to_thread(self._start)
+        self._locks = {server: asyncio.Lock() for server in self.servers}
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.to_thread(self.system.stop)
+
+    def _start(self) -> None:
+        try:
+            self.system.start()
+            self.workers = [
+                self._new(self.system.worker("--concurrency", "2", "--pool", pool)) for pool in ("prefork", self.pool)
+            ]
+            self.webs = [self._new(self.system.web()) for _ in range(2)]
+        except BaseException:
+            self.system.stop()
+            raise
+
+    def _new(self, server: S) -> S:
+        self.logs.append(server.log)
+        return server
+
+    @property
+    def servers(self) -> list[Server]:
+        """Every server, the ones that others need first."""
+        return [self.system.nats, self.system.valkey, *self.workers, *self.webs]
+
+    @property
+    def settings(self) -> Settings:
+        """Settings of a program that uses the same servers."""
+        return Settings.load(
+            nats_url=self.system.nats.url,
+            redis_url=self.system.valkey.url,
+            visibility_timeout=10,
+        )
+
+    def lock(self, server: Server) -> asyncio.Lock:
+        """Held while a fault has this server in its hands."""
+        return self._locks[server]
+
+    def complain(self, complaint: str) -> None:
+        """Note a broken promise."""
+        self.complaints.append(complaint)
+
+    async def start_again(self, server: Server) -> None:
+        """Start a server that has ended, as a supervisor does: until it stays up."""
+        await asyncio.to_thread(self._start_again, server)
+
+    def _start_again(self, server: Server) -> None:
+        number = len(self.logs)
+        end = time.monotonic() + RESTART_DEADLINE
+        while True:
+            number += 1
+            server.log = self.directory / f"{server.name}-{number}.log"
+            self.logs.append(server.log)
+            try:
+                server.start()
+            except AssertionError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.5)
+            else:
+                return
+
+    async def stop(self, server: Server) -> None:
+        """SIGTERM; complain unless it ends in time with status 0 and leaves no process."""
+        await asyncio.to_thread(self._stop, server)
+
+    def _stop(self, server: Server) -> None:
+        assert server.process is not None
+        begun = time.monotonic()
+        pid = server.pid
+        status = server.stop(STOP_DEADLINE)
+        # nats-server ends with 1 on SIGTERM where it was told nothing else; only our own processes promise 0.
+        if status != 0 and server in (*self.workers, *self.webs):
+            took = time.monotonic() - begun
+            self.complain(f"{server.name} (log {server.log}) ended with {status} {took:.1f} s after SIGTERM")
+        if left := processes_in(pid):
+            self.complain(f"{server.name} left processes {left}")
+
+    def find_dead(self) -> None:
+        """Complain about servers that have ended though nobody asked them to."""
+        for server in self.servers:
+            if server.process is not None and (status := server.process.poll()) is not None:
+                self.complain(f"{server.name} (log {server.log}) ended by itself with {status}")
+
+
+def children(pid: int) -> list[int]:
+    """The child processes of a process."""
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except FileNotFoundError:
+        return []
+
+
+def processes_in(group: int) -> list[int]:
+    """The living processes of a process group."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                state, _, pgrp = (entry / "stat").read_text().rpartition(")")[2].split()[:3]
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if int(pgrp) == group and state != "Z":
+                found.append(int(entry.name))
+    return found
+
+
+def resident_bytes(pid: int) -> int:
+    """The resident memory of a process."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def kill_quietly(pid: int) -> None:
+    """SIGKILL to a process that may have ended already."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+async def until(condition: Callable[[], bool], deadline: float, every: float = 0.2) -> bool:
+    """Poll until `condition` holds. False when it does not within `deadline` seconds."""
+    end = time.monotonic() + deadline
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        await asyncio.sleep(every)
+    return True
+
+
+def _install_jobs(directory: Path) -> Path:
+    package = directory / "package"
+    info = package / "chaos-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: chaos\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[busctl.jobs]\nchaos = chaos_jobs\n")
+    (package / "chaos_jobs.py").write_text((Path(__file__).parent / "chaos_jobs.py").read_text())
+    return package
