@@ -11,6 +11,7 @@ from celery.signals import setup_logging
 
 from bus import Settings
 from bus.log import configure_logging
+from workers import transport
 
 QUEUE = "jobs"
 log = structlog.get_logger(__name__)
@@ -24,6 +25,7 @@ def create_celery(settings: Settings, *, socket_timeout: float = 5.0) -> Celery:
         socket_timeout: seconds after which a silent Redis is given up; short for web processes, so that
             enqueueing has a deadline (kombu passes it to redis-py).
     """
+    transport.install()
     app = Celery("busctl", broker=settings.redis_url, set_as_current=False)
     app.conf.update(
         task_default_queue=QUEUE,
@@ -50,7 +52,6 @@ def create_celery(settings: Settings, *, socket_timeout: float = 5.0) -> Celery:
             "interval_step": 0.1,
             "interval_max": 0.1,
         },
-        broker_transport="workers.transport:Transport",
         broker_transport_options=_transport_options(settings, socket_timeout),
     )
     return app
@@ -76,6 +77,7 @@ def use_our_logging(settings: Settings) -> None:
 
     def configure(**_: object) -> None:
         configure_logging(settings)
-        logging.getLogger("celery.app.trace").setLevel(logging.WARNING)  # workers/execute.py says the same better
+        for name in ("celery.app.trace", "celery.worker.strategy"):
+            logging.getLogger(name).setLevel(logging.WARNING)  # workers/execute.py says the same better
 
     setup_logging.connect(configure, weak=False)

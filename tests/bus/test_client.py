@@ -1,6 +1,8 @@
 """Bus: what one process stores, others hear, once, in order."""
 
 import asyncio
+import json
+from urllib.request import urlopen
 
 import nats as nats_py
 import pytest
@@ -104,3 +106,24 @@ async def test_a_frozen_server_does_not_hang_an_append(fresh: System) -> None:
             await bus.broadcast_event(SystemNotification(payload="?"))
         assert caught.value.maybe_done
         fresh.nats.resume()
+
+
+async def test_a_subscription_closed_while_nats_is_away_does_not_come_back(fresh: System) -> None:
+    async with Bus(Settings.load(nats_url=fresh.nats.url)) as bus:
+        kept = await bus.subscribe(subjects.group("kept"), lambda stored: None)
+        fresh.nats.kill()
+        async with asyncio.timeout(10):
+            while bus.connected:
+                await asyncio.sleep(0.01)
+        late = await bus.subscribe(subjects.group("late"), lambda stored: None)
+        await late.close()
+        await asyncio.to_thread(fresh.nats.start)
+        async with asyncio.timeout(20):
+            while not bus.connected:
+                await asyncio.sleep(0.01)
+        await bus.confirm_subscriptions()
+        with await asyncio.to_thread(urlopen, f"{fresh.nats.monitor_url}/subsz?subs=1", timeout=10) as answer:
+            listed = {entry["subject"] for entry in json.load(answer)["subscriptions_list"]}
+        assert "live.group.kept" in listed
+        assert "live.group.late" not in listed
+        await kept.close()

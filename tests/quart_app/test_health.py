@@ -6,7 +6,8 @@ import urllib.request
 
 import pytest
 
-from tests.servers import System
+from tests.clients import client
+from tests.servers import System, wait_until
 
 
 def get(url: str) -> tuple[int, str]:
@@ -40,3 +41,16 @@ def test_without_nats_the_web_process_ends_with_one_clear_line(fresh: System) ->
         fresh.web(BUS_CONNECT_TIMEOUT="0.5")
     assert "ended with 1" in str(caught.value)
     assert "Traceback" not in str(caught.value)
+
+
+async def test_it_ends_in_order_while_nats_is_away(fresh: System) -> None:
+    web = fresh.web()
+    async with client(web.ws_url) as connected:
+        await connected.ping()
+        fresh.nats.kill()
+        await asyncio.to_thread(wait_until, lambda: "lost NATS" in web.output(), "loss of NATS")
+        assert await asyncio.to_thread(web.stop) == 0
+        async with asyncio.timeout(10):
+            await connected.socket.wait_closed()
+        assert connected.socket.close_code == 1012
+    assert "Traceback" not in web.output()

@@ -1,0 +1,28 @@
+"""The transport: Redis may go away in the middle of a job, and the worker stays."""
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from tests.servers import System, wait_until
+from tests.workers.test_reconcile import Bench
+
+
+@pytest.fixture
+def bench(fresh: System) -> Iterator[Bench]:
+    with closing(Bench(fresh)) as bench:
+        yield bench
+
+
+def test_a_worker_outlives_a_redis_that_goes_away_with_tasks_in_hand(bench: Bench) -> None:
+    worker = bench.system.worker("--concurrency", "2", BUS_JOB_DELAY_SCALE="3", BUS_RECONCILE_INTERVAL="1")
+    jobs = [bench.submit() for _ in range(4)]
+    wait_until(lambda: sum(bench.read(job).started for job in jobs) == 2, "two started jobs")
+    bench.system.valkey.kill()
+    wait_until(lambda: "onnection to broker lost" in worker.output(), "loss of Redis")
+    bench.system.valkey.start()
+    bench.all_ended(*jobs)
+    assert {bench.read(job).state for job in jobs} == {"job_result"}
+    assert worker.process is not None
+    assert worker.process.poll() is None
