@@ -10,7 +10,7 @@ from tests.servers import System
 
 def test_a_busy_address_is_named_in_one_line(system: System) -> None:
     web = system.web()
-    refused = busctl("serve", "--bind", f"127.0.0.1:{web.port}", **system.env)
+    refused = busctl("serve", "--bind", f"127.0.0.1:{web.port}", **system.env, BUS_SECRET="s" * 64)
     assert refused.returncode == 1
     assert f"cannot listen on 127.0.0.1:{web.port}" in refused.stderr
     assert refused.stderr.count("\n") == 1

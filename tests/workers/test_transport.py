@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from tests.servers import System, wait_until
 from tests.workers.test_reconcile import Bench
@@ -15,14 +16,26 @@ def bench(fresh: System) -> Iterator[Bench]:
         yield bench
 
 
-def test_a_worker_outlives_a_redis_that_goes_away_with_tasks_in_hand(bench: Bench) -> None:
-    worker = bench.system.worker("--concurrency", "2", BUS_JOB_DELAY_SCALE="3", BUS_RECONCILE_INTERVAL="1")
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_a_worker_outlives_a_redis_that_goes_away_with_tasks_in_hand(bench: Bench, pool: str) -> None:
+    worker = bench.system.worker(
+        "--concurrency", "2", "--pool", pool, BUS_JOB_DELAY_SCALE="3", BUS_RECONCILE_INTERVAL="1"
+    )
     jobs = [bench.submit() for _ in range(4)]
     wait_until(lambda: sum(bench.read(job).started for job in jobs) == 2, "two started jobs")
-    bench.system.valkey.kill()
+    bench.system.valkey.stop()
     wait_until(lambda: "onnection to broker lost" in worker.output(), "loss of Redis")
     bench.system.valkey.start()
     bench.all_ended(*jobs)
     assert {bench.read(job).state for job in jobs} == {"job_result"}
     assert worker.process is not None
     assert worker.process.poll() is None
+
+
+def test_a_channel_whose_connection_is_closed_says_so_in_redis_words(bench: Bench) -> None:
+    """What Celery does with a lost connection: it closes it, and then the channel restores its tasks over it."""
+    connection = bench.celery.connection_for_write()
+    channel = connection.default_channel
+    connection.release()
+    with pytest.raises(RedisConnectionError, match="was closed"):
+        channel._connparams()
