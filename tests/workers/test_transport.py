@@ -34,8 +34,9 @@ def test_a_worker_outlives_a_redis_that_goes_away_with_tasks_in_hand(bench: Benc
 
 def test_a_channel_whose_connection_is_closed_says_so_in_redis_words(bench: Bench) -> None:
     """What Celery does with a lost connection: it closes it, and then the channel restores its tasks over it."""
-    connection = bench.celery.connection_for_write()
-    channel = connection.default_channel
-    connection.release()
-    with pytest.raises(RedisConnectionError, match="was closed"):
-        channel._connparams()
+    with bench.celery.connection_for_write() as connection:
+        channel = connection.default_channel
+        client, channel.connection.client = channel.connection.client, None  # as kombu leaves it
+        with pytest.raises(RedisConnectionError, match="was closed"):
+            channel._connparams()
+        channel.connection.client = client
