@@ -21,7 +21,7 @@ dev: install ## Run the whole system on embedded servers
 	$(BIN)/busctl dev
 
 test: install ## Run every test, with real servers
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 chaos: install ## Break everything at random, then check the promises: SEED=n MINUTES=m EVERY=seconds
 	CHAOS_SEED=$(or $(SEED),1) CHAOS_MINUTES=$(or $(MINUTES),1) CHAOS_EVERY=$(or $(EVERY),1.5) $(BIN)/pytest tests/chaos -s
