@@ -9,18 +9,18 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 
 import nats.errors
 from nats.aio.client import Client
-from nats.js.api import DiscardPolicy, Header, RePublish, RetentionPolicy, StorageType, StreamConfig
+from nats.js.api import Header
 from nats.js.client import JetStreamContext
 from nats.js.errors import APIError, NoStreamResponseError, ServiceUnavailableError
 
 from bus import subjects
 from bus.errors import AppendRefused, BusUnavailable, EventTooLarge, StreamConflict, UnsupportedServer
 from bus.settings import Settings
+from bus.stream_config import differences, stream_config
 
 WRONG_LAST_SEQUENCE = 10071
 STREAM_NAME_IN_USE = 10058
@@ -89,7 +89,7 @@ class EventStream:
                 f"the NATS server at {self._where()} is {version.major}.{version.minor}.{version.patch}; "
                 "2.11 or newer is needed (batched direct get): upgrade it"
             )
-        wanted = _config(self._settings)
+        wanted = stream_config(self._settings)
         try:
             try:
                 info = await self._jetstream.add_stream(wanted)
@@ -97,7 +97,7 @@ class EventStream:
                 if error.err_code != STREAM_NAME_IN_USE:
                     raise
                 info = await self._jetstream.stream_info(subjects.STREAM)
-                if update or _differences(info.config, wanted):
+                if update or differences(info.config, wanted):
                     info = await self._jetstream.update_stream(wanted)
         except ServiceUnavailableError as error:
             raise UnsupportedServer(
@@ -112,7 +112,7 @@ class EventStream:
             ) from error
         except (nats.errors.Error, TimeoutError) as error:
             raise BusUnavailable(self._silent("declaring the stream")) from error
-        if wrong := _differences(info.config, wanted):
+        if wrong := differences(info.config, wanted):
             raise StreamConflict(
                 f"the stream {subjects.STREAM} has other settings than this system needs: {'; '.join(wrong)}. "
                 f"Change them with 'nats stream edit {subjects.STREAM}', or move the stream away"
@@ -289,53 +289,3 @@ def _stored(answer: dict[str, Any]) -> Stored | None:
     )
     data = base64.b64decode(message.get("data", ""))
     return Stored(message["seq"], message["subject"], data, message_id, timestamp=message["time"])
-
-
-def _config(settings: Settings) -> StreamConfig:
-    return StreamConfig(
-        name=subjects.STREAM,
-        description="Everything that clients of busctl see, in order",
-        subjects=[subjects.STREAM_SUBJECTS],
-        retention=RetentionPolicy.LIMITS,
-        storage=StorageType.FILE,
-        discard=DiscardPolicy.OLD,
-        max_msgs=-1,
-        max_msgs_per_subject=-1,
-        max_age=settings.stream_max_age,
-        max_bytes=settings.stream_max_bytes,
-        num_replicas=settings.stream_replicas,
-        duplicate_window=min(120.0, settings.stream_max_age),
-        allow_direct=True,
-        republish=RePublish(src=subjects.STREAM_SUBJECTS, dest=subjects.REPUBLISH),
-    )
-
-
-# What the delivery guarantees rest on; sizes, ages and replicas may differ without harm.
-_ESSENTIAL = (
-    "subjects",
-    "retention",
-    "storage",
-    "discard",
-    "max_msgs_per_subject",
-    "allow_direct",
-    "republish",
-)
-
-
-def _differences(found: StreamConfig, wanted: StreamConfig) -> list[str]:
-    wrong = []
-    for name in _ESSENTIAL:
-        has, needs = _plain(getattr(found, name)), _plain(getattr(wanted, name))
-        if has != needs:
-            wrong.append(f"{name} is {has}, needed is {needs}")
-    return wrong
-
-
-def _plain(value: object) -> object:
-    match value:
-        case Enum():
-            return value.value
-        case RePublish():
-            return f"{value.src} → {value.dest}"
-        case _:
-            return value
