@@ -139,6 +139,10 @@ class Bus:
             except (nats.errors.Error, OSError) as error:
                 log.warning("the NATS connection did not drain; closing it", error=str(error))
         connection = self._connection
+        if connection.is_reconnecting:
+            # nats-py would write what is pending to the socket that was lost: an OSError, or from Python 3.12 on a
+            # TypeError, and its own tasks would be left behind.
+            connection._pending, connection._pending_data_size = [], 0
         if connection.is_connected or connection.is_connecting or connection.is_reconnecting:
             try:
                 await connection.close()

@@ -41,7 +41,7 @@ def create_celery(settings: Settings, *, socket_timeout: float = 5.0) -> Celery:
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         worker_cancel_long_running_tasks_on_connection_loss=False,
-        # On SIGTERM running jobs get this long; the rest go back to the queue.
+        # On SIGTERM running jobs are finished; on SIGQUIT they get this long and go back to the queue.
         worker_soft_shutdown_timeout=5.0,
         worker_hijack_root_logger=False,
         # The producer tries twice and then says so, instead of blocking its thread.
