@@ -141,7 +141,7 @@ class Bus:
         connection = self._connection
         if connection.is_reconnecting:
             # nats-py would write what is pending to the socket that was lost: an OSError, or from Python 3.12 on a
-            # TypeError, and its own tasks would be left behind.
+            # TypeError, and the rest of its closing would not be done.
             connection._pending, connection._pending_data_size = [], 0
         if connection.is_connected or connection.is_connecting or connection.is_reconnecting:
             try:
