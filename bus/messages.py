@@ -10,6 +10,7 @@ import json
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import to_json
 
 Ref = Annotated[str, Field(max_length=128)]
 Key = Annotated[str, Field(min_length=1, max_length=128)]
@@ -46,7 +47,9 @@ class Message(BaseModel):
         keys = self.model_dump(mode="json")
         frame = {"action": keys.pop("action"), "payload": keys.pop("payload")}
         frame.update((key, value) for key, value in (keys | extra).items() if value is not None)
-        return json.dumps(frame, ensure_ascii=False, separators=(",", ":"))
+        if isinstance(self.payload, float):
+            return json.dumps(frame, ensure_ascii=False, separators=(",", ":"))  # to_json writes 1e-05 in another way
+        return to_json(frame).decode()
 
 
 # --- client to server ------------------------------------------------------------------------------------

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import re
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import nats.errors
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from nats.js.api import Header
 from nats.js.client import JetStreamContext
 from nats.js.errors import APIError, NoStreamResponseError, ServiceUnavailableError
@@ -214,31 +216,36 @@ class EventStream:
 
     async def _batch(self, subject: str, after: int) -> tuple[list[Stored], bool]:
         self._require_connection()
+        loop, patience = asyncio.get_running_loop(), self._settings.append_timeout
+        batch: list[Stored] = []
+        more: asyncio.Future[bool] = loop.create_future()
+        deadline = asyncio.timeout(patience)
+
+        async def on_answer(message: Msg) -> None:
+            if more.done() or deadline.expired():
+                return
+            headers = message.headers or {}
+            match headers.get("Status"):
+                case None:
+                    deadline.reschedule(loop.time() + patience)
+                    batch.append(_direct(message.data, headers))
+                case "204":
+                    more.set_result(headers.get("Nats-Num-Pending", "0") != "0")
+                case "404":
+                    more.set_result(False)
+                case status:
+                    text = f"NATS refused a replay: {status} {headers.get('Description', '')}"
+                    more.set_exception(BusUnavailable(text))
+
         inbox = self._connection.new_inbox()
         request = {"seq": after + 1, "next_by_subj": subject, "batch": REPLAY_BATCH}
-        batch: list[Stored] = []
-        answers = await self._connection.subscribe(inbox, pending_msgs_limit=2 * REPLAY_BATCH)
+        answers = await self._connection.subscribe(inbox, cb=on_answer)
         try:
-            await self._connection.publish(
-                f"$JS.API.DIRECT.GET.{subjects.STREAM}", json.dumps(request).encode(), reply=inbox
-            )
-            while True:
-                message = await answers.next_msg(self._settings.append_timeout)
-                headers = message.headers or {}
-                match headers.get("Status"):
-                    case None:
-                        message_id = headers.get(Header.MSG_ID.value)
-                        seq = int(headers["Nats-Sequence"])
-                        stored_at = headers["Nats-Time-Stamp"]
-                        batch.append(
-                            Stored(seq, headers["Nats-Subject"], message.data, message_id, timestamp=stored_at)
-                        )
-                    case "204":
-                        return batch, headers.get("Nats-Num-Pending", "0") != "0"
-                    case "404":
-                        return batch, False
-                    case status:
-                        raise BusUnavailable(f"NATS refused a replay: {status} {headers.get('Description', '')}")
+            async with deadline:
+                await self._connection.publish(
+                    f"$JS.API.DIRECT.GET.{subjects.STREAM}", json.dumps(request).encode(), reply=inbox
+                )
+                return batch, await more
         except (nats.errors.Error, TimeoutError) as error:
             raise BusUnavailable(self._silent("a replay")) from error
         finally:
@@ -275,6 +282,13 @@ class EventStream:
 def without_credentials(url: str) -> str:
     """A NATS URL, or several, as may be shown: without user, password or token."""
     return re.sub(r"//[^@/]*@", "//", url)
+
+
+def _direct(data: bytes, headers: Mapping[str, str]) -> Stored:
+    """An event as a direct get answers it."""
+    message_id = headers.get(Header.MSG_ID.value)
+    seq, subject, stored_at = int(headers["Nats-Sequence"]), headers["Nats-Subject"], headers["Nats-Time-Stamp"]
+    return Stored(seq, subject, data, message_id, timestamp=stored_at)
 
 
 def _stored(answer: dict[str, Any]) -> Stored | None:

@@ -14,10 +14,12 @@ from redis.exceptions import RedisError
 from bus import Settings
 from bus.job_log import JobState
 from workers.config import create_celery
+from workers.task_message import send
 
 log = structlog.get_logger(__name__)
 
-THREADS = 4
+LARGEST_BATCH = 100
+"""Jobs handed over in one command."""
 AWAY = (OperationalError, RedisError, OSError)
 """What a broken or silent Redis raises, through kombu or not; `TimeoutError` is an `OSError`."""
 RETRY_FIRST = 0.2
@@ -33,7 +35,7 @@ class BacklogFull(Exception):
 
 
 class Enqueuer:
-    """Hands stored jobs to Celery from a few threads of its own, in the order they came.
+    """Hands stored jobs to Celery from a thread of its own, in the order they came, all that wait at a time.
 
     `put` never waits: a job whose task cannot be handed over stays in line until Redis is back.
 
@@ -45,12 +47,12 @@ class Enqueuer:
         self._settings = settings
         self._celery: Celery = create_celery(settings, socket_timeout=settings.enqueue_timeout)
         self._waiting: asyncio.Queue[JobState] = asyncio.Queue(settings.enqueue_backlog)
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="enqueue")
-        self._tasks: list[asyncio.Task[None]] = []
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="enqueue")  # one for jobs, one for pings
+        self._task: asyncio.Task[None] | None = None
         self._away = False
 
     async def __aenter__(self) -> Enqueuer:
-        self._tasks = [asyncio.create_task(self._work(), name=f"enqueue-{n}") for n in range(THREADS)]
+        self._task = asyncio.create_task(self._work(), name="enqueue")
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -58,9 +60,9 @@ class Enqueuer:
         if not self._away:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._waiting.join(), self._settings.enqueue_timeout)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
         if left := self._waiting.qsize():
             log.warning("jobs were not handed to Redis before the end; they stay queued in the stream", jobs=left)
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -101,18 +103,21 @@ class Enqueuer:
 
     async def _work(self) -> None:
         while True:
-            job = await self._waiting.get()
+            jobs = [await self._waiting.get()]
+            while not self._waiting.empty() and len(jobs) < LARGEST_BATCH:
+                jobs.append(self._waiting.get_nowait())
             try:
-                await self._hand_over(job)
+                await self._hand_over(jobs)
             finally:
-                self._waiting.task_done()
+                for _ in jobs:
+                    self._waiting.task_done()
 
-    async def _hand_over(self, job: JobState) -> None:
+    async def _hand_over(self, jobs: list[JobState]) -> None:
         loop = asyncio.get_running_loop()
         delay = RETRY_FIRST
         while True:
             try:
-                await loop.run_in_executor(self._threads, self._send, job)
+                await loop.run_in_executor(self._threads, send, self._celery, jobs)
             except AWAY as error:
                 if not self._away:
                     log.warning("Redis is away; jobs wait in line", error=str(error))
@@ -125,9 +130,6 @@ class Enqueuer:
                 self._away = False
                 return
 
-    def _send(self, job: JobState) -> None:
-        _send(self._celery, job)
-
 
 def enqueue_once(settings: Settings, job: JobState) -> None:
     """Hand one stored job to Celery and wait for Redis to take it: for a program that hands in a job and ends.
@@ -138,12 +140,8 @@ def enqueue_once(settings: Settings, job: JobState) -> None:
     """
     celery = create_celery(settings, socket_timeout=settings.enqueue_timeout)
     try:
-        _send(celery, job)
+        send(celery, [job])
     except AWAY as error:
         raise BrokerUnavailable(f"Redis does not answer: {str(error) or type(error).__name__}") from error
     finally:
         celery.close()
-
-
-def _send(celery: Celery, job: JobState) -> None:
-    celery.send_task(f"jobs.{job.request.job_type}", args=(job.client_id, job.job_id), task_id=job.job_id)

@@ -22,7 +22,6 @@ from bus import (
     AppendRefused,
     Bus,
     BusUnavailable,
-    EventTooLarge,
     InvalidName,
     Settings,
     StreamConflict,
@@ -33,9 +32,13 @@ from bus import (
     job_log,
 )
 from bus.job_log import CorruptJob, JobState
+from bus.messages import JobResult
+from workers import ends
+from workers.ends import End
 from workers.hold import Hold
 from workers.interrupt import Interrupted, interruptible
 from workers.registry import Job, JobContext
+from workers.ticket import Ticket
 
 log = structlog.get_logger(__name__)
 
@@ -46,9 +49,6 @@ RETRY_FIRST = 0.2
 RETRY_LONGEST = 5.0
 """Seconds between two attempts to reach NATS: doubled from the first up to the longest."""
 
-LONGEST_REASON = 300
-"""Characters of an exception's message that a client is shown."""
-
 LAST_RESORT = 30.0
 """Seconds past a job's time limit after which Celery kills a prefork child that is stuck in foreign code."""
 
@@ -57,7 +57,7 @@ AWAY = (BusUnavailable, UnsupportedServer, StreamConflict)
 
 
 def register(app: Celery, jobs: Mapping[str, Job], settings: Settings) -> SyncBus:
-    """Make each job a Celery task named `jobs.<type>` that takes a client id and a job id.
+    """Make each job a Celery task named `jobs.<type>` that takes a client id, a job id, and perhaps a ticket.
 
     Returns:
         The bus that the tasks use; it connects in each process that uses it.
@@ -74,23 +74,28 @@ def register(app: Celery, jobs: Mapping[str, Job], settings: Settings) -> SyncBu
     return bus
 
 
-def _task(job: Job, bus: SyncBus, settings: Settings) -> Callable[[Task, str, str], None]:
-    def run(task: Task, client_id: str, job_id: str) -> None:
-        execute(job, client_id, job_id, bus, settings)
+def _task(job: Job, bus: SyncBus, settings: Settings) -> Callable[..., None]:
+    def run(task: Task, client_id: str, job_id: str, ticket: object = None) -> None:
+        execute(job, client_id, job_id, bus, settings, Ticket.read(ticket))
 
     run.__doc__ = job.summary
     return run
 
 
-def execute(job: Job, client_id: str, job_id: str, bus: SyncBus, settings: Settings) -> None:
+def execute(
+    job: Job, client_id: str, job_id: str, bus: SyncBus, settings: Settings, ticket: Ticket | None = None
+) -> None:
     """Bring one job to its stored end, or leave it to whoever answers for it.
 
     While NATS is away it waits for it: the task stays with this worker, unacknowledged.
+
+    Args:
+        ticket: what the task tells of the job; without it, or when the job has moved on since, the job is read.
     """
     with structlog.contextvars.bound_contextvars(job_id=job_id, client_id=client_id, type=job.name):
         execution = Execution(job, client_id, job_id, bus, settings)
         try:
-            execution.run()
+            execution.run(ticket)
         except (UnknownJob, CorruptJob, InvalidName) as error:
             log.warning("dropped a task without a job behind it", error=str(error))
 
@@ -109,19 +114,22 @@ class Execution:
         self._interrupt: Callable[[], None] = lambda: None
         self._hold = Hold(client_id, job_id, settings, self._on_cancel)
 
-    def run(self) -> None:
+    def run(self, ticket: Ticket | None) -> None:
         """Claim the job, run it, and store its end.
 
         Raises:
             UnknownJob, CorruptJob, InvalidName: there is no such job.
         """
-        state = self._read()
+        if ticket is not None and ticket.attempt < self._job.max_attempts:
+            state = ticket.job(self._client_id, self._job_id)
+        else:
+            state = self._read()
         while not state.ended:
             if state.started and self._persist(lambda bus: holder.is_held(bus, self._job_id)):
                 log.info("another worker runs the job; this task is dropped")
                 return
             if state.attempt >= self._job.max_attempts:
-                self._end(_failed(state, f"the worker died, and that was attempt {state.attempt} of as many"))
+                self._end(ends.failed(state, f"the worker died, and that was attempt {state.attempt} of as many"))
                 return
             claimed = self._claim(state)
             if claimed is not None:
@@ -155,7 +163,7 @@ class Execution:
 
     def _attempts(self, state: JobState) -> None:
         while True:
-            log.info("job started", attempt=state.attempt)
+            log.debug("job started", attempt=state.attempt)
             end = self._attempt(state)
             if end is not None:
                 self._end(end)
@@ -170,7 +178,7 @@ class Execution:
                 return
             state = again
 
-    def _attempt(self, state: JobState) -> Verb[JobState] | None:
+    def _attempt(self, state: JobState) -> End | None:
         """Run the function once. Returns how the job ends, or None when it is to be tried again."""
         context = JobContext(
             self._job_id,
@@ -180,11 +188,11 @@ class Execution:
             self._cancelled,
             self._hold.progress,
         )
-        text = ""
+        value: object = ""
         try:
             with interruptible() as self._interrupt:
                 if not self._cancelled.is_set():
-                    text = self._job(state.request.content, context)
+                    value = self._job(state.request.content, context)
         except Interrupted:
             log.info("the job was interrupted")
         except (Exception, SystemExit) as error:
@@ -193,36 +201,17 @@ class Execution:
             log.exception("the job raised")
             if isinstance(error, self._job.retry_on) and state.attempt < self._job.max_attempts:
                 return None
-            return _failed(state, f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
+            return ends.failed(state, f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
         if self._over_time:
             return self._too_long(state)
         if self._cancelled.is_set():
-            return _cancelled(state)
-        return self._result(state, text)
+            return ends.cancelled(state)
+        return ends.result(state, value, job_name=self._job.name, max_bytes=self._settings.job_result_max_bytes)
 
-    def _result(self, state: JobState, text: object) -> Verb[JobState]:
-        if not isinstance(text, str):
-            return _failed(state, f"{self._job.name} returned {type(text).__name__}, not text")
-        try:
-            size = len(text.encode())
-        except UnicodeEncodeError:
-            return _failed(state, f"{self._job.name} returned text that is no valid Unicode")
-        if size > (limit := self._settings.job_result_max_bytes):
-            return _failed(state, f"the result has {size} bytes; at most {limit} are allowed")
-        message_id = secrets.token_hex(12)
+    def _too_long(self, state: JobState) -> End:
+        return ends.failed(state, f"it took longer than {self._job.time_limit:g} s")
 
-        async def finish(bus: Bus) -> JobState:
-            try:
-                return await job_log.finish(bus.stream, state, text, message_id=message_id)
-            except EventTooLarge as error:
-                return await job_log.fail(bus.stream, state, str(error), message_id=message_id)
-
-        return finish
-
-    def _too_long(self, state: JobState) -> Verb[JobState]:
-        return _failed(state, f"it took longer than {self._job.time_limit:g} s")
-
-    def _end(self, end: Verb[JobState]) -> None:
+    def _end(self, end: End) -> None:
         async def end_and_let_go(bus: Bus) -> JobState:
             try:
                 ended = await end(bus)
@@ -237,7 +226,8 @@ class Execution:
         except AppendRefused:
             log.info("the job was ended by somebody else meanwhile; this end is dropped")
         else:
-            log.info("job ended", action=ended.last.action)
+            done = log.debug if isinstance(ended.last, JobResult) else log.info
+            done("job ended", action=ended.last.action, attempt=ended.attempt)
 
     def _on_cancel(self) -> None:
         self._cancelled.set()
@@ -260,25 +250,7 @@ class Execution:
                 delay = min(2 * delay, RETRY_LONGEST)
 
 
-def _failed(state: JobState, reason: str) -> Verb[JobState]:
-    # The reason may quote anything the job touched: keep it short, printable and encodable.
-    short = reason.encode("utf-8", "replace").decode()[:LONGEST_REASON]
-    message_id = secrets.token_hex(12)
-
-    async def fail(bus: Bus) -> JobState:
-        return await job_log.fail(bus.stream, state, short, message_id=message_id)
-
-    return fail
-
-
-def _cancelled(state: JobState) -> Verb[JobState]:
-    async def cancel(bus: Bus) -> JobState:
-        return await job_log.cancel(bus.stream, state.client_id, state.job_id)
-
-    return cancel
-
-
-async def _give_up(bus: Bus, too_long: Verb[JobState]) -> None:
+async def _give_up(bus: Bus, too_long: End) -> None:
     """Store the failure of a job that does not notice that its time is over."""
     delay = RETRY_FIRST
     while True:

@@ -32,7 +32,8 @@ class Hold:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._subscription: Subscription | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._watch: asyncio.Task[None] | None = None
+        self._watch: asyncio.TimerHandle | None = None
+        self._over: asyncio.Task[None] | None = None
         self._latest: JobProgress | None = None
         self._progressing = False
 
@@ -46,18 +47,20 @@ class Hold:
     def limit(self, seconds: float, on_over: Callable[[], None], give_up: Callable[[], Awaitable[None]]) -> None:
         """Call `on_over` on the loop after `seconds`, and run `give_up` if the job is still held `GRACE` later."""
 
-        async def watch() -> None:
-            await asyncio.sleep(seconds)
+        async def over() -> None:
             on_over()
             await asyncio.sleep(GRACE)
             await give_up()
 
-        self._watch = self._own(watch())
+        def begin() -> None:
+            self._over = self._own(over())
+
+        self._watch = asyncio.get_running_loop().call_later(seconds, begin)
 
     def relax(self) -> None:
         """Stop limiting the time, from any thread: this attempt is over."""
-        if self._watch is not None and self._loop is not None:
-            self._loop.call_soon_threadsafe(self._watch.cancel)
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._stop_watch)
 
     def progress(self, fraction: float | None, message: str | None) -> None:
         """Note progress, from any thread. The latest is sent at most once in `progress_interval`."""
@@ -68,12 +71,19 @@ class Hold:
 
     async def end(self) -> None:
         """Let go: no progress, no limit and no answer after this."""
+        self._stop_watch()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._subscription is not None:
             await self._subscription.close()
             self._subscription = None
+
+    def _stop_watch(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+        if self._over is not None:
+            self._over.cancel()
 
     async def _send_progress(self) -> None:
         while (latest := self._latest) is not None and self._bus is not None:

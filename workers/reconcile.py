@@ -29,6 +29,7 @@ from bus import AppendRefused, Bus, BusError, Settings, SyncBus, UnknownJob, hol
 from bus.job_log import CorruptJob, JobState
 from workers.config import QUEUE
 from workers.registry import Job, resolve
+from workers.task_message import send
 
 log = structlog.get_logger(__name__)
 
@@ -41,7 +42,8 @@ MOST_PER_LOOK = 1000
 SCAN_TIMEOUT = 120.0
 """Deadline in seconds for reading what is new in the stream; the next look goes on where it stopped."""
 
-_TASK_ID = re.compile(rb'"id": ?"([A-Za-z0-9_-]{1,64})"')
+TASK_ID = re.compile(rb'"id": ?"([A-Za-z0-9_-]{1,64})"')
+"""A task's id in its message; what clients wrote has its quotes escaped there."""
 
 
 @dataclass(slots=True)
@@ -140,7 +142,7 @@ class Reconciler:
         """The ids of all tasks that wait in Redis, or were taken from it and not acknowledged."""
         with self._celery.connection_for_write() as connection:
             client: Redis = connection.default_channel.client
-            return {task_id.decode() for message in _messages(client) for task_id in _TASK_ID.findall(message)}
+            return {task_id.decode() for message in _messages(client) for task_id in TASK_ID.findall(message)}
 
     def _heal(self, client_id: str, job_id: str, seq: int) -> bool:
         with structlog.contextvars.bound_contextvars(job_id=job_id, client_id=client_id):
@@ -171,10 +173,7 @@ class Reconciler:
 
     def _enqueue_again(self, state: JobState) -> None:
         log.warning("enqueueing a job again that nobody held", attempt=state.attempt)
-        self._bus.call(lambda bus: job_log.requeue(bus.stream, state))
-        self._celery.send_task(
-            f"jobs.{state.request.job_type}", args=(state.client_id, state.job_id), task_id=state.job_id
-        )
+        send(self._celery, [self._bus.call(lambda bus: job_log.requeue(bus.stream, state))])
 
 
 def keep_reconciling(app: Celery, bus: SyncBus, jobs: Mapping[str, Job], settings: Settings) -> None:

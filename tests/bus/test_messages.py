@@ -1,9 +1,23 @@
 """Messages: the exact frames of the wire."""
 
+import json
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from bus.messages import Error, ErrorItem, JobResult, Message, Ping, Pong, SystemMessage, SystemNotification
+from bus.messages import (
+    Error,
+    ErrorItem,
+    JobProgress,
+    JobResult,
+    Message,
+    Ping,
+    Pong,
+    SystemMessage,
+    SystemNotification,
+)
 
 
 def test_a_frame_is_action_payload_then_the_keys_that_have_a_value() -> None:
@@ -18,6 +32,18 @@ def test_an_error_is_a_list_of_items() -> None:
     assert error.encode() == (
         '{"action":"error","payload":[{"type":"missing","loc":["ping","payload",0],"msg":"Field required"}]}'
     )
+
+
+@given(text=st.text(st.characters(exclude_categories=["Cs"])), number=st.integers(0, 2**63), fraction=st.floats(0, 1))
+def test_a_frame_is_the_compact_json_of_python(text: str, number: int, fraction: float) -> None:
+    error = ErrorItem(type=text, loc=(text, number), msg=text)
+    for message in (
+        JobResult(payload=text, job_id=text, seq=number),
+        JobProgress(payload=fraction, message=text),
+        Error(payload=(error,)),
+    ):
+        frame = message.encode(ref=text)
+        assert frame == json.dumps(json.loads(frame), ensure_ascii=False, separators=(",", ":"))
 
 
 def test_types_are_not_coerced() -> None:

@@ -13,8 +13,10 @@ from bus import Bus, Settings, SyncBus, holder, job_log, subjects
 from bus.job_log import JobRequest, JobState, new_job_id
 from bus.messages import JobFailed, JobResult
 from tests.servers import Nats, wait_until
-from workers.execute import LONGEST_REASON, execute
+from workers.ends import LONGEST_REASON
+from workers.execute import execute
 from workers.registry import Job, JobContext, job
+from workers.ticket import Ticket
 
 CLIENT = "execute"
 
@@ -34,6 +36,16 @@ def submit(bus: SyncBus, content: str = "hi") -> str:
 
 def read(bus: SyncBus, job_id: str) -> JobState:
     return bus.call(lambda bus: job_log.read(bus.stream, CLIENT, job_id))
+
+
+def life(bus: SyncBus, job_id: str) -> list[str]:
+    """The actions of a job's events."""
+
+    async def replay(bus: Bus) -> list[str]:
+        subject = subjects.job(CLIENT, job_id)
+        return [job_log.step_of(stored).action async for stored in bus.stream.replay(subject, after=0)]
+
+    return bus.call(replay)
 
 
 def run(function: Callable[..., Any], bus: SyncBus, settings: Settings) -> JobState:
@@ -94,6 +106,62 @@ def test_a_job_that_has_ended_is_not_run_again(bus: SyncBus, settings: Settings)
     for _ in range(3):
         execute(Job(count, "t", "t"), CLIENT, job_id, bus, settings)
     assert runs == [1]
+
+
+def test_a_ticket_saves_the_read_and_changes_nothing_else(bus: SyncBus, settings: Settings) -> None:
+    state = read(bus, submit(bus, "ticket"))
+    execute(Job(shout.function, "t", "t"), CLIENT, state.job_id, bus, settings, Ticket.of(state))
+    ended = read(bus, state.job_id)
+    assert ended.last.payload == f"TICKET {state.job_id} 1"
+    assert life(bus, state.job_id) == ["job_queued", "job_started", "job_result"]
+
+
+def test_a_ticket_that_is_out_of_date_runs_nothing_twice(bus: SyncBus, settings: Settings) -> None:
+    queued = read(bus, submit(bus))
+    ticket = Ticket.of(queued)
+    runs: list[int] = []
+
+    def count(content: str, job: JobContext) -> str:
+        runs.append(job.attempt)
+        return "done"
+
+    for _ in range(3):
+        execute(Job(count, "t", "t"), CLIENT, queued.job_id, bus, settings, ticket)
+    assert runs == [1]
+    assert life(bus, queued.job_id) == ["job_queued", "job_started", "job_result"]
+
+
+def test_a_job_cancelled_before_its_ticket_is_used_does_not_run(bus: SyncBus, settings: Settings) -> None:
+    queued = read(bus, submit(bus))
+    bus.call(lambda bus: job_log.cancel(bus.stream, CLIENT, queued.job_id))
+    execute(Job(raises, "t", "t"), CLIENT, queued.job_id, bus, settings, Ticket.of(queued))
+    assert life(bus, queued.job_id) == ["job_queued", "job_cancelled"]
+
+
+def test_a_ticket_from_before_the_worker_died_is_read_up_to_date(bus: SyncBus, settings: Settings) -> None:
+    queued = read(bus, submit(bus))
+    bus.call(lambda bus: job_log.start(bus.stream, queued))
+    execute(Job(shout.function, "t", "t"), CLIENT, queued.job_id, bus, settings, Ticket.of(queued))
+    assert read(bus, queued.job_id).last.payload == f"HI {queued.job_id} 2"
+
+
+def test_a_ticket_of_a_job_that_another_worker_runs_is_dropped(bus: SyncBus, settings: Settings) -> None:
+    queued = read(bus, submit(bus))
+
+    def duplicate(content: str, job: JobContext) -> str:
+        execute(Job(raises, "t", "t"), CLIENT, queued.job_id, bus, settings, Ticket.of(queued))
+        return "the first"
+
+    with SyncBus(settings) as first:
+        execute(Job(duplicate, "t", "t"), CLIENT, queued.job_id, first, settings, Ticket.of(queued))
+    assert life(bus, queued.job_id) == ["job_queued", "job_started", "job_result"]
+    assert read(bus, queued.job_id).last.payload == "the first"
+
+
+def test_a_ticket_for_no_job_is_dropped(bus: SyncBus, settings: Settings) -> None:
+    ticket = Ticket(seq=1, attempt=0, ref=None, request=JobRequest(task_type="t", job_type="t", content="x"))
+    for job_id in ("unknown", "a.b", "*"):
+        execute(Job(raises, "t", "t"), CLIENT, job_id, bus, settings, ticket)
 
 
 @pytest.mark.parametrize("job_id", ["unknown", "a.b", "*", "", "x" * 100])

@@ -1,0 +1,59 @@
+"""A stored job as the Celery task that Redis holds, and the way there. Written against Celery's message protocol 2.
+
+`Celery.send_task` takes one task at a time, looks up routes and producers that never differ here, and waits for Redis
+each time. This is the same message, made in a tenth of the time, and many go in one command.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from celery import Celery
+from kombu.serialization import dumps as serialize
+from kombu.utils.json import dumps
+
+from bus.job_log import JobState
+from workers.config import QUEUE
+from workers.ticket import Ticket
+
+
+def send(celery: Celery, jobs: Sequence[JobState]) -> None:
+    """Hand jobs to Celery, in this order, in one command that Redis takes whole or not at all.
+
+    Raises:
+        OperationalError, RedisError, OSError: Redis is away or silent. It may have taken the tasks: sending them again
+            is harmless, since a job is claimed once.
+    """
+    messages = [_message(celery, job) for job in jobs]
+    with celery.pool.acquire(block=True) as connection:
+        connection.default_channel.client.lpush(QUEUE, *messages)
+
+
+def _message(celery: Celery, job: JobState) -> str:
+    ticket = Ticket.of(job)
+    task = celery.amqp.as_task_v2(
+        job.job_id,
+        f"jobs.{job.request.job_type}",
+        args=(job.client_id, job.job_id) if ticket is None else (job.client_id, job.job_id, ticket.model_dump()),
+        ignore_result=True,
+        argsrepr="",  # only for display, and it would show what clients wrote
+        kwargsrepr="{}",
+    )
+    content_type, encoding, body = serialize(task.body, "json")  # type: ignore[no-untyped-call]
+    envelope: dict[str, Any] = {
+        "body": body,
+        "content-encoding": encoding,
+        "content-type": content_type,
+        "headers": task.headers,
+        "properties": {
+            **task.properties,
+            "delivery_mode": 2,
+            "delivery_info": {"exchange": "", "routing_key": QUEUE},
+            "priority": 0,
+            "delivery_tag": str(uuid.uuid4()),
+        },
+    }
+    message: str = dumps(envelope)  # type: ignore[no-untyped-call]
+    return message
