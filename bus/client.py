@@ -290,14 +290,16 @@ class Bus:
             await self._connection._send_unsubscribe(subscription._id)
 
     async def _on_error(self, error: Exception) -> None:
-        self._last_trouble = str(error) or type(error).__name__
+        trouble = str(error) or type(error).__name__
+        if self._last_trouble is None or not isinstance(error, OSError):
+            self._last_trouble = trouble  # a refusal says more than the broken connection that follows it
         if isinstance(error, nats.errors.SlowConsumerError):
             log.warning("this process was too slow for NATS; missed events will be read again", error=str(error))
             self._missed()
         elif self._connection.is_connected or not isinstance(error, OSError):
-            log.warning("NATS reported an error", error=self._last_trouble)
+            log.warning("NATS reported an error", error=trouble)
         else:
-            log.debug("NATS cannot be reached", error=self._last_trouble)
+            log.debug("NATS cannot be reached", error=trouble)
 
     async def _on_disconnect(self) -> None:
         if not self._connection.is_closed and not self._connection.is_draining:
