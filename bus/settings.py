@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from bus.errors import SettingsError
@@ -38,11 +38,48 @@ class Settings(BaseSettings):
     max_frame_bytes: Bytes = Field(
         64 * 1024, description="Largest WebSocket message a client may send; past it the close code is 1009."
     )
+    frame_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
+        100.0, description="Frames a second that one connection may send for long; past it the close code is 4429."
+    )
+    frame_burst: Annotated[int, Field(gt=0)] = Field(
+        1000, description="Frames that one connection may send at once after a silence."
+    )
     send_buffer_bytes: Bytes = Field(
         1024 * 1024, description="Most bytes that may wait for one slow reader before it is closed with 1013."
     )
     send_timeout: Seconds = Field(
-        10.0, description="Longest a reader may take no byte at all before it is closed with 1013."
+        10.0, description="Longest that a reader with a full socket may take to make room for more; then it is cut off."
+    )
+    max_connections: Annotated[int, Field(gt=0)] = Field(
+        10_000, description="Most WebSockets one web process holds; past it a handshake is answered with 503."
+    )
+    backlog: Annotated[int, Field(gt=0)] = Field(
+        1024, description="Connections that may wait to be accepted; the kernel's somaxconn may lower it."
+    )
+    keep_alive_timeout: Seconds = Field(
+        10.0, description="Longest an HTTP connection may be idle, or take for the whole head of a request."
+    )
+    ping_interval: Seconds = Field(20.0, description="How often the server pings a WebSocket.")
+    read_timeout: Seconds = Field(
+        60.0,
+        description="Longest a client may be silent, pongs included, before its connection is cut; "
+        "more than BUS_PING_INTERVAL.",
+    )
+    websocket_deflate: bool = Field(
+        False,
+        description="Whether busctl serve offers permessage-deflate. A small hostile frame can then unpack to hundreds "
+        "of megabytes before its size is known.",
+    )
+    keyfile_password: SecretStr | None = Field(
+        None, description="Password of the key that busctl serve gets with --keyfile."
+    )
+    drain_delay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+        0.0,
+        description="How long after SIGTERM /readyz says no before the first client is sent away; "
+        "time for a load balancer to notice.",
+    )
+    drain_timeout: Seconds = Field(
+        10.0, description="How long clients then have to go; they are sent away over at most half of it."
     )
     connect_timeout: Seconds = Field(10.0, description="Deadline for the first connection to NATS.")
     append_timeout: Seconds = Field(
@@ -83,10 +120,15 @@ class Settings(BaseSettings):
     )
     resume_max_age: Seconds = Field(86_400.0, description="How long a resume token is good for.")
     handshake_timeout: Seconds = Field(
-        10.0, description="How long a bus.v1 client may take for its connect frame; then the close code is 4408."
+        10.0,
+        description="How long a TLS handshake may take, and a bus.v1 client for its connect frame, past which the "
+        "close code is 4408.",
     )
     replay_max_events: Annotated[int, Field(gt=0)] = Field(
         10_000, description="Most events replayed to one connection; past it recovered is false."
+    )
+    replay_max_bytes: Bytes = Field(
+        16 * 1024 * 1024, description="Most bytes of events replayed to one connection; past it recovered is false."
     )
     visibility_timeout: Annotated[int, Field(ge=5)] = Field(
         60,
@@ -108,6 +150,15 @@ class Settings(BaseSettings):
     def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and len(value.get_secret_value()) < 32:
             raise ValueError("at least 32 characters are needed, for example from 'openssl rand -hex 32'")
+        return value
+
+    @field_validator("read_timeout")
+    @classmethod
+    def _outlasts_a_ping(cls, value: float, info: ValidationInfo) -> float:
+        if value <= info.data.get("ping_interval", 0.0):
+            raise ValueError(
+                "must be more than BUS_PING_INTERVAL, or clients that only listen are cut between two pings"
+            )
         return value
 
     @classmethod

@@ -27,6 +27,8 @@ LOOK_EVERY = 1.0
 CLIENTS_GRACE = 5.0
 SERVERS_GRACE = 3.0
 """Seconds to stop, first for web and worker, then for the servers they use: together under 10."""
+DRAIN_TIMEOUT = 2.0
+"""Seconds of the first that browsers get to go."""
 
 STYLES = {"nats": "cyan", "valkey": "magenta", "worker": "yellow", "web": "green", "dev": "bold blue"}
 WIDTH = max(map(len, STYLES))
@@ -90,6 +92,7 @@ class Plan:
     def env(self) -> dict[str, str]:
         """The environment of every child."""
         own = {"NATS_URL": self.nats_url, "REDIS_URL": self.redis_url, "PYTHONUNBUFFERED": "1"}
+        own |= {"BUS_DRAIN_DELAY": "0", "BUS_DRAIN_TIMEOUT": str(DRAIN_TIMEOUT)}
         if not os.environ.get("BUS_SECRET"):
             own["BUS_SECRET"] = secret(self.data_dir)
         return os.environ | own

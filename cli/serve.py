@@ -1,4 +1,4 @@
-"""`busctl serve`: one production web process."""
+"""`busctl serve`: production web processes."""
 
 from __future__ import annotations
 
@@ -23,18 +23,39 @@ Bind = Annotated[
     str,
     typer.Option("--bind", metavar="HOST:PORT", callback=_address, help="Where to listen; 0.0.0.0 for every address."),
 ]
+Workers = Annotated[
+    int, typer.Option("--workers", metavar="N", min=1, max=1024, help="How many processes share the address.")
+]
+Certfile = Annotated[
+    str | None,
+    typer.Option("--certfile", metavar="PATH", help="Certificate and chain, PEM: serve https:// and wss:// only."),
+]
+Keyfile = Annotated[
+    str | None,
+    typer.Option(
+        "--keyfile", metavar="PATH", help="Its private key, PEM; BUS_KEYFILE_PASSWORD opens an encrypted one."
+    ),
+]
 
 
-def serve(bind: Bind = "127.0.0.1:8000") -> None:
-    """Run a production web process until SIGTERM.
+def serve(
+    bind: Bind = "127.0.0.1:8000", workers: Workers = 1, certfile: Certfile = None, keyfile: Keyfile = None
+) -> None:
+    """Run production web processes until SIGTERM.
 
-    On SIGTERM or Ctrl+C every client is told to come back (close code 1012), then it exits with 0. Settings are
-    environment variables: NATS_URL, REDIS_URL, BUS_ALLOWED_ORIGINS, BUS_LOG_FORMAT and others.
+    On SIGTERM or Ctrl+C every client is told to come back (close code 1012), then it exits with 0; a second signal
+    makes that quicker. A process that dies is replaced if there are several. Settings are environment variables:
+    NATS_URL, REDIS_URL, BUS_ALLOWED_ORIGINS, BUS_LOG_FORMAT and others.
 
-    Example: NATS_URL=nats://bus:4222 busctl serve --bind 0.0.0.0:8000
+    Example: NATS_URL=nats://bus:4222 busctl serve --bind 0.0.0.0:8000 --workers 2
     """
+    if (certfile is None) != (keyfile is None):
+        raise typer.BadParameter("--certfile and --keyfile go together")
     Settings.load()
     sys.stdout.flush()
     # The web process takes this one's place, so signals and the exit status need no forwarding. -P: a directory
     # named like one of our packages, where the command happens to be typed, is not imported.
-    os.execv(sys.executable, [sys.executable, "-P", "-m", "quart_app", "--bind", bind])  # noqa: S606
+    command = [sys.executable, "-P", "-m", "quart_app", "--bind", bind, "--workers", str(workers)]
+    if certfile is not None and keyfile is not None:
+        command += ["--certfile", certfile, "--keyfile", keyfile]
+    os.execv(sys.executable, command)  # noqa: S606

@@ -1,31 +1,48 @@
-"""`python -m quart_app`: one web process, as `busctl serve` starts it."""
+"""`python -m quart_app`: the web processes of one address, as `busctl serve` starts them."""
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import sys
 
 from bus import BusError, Settings
-from quart_app.server import serve
+from bus.log import configure_logging
+from quart_app.listener import CannotListen
+from quart_app.server import BadCertificate, Tls, raise_open_files, serve
+from quart_app.supervisor import Supervisor
 
 
 def main() -> int:
     """Serve until a signal. Returns the exit status: 0 after an orderly end, 1 when it cannot serve."""
-    parser = argparse.ArgumentParser(prog="python -m quart_app", description="One web process of busctl.")
-    parser.add_argument("--bind", default="127.0.0.1:8000", metavar="HOST:PORT", help="where to listen")
-    bind: str = parser.parse_args().bind
+    parser = _parser()
+    arguments = parser.parse_args()
+    if (arguments.certfile is None) != (arguments.keyfile is None):
+        parser.error("--certfile and --keyfile go together")
+    if arguments.workers < 1:
+        parser.error("--workers must be at least 1")
+    tls = Tls(arguments.certfile, arguments.keyfile) if arguments.certfile is not None else None
     try:
-        serve(Settings.load(), bind)
-    except BusError as error:
-        return _failed(str(error))
-    except (OSError, ValueError, OverflowError) as error:
-        return _failed(f"cannot listen on {bind}: {error}; choose another address with --bind")
-    return 0
+        settings = Settings.load()
+        configure_logging(settings)
+        if arguments.workers == 1:
+            serve(settings, arguments.bind, tls, arguments.lifeline)
+            return 0
+        raise_open_files()
+        return 0 if asyncio.run(Supervisor(settings, arguments.bind, tls, arguments.workers).run()) else 1
+    except (BusError, CannotListen, BadCertificate) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
 
 
-def _failed(reason: str) -> int:
-    print(f"error: {reason}", file=sys.stderr)
-    return 1
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m quart_app", description="The web processes of one address.")
+    parser.add_argument("--bind", default="127.0.0.1:8000", metavar="HOST:PORT", help="where to listen")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="how many processes")
+    parser.add_argument("--certfile", metavar="PATH", help="certificate, in PEM form")
+    parser.add_argument("--keyfile", metavar="PATH", help="its private key, in PEM form")
+    parser.add_argument("--lifeline", type=int, help=argparse.SUPPRESS)
+    return parser
 
 
 if __name__ == "__main__":

@@ -24,5 +24,6 @@ TRY_AGAIN = CloseCode(1013, "the event bus is away; reconnect", reconnect=True)
 BAD_HANDSHAKE = CloseCode(4400, "the first frame must be a valid connect", reconnect=False)
 UNAUTHORIZED = CloseCode(4401, "the token does not hold", reconnect=False)
 HANDSHAKE_TIMEOUT = CloseCode(4408, "no connect frame came in time; reconnect", reconnect=True)
+TOO_MANY_REQUESTS = CloseCode(4429, "too many frames; send fewer and reconnect", reconnect=True)
 
-ALL = (TOO_BIG, SERVICE_RESTART, TOO_SLOW, TRY_AGAIN, BAD_HANDSHAKE, UNAUTHORIZED, HANDSHAKE_TIMEOUT)
+ALL = (TOO_BIG, SERVICE_RESTART, TOO_SLOW, TRY_AGAIN, BAD_HANDSHAKE, UNAUTHORIZED, HANDSHAKE_TIMEOUT, TOO_MANY_REQUESTS)

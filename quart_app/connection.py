@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from contextlib import suppress
+from collections.abc import Awaitable, Coroutine, Iterable
 from typing import Any
 
 import structlog
@@ -13,18 +11,19 @@ from quart import Websocket
 
 from bus import BusUnavailable
 from bus.messages import Error, Event, Message
+from quart_app.batch import Audience, Batch
 from quart_app.channel import Channel, Operation
-from quart_app.close_codes import TOO_BIG, TOO_SLOW, TRY_AGAIN, CloseCode
+from quart_app.close_codes import TOO_BIG, TOO_MANY_REQUESTS, TOO_SLOW, TRY_AGAIN, CloseCode
 from quart_app.frames import BadFrame, FrameParser, item
+from quart_app.limits import FrameRate
+from quart_app.outbound import Closed, Outbound
 from quart_app.services import Services
+from quart_app.wire import Frames
 
 log = structlog.get_logger(__name__)
 
 FINISH_TIMEOUT = 5.0
 """Seconds that a handler gets to finish once its client has left."""
-
-FRAME_OVERHEAD = 100
-"""Bytes that a waiting frame counts for besides its text, so that many small ones are bounded too."""
 
 
 class Refused(Exception):
@@ -38,184 +37,144 @@ class Refused(Exception):
 class Connection:
     """One open WebSocket of one client, served by one `Channel` instance.
 
-    Two tasks: the reader answers one frame before it reads the next; the writer sends what `send` and `deliver` left,
-    in that order. Neither waits for the other. Each event is sent once: a sequence that is not larger than the last
-    one of its scope was sent before.
+    One frame is answered before the next is read. Sending never waits, and never makes the reader wait. Each event is
+    sent once: a feed passes it on once, and one that the replay had already is passed over.
 
     Args:
         websocket: an accepted WebSocket, or one that is accepted before `run`.
+        audience: its channel and protocol. With `bus.v1` live events are held back until `begin`.
         client_id: whose it is.
-        v1: whether it speaks `bus.v1`; then live events are held back until `begin`.
     """
+
+    __slots__ = (
+        "_audience",
+        "_held",
+        "_held_size",
+        "_instance",
+        "_limit",
+        "_max_frame_bytes",
+        "_outbound",
+        "_parser",
+        "_rate",
+        "_replayed",
+        "_websocket",
+        "channel",
+        "client_id",
+    )
 
     def __init__(
         self,
         websocket: Websocket,
-        channel: type[Channel],
+        audience: Audience,
         parser: FrameParser,
         services: Services,
         *,
         client_id: str,
-        v1: bool = False,
     ) -> None:
+        settings = services.settings
         self.client_id = client_id
-        self.channel = channel
+        self.channel = audience.channel
         self._websocket = websocket
+        self._outbound = Outbound(websocket, settings, self._show)
         self._parser = parser
-        self._v1 = v1
-        self._limit = services.settings.send_buffer_bytes
-        self._send_timeout = services.settings.send_timeout
-        self._max_frame_bytes = services.settings.max_frame_bytes
-        self._instance = channel(self, services)
-        self._cursors: dict[str, int] = {}
-        self._held: list[tuple[str, int, Event, str]] | None = [] if v1 else None
-        self._held_bytes = 0
-        self._outbox: deque[tuple[str | Event, int]] = deque()
-        self._outbox_bytes = 0
-        self._wake = asyncio.Event()
-        self._room = asyncio.Event()
-        self._room.set()
-        self._closing: CloseCode | None = None
+        self._audience = audience
+        self._limit = settings.send_buffer_bytes
+        self._max_frame_bytes = settings.max_frame_bytes
+        self._rate = FrameRate(settings.frame_rate, settings.frame_burst)
+        self._instance = audience.channel(self, services)
+        self._replayed: dict[str, int] = {}
+        self._held: list[Batch] | None = [] if audience.v1 else None
+        self._held_size = 0
 
-    def send(self, frame: str) -> None:
-        """Put a frame in line for the client. Never waits; a client too slow to keep up is closed with 1013."""
-        self._put(frame, len(frame) + FRAME_OVERHEAD)
+    def send(self, text: str) -> None:
+        """Send a message, after what is already in line. Never waits; a client too slow to keep up is closed."""
+        self._outbound.cork(Frames(text))
 
-    def deliver(self, scope: str, seq: int, event: Event, frame: str) -> None:
-        """Put an event in line, unless its channel does not show it or it was sent before.
-
-        Args:
-            scope: the scope of `seq`: `client`, or a group's name.
-            seq: the event's sequence in the stream; 0 for progress, which is not stored.
-            frame: the event encoded, which is sent where the channel passes it through.
-        """
-        operation = self.channel.events.get(event.action)
-        if operation is None or not (event.plain or self._v1):
-            return
+    def deliver(self, batch: Batch) -> None:
+        """Send the events of a batch that the channel shows and that were not sent before. Never waits."""
         if self._held is not None:
-            self._hold(scope, seq, event, frame)
+            self._hold(batch)
             return
-        if seq:
-            if seq <= self._cursors.get(scope, 0):
-                return
-            self._cursors[scope] = seq
-        self._put(frame if operation.method is None else event, len(frame) + FRAME_OVERHEAD)
+        if self._replayed and batch.last and batch.first <= (seen := self._replayed.get(batch.scope, 0)):
+            line = batch.shown_after(seen, self._audience)
+        else:
+            line = batch.lines.get(self._audience) or batch.shown(self._audience)
+        self._outbound.put(line)
 
-    async def begin(self, welcome: Message, replay: Iterable[tuple[str, int, Event]], cursors: dict[str, int]) -> None:
+    async def begin(self, welcome: Message, replay: Iterable[Event], cursors: dict[str, int]) -> None:
         """Send the welcome, then the replay no faster than the client reads, then let live events through.
 
         Args:
-            replay: scope, sequence and event of each, in stream order.
+            replay: in stream order.
             cursors: per scope, the sequence up to which the replay is complete.
         """
         self.send(welcome.encode())
-        for _, _, event in replay:
-            await self._room.wait()
-            operation = self.channel.events[event.action]
-            frame = event.encode()
-            self._put(frame if operation.method is None else event, len(frame) + FRAME_OVERHEAD)
-        self._cursors = dict(cursors)
+        for event in replay:
+            await self._outbound.room()
+            self._outbound.cork(event if self.channel.events[event.action].method else Frames(event.encode()))
+        self._replayed = cursors
         held, self._held = self._held or [], None
-        for entry in held:
-            self.deliver(*entry)
+        for batch in held:
+            self.deliver(batch)
+
+    @property
+    def closing(self) -> CloseCode | None:
+        """With what the connection is being closed from this side."""
+        return self._outbound.closing
 
     def close(self, code: CloseCode) -> None:
         """Send what is in line, then close. Only the first call counts."""
-        if self._closing is None:
-            self._closing = code
-            self._wake.set()
+        self._outbound.close(code)
 
-    async def run(self, opening: Callable[[], Awaitable[None]] | None = None) -> None:
+    async def run(self, opening: Awaitable[None] | None = None) -> None:
         """Serve the accepted WebSocket until either side closes it.
 
         Args:
-            opening: done by the reader before it reads the first frame, such as the welcome.
+            opening: done before the first frame is read, such as the welcome.
         """
-        writer = asyncio.create_task(self._write(), name=f"writer {self.client_id}")
-        reader = asyncio.create_task(self._read(opening), name=f"reader {self.client_id}")
         try:
-            await asyncio.wait((reader, writer), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (reader, writer):
-                task.cancel()
-            results = await asyncio.gather(reader, writer, return_exceptions=True)
-        for result in results:
-            if isinstance(result, Exception):
-                raise result
+            async with asyncio.TaskGroup() as tasks:
+                self._outbound.start(tasks)
+                if opening is not None:
+                    await self._open(opening)
+                while True:
+                    frame: str | bytes | None = await self._websocket.receive()
+                    if self.closing is not None:
+                        continue  # nothing more is answered, but the client's own close frame is waited for
+                    if self._rate.exceeded():
+                        log.warning("closing a connection that sends too many frames", client_id=self.client_id)
+                        self.close(TOO_MANY_REQUESTS)
+                    elif frame is not None and longer(frame, self._max_frame_bytes):
+                        self.close(TOO_BIG)
+                    else:
+                        await self._finish(self._answer(frame))
+        except* Closed:
+            pass
 
-    def _hold(self, scope: str, seq: int, event: Event, frame: str) -> None:
-        if seq and self._held is not None:
-            self._held.append((scope, seq, event, frame))
-            self._held_bytes += len(frame) + FRAME_OVERHEAD
-            if self._held_bytes > self._limit:
+    async def _open(self, opening: Awaitable[None]) -> None:
+        try:
+            await opening
+        except BusUnavailable as error:
+            log.warning("a client could not be welcomed", error=str(error))
+            self.close(TRY_AGAIN)
+
+    def _hold(self, batch: Batch) -> None:
+        if batch.last and self._held is not None:
+            self._held.append(batch)
+            self._held_size += batch.size
+            if self._held_size > self._limit:
                 log.warning("closing a connection that takes its replay too slowly", client_id=self.client_id)
                 self._held.clear()
                 self.close(TOO_SLOW)
 
-    def _put(self, entry: str | Event, size: int) -> None:
-        if self._closing is not None:
-            return
-        self._outbox.append((entry, size))
-        self._outbox_bytes += size
-        if self._outbox_bytes > self._limit and len(self._outbox) > 1:  # one large frame alone is not slowness
-            log.warning("closing a connection that reads too slowly", client_id=self.client_id)
-            self._outbox.clear()
-            self.close(TOO_SLOW)
-        elif self._outbox_bytes > self._limit // 2:
-            self._room.clear()
-        self._wake.set()
-
-    async def _write(self) -> None:
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            while self._outbox:
-                entry, size = self._outbox.popleft()
-                frame = entry if isinstance(entry, str) else await self._shown(entry)
-                if frame is not None and not await self._send_now(frame):
-                    return
-                self._outbox_bytes -= size
-                if self._outbox_bytes <= self._limit // 2:
-                    self._room.set()
-            if self._closing is not None:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(self._send_timeout):
-                        await self._websocket.close(self._closing.code, self._closing.reason)
-                return
-
-    async def _send_now(self, frame: str) -> bool:
-        try:
-            async with asyncio.timeout(self._send_timeout):
-                await self._websocket.send(frame)
-        except TimeoutError:
-            log.warning("closing a connection that has stopped reading", client_id=self.client_id)
-            self._closing = TOO_SLOW
-            return False
-        return True
-
-    async def _shown(self, event: Event) -> str | None:
+    async def _show(self, event: Event) -> Frames | None:
         operation = self.channel.events[event.action]
         try:
             message = await _call(operation, self._instance, event)
         except Exception:
             log.exception("an event handler raised; the event is not shown", handler=operation.name)
             return None
-        return message.encode() if message is not None else None
-
-    async def _read(self, opening: Callable[[], Awaitable[None]] | None) -> None:
-        if opening is not None:
-            try:
-                await opening()
-            except BusUnavailable as error:
-                log.warning("a client could not be welcomed", error=str(error))
-                self.close(TRY_AGAIN)
-        while self._closing is None:
-            frame: str | bytes | None = await self._websocket.receive()
-            if frame is not None and longer(frame, self._max_frame_bytes):
-                self.close(TOO_BIG)
-                break
-            await self._finish(self._answer(frame))
-        await asyncio.Event().wait()  # the writer closes; what else the client sends is not read
+        return Frames(message.encode()) if message is not None else None
 
     async def _finish(self, answer: Coroutine[Any, Any, None]) -> None:
         """Run a handler to its end even when the client leaves meanwhile: what it has begun is not left half done."""

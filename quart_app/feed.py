@@ -7,12 +7,16 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from bus import Bus, Stored, Subscription
+from quart_app.batch import Batch
 
 if TYPE_CHECKING:
     from quart_app.connection import Connection
 
 MOST_HELD = 10_000
 """Live events kept while the feed is behind; past it they are read from the stream instead."""
+
+PAUSE_AFTER = 64 * 1024
+"""Bytes of missed events after which other tasks get a turn, so that readers can take what is passed on."""
 
 
 class Feed:
@@ -30,6 +34,22 @@ class Feed:
         report: called when the feed falls behind; somebody must then call `refill` until it succeeds.
     """
 
+    __slots__ = (
+        "_behind",
+        "_bus",
+        "_closing",
+        "_cursor",
+        "_held",
+        "_opening",
+        "_pass_on",
+        "_report",
+        "_subscription",
+        "batch",
+        "members",
+        "scope",
+        "subject",
+    )
+
     def __init__(
         self,
         bus: Bus,
@@ -41,6 +61,8 @@ class Feed:
         self.scope = scope
         self.subject = subject
         self.members: set[Connection] = set()
+        self.batch: Batch | None = None
+        """What the hub has not handed out yet."""
         self._bus = bus
         self._pass_on = pass_on
         self._report = report
@@ -67,11 +89,15 @@ class Feed:
         """
 
         async def open_() -> None:
-            await self.open(await last_seq())
+            try:
+                await self.open(await last_seq())
+            finally:
+                self._opening = None
 
-        if self._opening is None:
-            self._opening = asyncio.create_task(open_(), name=f"open {self.subject}")
-        await asyncio.shield(self._opening)
+        if self._subscription is None:
+            if self._opening is None:
+                self._opening = asyncio.create_task(open_(), name="open a feed")
+            await asyncio.shield(self._opening)
 
     async def open(self, cursor: int | None) -> None:
         """Subscribe.
@@ -91,7 +117,7 @@ class Feed:
     async def close(self) -> None:
         """Unsubscribe, even when the caller is cancelled meanwhile. Safe to call on a feed that was never opened."""
         if self._closing is None:
-            self._closing = asyncio.create_task(self._close(), name=f"close {self.subject}")
+            self._closing = asyncio.create_task(self._close(), name="close a feed")
         await asyncio.shield(self._closing)
 
     async def _close(self) -> None:
@@ -124,8 +150,13 @@ class Feed:
         if self._cursor is None:
             # Connections may be up to date until just before the first event that was heard live.
             self._cursor = min(last_seq, self._held[0].seq - 1) if self._held else last_seq
+        passed = 0
         async for stored in self._bus.stream.replay(self.subject, after=self._cursor):
             self._advance(stored)
+            passed += len(stored.data)
+            if passed > PAUSE_AFTER:
+                passed = 0
+                await asyncio.sleep(0)
         held, self._held, self._behind = self._held, [], False  # nothing from here on waits: no event comes between
         for stored in held:
             self._on_live(stored)

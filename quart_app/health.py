@@ -5,6 +5,7 @@ from __future__ import annotations
 from quart import Blueprint, Response, current_app
 
 from bus import BusUnavailable
+from quart_app.admission import Admission
 from quart_app.services import Services
 from workers.enqueue import BrokerUnavailable
 
@@ -19,10 +20,14 @@ async def livez() -> Response:
 
 @health.get("/readyz")
 async def readyz() -> Response:
-    """200 when the bus and the broker answer within their deadlines, else 503 and which one does not."""
+    """200 when the bus and the broker answer within their deadlines, else 503 and which one does not.
+
+    503 also from the moment on at which the process was told to stop.
+    """
     services: Services = current_app.extensions["busctl"]
-    lines = []
-    ready = True
+    admission: Admission = current_app.extensions["busctl.admission"]
+    ready = not admission.draining
+    lines = [] if ready else ["draining"]
     for name, check in (("bus", services.bus.ping), ("broker", services.enqueuer.ping)):
         try:
             await check()

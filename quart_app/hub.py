@@ -7,6 +7,7 @@ whatever the number of connections that get it.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 
 import structlog
@@ -15,9 +16,11 @@ from pydantic_core import from_json
 
 from bus import Bus, BusUnavailable, Stored, StreamState, subjects
 from bus.messages import Event, JobEvent, JobProgress, Message
+from quart_app.batch import Batch
 from quart_app.close_codes import SERVICE_RESTART, CloseCode
 from quart_app.connection import Connection
 from quart_app.feed import Feed
+from quart_app.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 
@@ -25,6 +28,10 @@ CLIENT = "client"
 """The scope of a client's own events; a group's scope is its name."""
 
 REFILLS_AT_ONCE = 32
+REPLAYS_AT_ONCE = 16
+"""More at once would take NATS past the deadline of each, when all clients of a process that stopped come here."""
+DELIVERIES_IN_A_ROW = 500
+"""After so many, about 5 ms, other tasks get a turn."""
 REFILL_RETRY = 0.5
 """Seconds before feeds that could not be refilled are tried again."""
 
@@ -35,24 +42,29 @@ class Hub:
     Args:
         bus: the process's bus.
         events: every event class that a channel of this app handles, by action.
+        metrics: where events are counted.
     """
 
-    def __init__(self, bus: Bus, events: Mapping[str, type[Message]]) -> None:
+    def __init__(self, bus: Bus, events: Mapping[str, type[Message]], metrics: Metrics) -> None:
         self.bus = bus
+        self._metrics = metrics
         self._events = events
         self._clients: dict[str, Feed] = {}
         self._groups: dict[str, Feed] = {}
+        self._filled: deque[Feed] = deque()
+        """Feeds with a batch to hand out."""
+        self._batch = Batch("")
+        self._left: list[Connection] = []
+        """The batch that is being handed out, and who has not got it yet."""
         self._behind: set[Feed] = set()
         self._wake = asyncio.Event()
-        self._departed = asyncio.Event()
+        self.replays = asyncio.Semaphore(REPLAYS_AT_ONCE)
+        """To be held while a client's missed events are read."""
         self._epoch = ""
+        self._seen = 0
+        """A sequence up to which the stream is known to reach."""
         self._asking: asyncio.Task[StreamState] | None = None
         self._refiller: asyncio.Task[None] | None = None
-        self.dropped = 0
-        """Bus messages that were no event this app knows."""
-
-    def __len__(self) -> int:
-        return sum(len(feed.members) for feed in self._clients.values())
 
     def __iter__(self) -> Iterator[Connection]:
         return iter([connection for feed in self._clients.values() for connection in feed.members])
@@ -65,6 +77,7 @@ class Hub:
         """
         state = await self.bus.stream.state()
         self._epoch = state.epoch
+        self._seen = state.last_seq
         for group in groups:
             self._groups[group] = Feed(self.bus, group, subjects.group(group), self._pass_on, self._report)
             await self._groups[group].open(state.last_seq)
@@ -77,8 +90,11 @@ class Hub:
             self._refiller.cancel()
             await asyncio.gather(self._refiller, return_exceptions=True)
 
-    async def attach(self, connection: Connection) -> None:
+    async def attach(self, connection: Connection, *, fresh: bool) -> None:
         """From now on the connection gets its client's events and those of its channel's groups.
+
+        Args:
+            fresh: the client's id was made just now, so that it cannot have an event that is older.
 
         Raises:
             BusUnavailable: the bus is closed.
@@ -91,7 +107,7 @@ class Hub:
             feed = Feed(self.bus, CLIENT, subjects.client(client_id), self._pass_on, self._report)
             self._clients[client_id] = feed
         feed.members.add(connection)
-        await feed.opened(self._last_seq)
+        await feed.opened(self._newest if fresh else self._last_seq)
 
     async def detach(self, connection: Connection) -> None:
         """The connection is gone. Safe to call when `attach` failed half-way."""
@@ -103,7 +119,6 @@ class Hub:
             if not feed.members:
                 del self._clients[connection.client_id]
                 self._behind.discard(feed)
-                self._departed.set()
                 await feed.close()
 
     def follows(self, connection: Connection) -> bool:
@@ -121,12 +136,6 @@ class Hub:
         for connection in self:
             connection.close(code)
 
-    async def empty(self) -> None:
-        """Return when no connection is left."""
-        while self._clients:
-            self._departed.clear()
-            await self._departed.wait()
-
     async def state(self) -> StreamState:
         """What the stream holds. Callers at the same moment share one request.
 
@@ -134,7 +143,8 @@ class Hub:
             BusUnavailable: NATS is away or silent.
         """
         if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(self.bus.stream.state())
+            self._asking = asyncio.create_task(self.bus.stream.state(), name="ask for the stream's state")
+            self._asking.add_done_callback(_retrieved)
         return await asyncio.shield(self._asking)
 
     def on_gap(self) -> None:
@@ -159,22 +169,47 @@ class Hub:
                 fields["job_id"] = address.job_id
             return kind.model_validate(fields)
         except (ValueError, KeyError, TypeError, ValidationError) as error:
-            self.dropped += 1
+            self._metrics.dropped.inc()
             log.warning(
                 "dropped a bus message that is no event", subject=stored.subject, seq=stored.seq, error=str(error)
             )
             return None
 
     def _pass_on(self, feed: Feed, stored: Stored) -> None:
+        self._seen = max(self._seen, stored.seq)
         event = self.read(stored)
-        if event is not None:
-            frame = event.encode()
-            for connection in feed.members:
-                connection.deliver(feed.scope, stored.seq, event, frame)
+        if event is None:
+            return
+        if feed.batch is None:
+            feed.batch = Batch(feed.scope)
+            self._filled.append(feed)
+            if len(self._filled) == 1 and not self._left:
+                asyncio.get_running_loop().call_soon(self._hand_out)
+        feed.batch.add(stored.seq, event)
+
+    def _hand_out(self) -> None:
+        """Give connections what has come, so many in a turn of the loop. What comes meanwhile is the next batch."""
+        room = DELIVERIES_IN_A_ROW
+        while room > 0 and (self._left or self._filled):
+            if not self._left:
+                feed = self._filled.popleft()
+                self._batch, feed.batch = feed.batch or self._batch, None
+                self._left = list(feed.members)
+                self._metrics.events.inc(len(self._batch))
+                self._metrics.deliveries.inc(len(self._batch) * len(self._left))
+            now, self._left = self._left[:room], self._left[room:]
+            room -= len(now)
+            for connection in now:
+                connection.deliver(self._batch)
+        if self._left or self._filled:
+            asyncio.get_running_loop().call_soon(self._hand_out)
 
     def _report(self, feed: Feed) -> None:
         self._behind.add(feed)
         self._wake.set()
+
+    async def _newest(self) -> int:
+        return self._seen
 
     async def _last_seq(self) -> int | None:
         try:
@@ -217,6 +252,13 @@ class Hub:
         # Sequences of another stream mean nothing. Clients come back and are told that history was cut.
         log.warning("the stream was made anew; every client has to reconnect", was=self._epoch, now=state.epoch)
         self._epoch = state.epoch
+        self._seen = 0
         for feed in (*self._groups.values(), *self._clients.values()):
             feed.begin_anew()
         self.close_all(SERVICE_RESTART)
+
+
+def _retrieved(task: asyncio.Task[StreamState]) -> None:
+    """Every caller may have left before a request failed; its error is then nobody's."""
+    if not task.cancelled():
+        task.exception()

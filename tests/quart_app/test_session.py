@@ -223,6 +223,30 @@ async def test_hundreds_resume_at_once(system: System, web: Web) -> None:
     assert await asyncio.gather(*(resume() for _ in range(300))) == [23] * 300
 
 
+async def test_everybody_who_missed_a_hundred_events_is_served_at_once(system: System, web: Web) -> None:
+    """As after a redeploy: so many reads at one moment would be too many for NATS to answer within the deadline."""
+    before = (await asyncio.to_thread(broadcast, system, "before"))[0]
+    missed = await asyncio.to_thread(broadcast, system, *(f"missed {number}" for number in range(100)))
+
+    async def resumed() -> list[int]:
+        async with v1(web.ws_url, cursors={"system": before}) as (connected, welcome):
+            assert welcome["replayed"] == 100
+            return [(await connected.receive(60))["seq"] for _ in range(100)]
+
+    assert await asyncio.gather(*(resumed() for _ in range(150))) == [missed] * 150
+
+
+@pytest.mark.parametrize("bound", [{"BUS_REPLAY_MAX_EVENTS": "5"}, {"BUS_REPLAY_MAX_BYTES": "300"}])
+async def test_a_replay_past_its_bound_is_not_called_whole(system: System, bound: dict[str, str]) -> None:
+    web = system.web(BUS_SECRET=SECRET, **bound)
+    before = (await asyncio.to_thread(broadcast, system, "before"))[0]
+    await asyncio.to_thread(broadcast, system, *(["missed"] * 10))
+    async with v1(web.ws_url, cursors={"system": before}) as (connected, welcome):
+        assert welcome["recovered"] is False
+        assert 0 < welcome["replayed"] < 10
+        await connected.ping()
+
+
 async def test_a_history_that_was_cut_is_called_cut(fresh: System) -> None:
     web = fresh.web(BUS_SECRET=SECRET)
     await asyncio.to_thread(broadcast, fresh, "before anybody came")

@@ -1,0 +1,127 @@
+"""One channel's WebSocket endpoint: who comes in, who serves them, and how they go."""
+
+from __future__ import annotations
+
+import secrets
+
+from quart import Quart, Response, Websocket, websocket
+
+from bus import BusUnavailable, Settings
+from quart_app.admission import Admission
+from quart_app.auth import origin_allowed
+from quart_app.batch import Audience
+from quart_app.channel import Channel
+from quart_app.close_codes import SERVICE_RESTART, CloseCode
+from quart_app.connection import Connection
+from quart_app.frames import FrameParser
+from quart_app.hub import Hub
+from quart_app.metrics import Metrics
+from quart_app.session import SUBPROTOCOL, Greeting, HandshakeFailed, Sessions, handshake, resume
+
+
+class Endpoint:
+    """Serves the WebSockets of one channel.
+
+    Args:
+        app: whose extensions have what a connection needs, once it is started.
+        channel: the channel.
+        settings: of this process.
+    """
+
+    def __init__(self, app: Quart, channel: type[Channel], settings: Settings) -> None:
+        self._extensions = app.extensions
+        self._settings = settings
+        self._parser = FrameParser({action: operation.message for action, operation in channel.receives.items()})
+        self._plain = Audience(channel, v1=False)
+        self._v1 = Audience(channel, v1=True)
+
+    @property
+    def _hub(self) -> Hub:
+        hub: Hub = self._extensions["busctl.hub"]
+        return hub
+
+    @property
+    def _admission(self) -> Admission:
+        admission: Admission = self._extensions["busctl.admission"]
+        return admission
+
+    @property
+    def _metrics(self) -> Metrics:
+        metrics: Metrics = self._extensions["busctl.metrics"]
+        return metrics
+
+    async def serve(self) -> Response | None:
+        """Quart's view of a WebSocket: refuse it with a response, or serve it to its end."""
+        if (refusal := self._refusal()) is not None:
+            self._metrics.refused(refusal)
+            return refusal
+        socket: Websocket = websocket._get_current_object()  # type: ignore[attr-defined]
+        with self._admission:
+            try:
+                v1 = SUBPROTOCOL in socket.requested_subprotocols
+                await (self._serve_v1 if v1 else self._serve_plain)(socket)
+            except BusUnavailable:
+                refusal = Response("the event bus is away; try again\n", 503)
+                self._metrics.refused(refusal)
+                return refusal
+        return None
+
+    def _refusal(self) -> Response | None:
+        if not origin_allowed(websocket.headers.get("Origin"), websocket.host, self._settings.allowed_origins):
+            return Response("this origin may not connect; see BUS_ALLOWED_ORIGINS\n", 403)
+        return self._admission.refusal()
+
+    async def _serve_plain(self, socket: Websocket) -> None:
+        """Serve a client of the plain protocol.
+
+        Raises:
+            BusUnavailable: it was not accepted, for want of NATS.
+        """
+        connection = self._connection(socket, self._plain, secrets.token_urlsafe(16))
+        try:
+            await self._attach(connection, fresh=True)
+            await socket.accept()
+            await connection.run()
+        finally:
+            await self._detach(connection)
+
+    async def _serve_v1(self, socket: Websocket) -> None:
+        """The same for a client of `bus.v1`, which is accepted first and says who it is then."""
+        sessions: Sessions = self._extensions["busctl.sessions"]
+        await socket.accept(subprotocol=SUBPROTOCOL)
+        failure: CloseCode | None = None
+        try:
+            async with self._admission.introduction():
+                greeting = await handshake(socket, sessions, self._settings)
+        except HandshakeFailed as failed:
+            failure = failed.code
+        except TimeoutError:
+            failure = SERVICE_RESTART
+        if failure is not None:
+            self._metrics.closed(failure)
+            await socket.close(failure.code, failure.reason)
+            return
+        connection = self._connection(socket, self._v1, greeting.identity.client_id)
+        opening = self._open(connection, greeting, sessions)
+        del greeting  # or it would be kept for as long as the connection
+        try:
+            await connection.run(opening)
+        finally:
+            await self._detach(connection)
+
+    async def _open(self, connection: Connection, greeting: Greeting, sessions: Sessions) -> None:
+        await self._attach(connection, fresh=greeting.identity.fresh)
+        await resume(connection, greeting, self._hub, sessions, self._settings)
+
+    async def _attach(self, connection: Connection, *, fresh: bool) -> None:
+        await self._hub.attach(connection, fresh=fresh)
+        if self._admission.dismissed:  # too late to be sent away with the others
+            connection.close(SERVICE_RESTART)
+
+    async def _detach(self, connection: Connection) -> None:
+        if connection.closing is not None:
+            self._metrics.closed(connection.closing)
+        await self._hub.detach(connection)
+
+    def _connection(self, socket: Websocket, audience: Audience, client_id: str) -> Connection:
+        return Connection(socket, audience, self._parser, self._extensions["busctl"], client_id=client_id)

@@ -1,0 +1,57 @@
+"""What this process counts, in the Prometheus text format at `/metrics`.
+
+With several workers the processes share a directory, named by PROMETHEUS_MULTIPROC_DIR, and each answers for all.
+"""
+
+from __future__ import annotations
+
+import os
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+from quart import Blueprint, Response, current_app
+
+from quart_app.close_codes import CloseCode
+
+metrics = Blueprint("metrics", __name__)
+
+SHARED_DIR = "PROMETHEUS_MULTIPROC_DIR"
+"""The variable by which prometheus-client finds the directory that several processes share."""
+
+
+class Metrics:
+    """The counters of one process."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self.connections = Gauge(
+            "busctl_connections", "Open WebSockets.", registry=self._registry, multiprocess_mode="livesum"
+        )
+        self.events = Counter("busctl_events", "Events heard from the bus for clients here.", registry=self._registry)
+        self.deliveries = Counter("busctl_deliveries", "Events times connections.", registry=self._registry)
+        self.dropped = Counter("busctl_dropped", "Bus messages that were no event.", registry=self._registry)
+        self._refused = Counter("busctl_refused", "Handshakes refused.", ["status"], registry=self._registry)
+        self._closed = Counter("busctl_closed", "WebSockets closed from this side.", ["code"], registry=self._registry)
+
+    def refused(self, refusal: Response) -> None:
+        """Count a handshake that was answered with an HTTP error, such as 503 for want of room."""
+        self._refused.labels(str(refusal.status_code)).inc()
+
+    def closed(self, code: CloseCode) -> None:
+        """Count a WebSocket that was closed from this side, such as 1013 for one that reads too slowly."""
+        self._closed.labels(str(code.code)).inc()
+
+    def text(self) -> bytes:
+        """Everything, of all processes that share a directory."""
+        registry = self._registry
+        if SHARED_DIR in os.environ:
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return generate_latest(registry)
+
+
+@metrics.get("/metrics")
+async def expose() -> Response:
+    """The counters, for Prometheus."""
+    counted: Metrics = current_app.extensions["busctl.metrics"]
+    return Response(counted.text(), content_type=CONTENT_TYPE_LATEST)

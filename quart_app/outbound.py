@@ -1,0 +1,178 @@
+"""What is on its way to one client, within bounds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import structlog
+from quart import Websocket
+
+from bus import Settings
+from bus.messages import Event
+from quart_app.close_codes import TOO_SLOW, CloseCode
+from quart_app.wire import Frames, Wire, wire_of
+
+log = structlog.get_logger(__name__)
+
+OVERHEAD = 100
+"""Bytes that an entry in line counts for besides its text, so that many small ones are bounded too."""
+
+CLOSING_SECONDS = 1.0
+"""How long a client has to answer a close frame; closed sooner, TCP might lose the frame (RFC 6455 section 7.1.1)."""
+
+LAST_WORD = 0.1
+"""Seconds for handing a server the close frame of a client that does not read."""
+
+Entry = Frames | Event
+"""What is sent as it is, or an event that the channel makes a message of."""
+Line = tuple[Entry, ...]
+
+
+class Closed(Exception):
+    """The close frame is sent: ends the task group of a connection."""
+
+
+class Outbound:
+    """Sends to one WebSocket, in order, and never makes its callers wait.
+
+    While the client takes everything, entries go straight to the server's wire. Else, and on a server that has no wire,
+    they wait in line for the writer, a task that lives until the line is empty.
+
+    Args:
+        websocket: an accepted WebSocket, or one that is accepted before `start`.
+        settings: `send_buffer_bytes` and `send_timeout`.
+        show: makes of an event what the client is shown.
+    """
+
+    __slots__ = (
+        "_direct",
+        "_limit",
+        "_line",
+        "_room",
+        "_show",
+        "_size",
+        "_tasks",
+        "_timeout",
+        "_websocket",
+        "_wire",
+        "_writer",
+        "closing",
+    )
+
+    def __init__(
+        self, websocket: Websocket, settings: Settings, show: Callable[[Event], Awaitable[Frames | None]]
+    ) -> None:
+        self.closing: CloseCode | None = None
+        """With what the connection is being closed."""
+        self._websocket = websocket
+        self._limit = settings.send_buffer_bytes
+        self._timeout = settings.send_timeout
+        self._show = show
+        self._wire = wire_of(websocket.scope)
+        self._direct: Wire | None = None
+        self._line: deque[tuple[Entry, int]] | None = None
+        self._size = 0
+        self._room: asyncio.Event | None = None
+        self._tasks: asyncio.TaskGroup | None = None
+        self._writer: asyncio.Task[None] | None = None
+
+    def start(self, tasks: asyncio.TaskGroup) -> None:
+        """Begin to send; until then everything waits in line.
+
+        Args:
+            tasks: owns the writer. It ends with `Closed` when the connection was closed from this side.
+        """
+        self._tasks = tasks
+        self._direct = self._wire
+        if self._line or self.closing:
+            self._start_writer()
+
+    def put(self, line: Line) -> None:
+        """Send entries after those before them. A client too slow to keep up is closed with 1013."""
+        direct = self._direct
+        for entry in line:
+            if direct is None or not isinstance(entry, Frames) or not direct.offer(entry.data):
+                self._wait_in_line(entry)
+                direct = None
+
+    def cork(self, entry: Entry) -> None:
+        """The same with one entry, together with what else this turn of the event loop brings."""
+        direct = self._direct
+        if direct is None or not isinstance(entry, Frames) or not direct.cork(entry.data):
+            self._wait_in_line(entry)
+
+    def close(self, code: CloseCode) -> None:
+        """Send what is in line, then close. Only the first call counts."""
+        if self.closing is None:
+            self.closing = code
+            self._start_writer()
+
+    async def room(self) -> None:
+        """Wait until at most half of what may wait in line does."""
+        if self._size > self._limit // 2:
+            self._room = asyncio.Event()
+            await self._room.wait()
+
+    def _wait_in_line(self, entry: Entry) -> None:
+        if self.closing is not None:
+            return
+        if self._line is None:
+            self._line = deque()
+        size = len(entry.data if isinstance(entry, Frames) else entry.encode()) + OVERHEAD
+        self._line.append((entry, size))
+        self._size += size
+        if self._size > self._limit and len(self._line) > 1:  # one large frame alone is not slowness
+            log.warning("closing a connection that reads too slowly")
+            self._line.clear()
+            self.close(TOO_SLOW)
+        self._start_writer()
+
+    def _start_writer(self) -> None:
+        self._direct = None
+        if self._writer is None and self._tasks is not None:
+            self._writer = self._tasks.create_task(self._write(), name="writer")
+
+    async def _write(self) -> None:
+        """Empty the line; then close, or let what comes go straight to the wire again."""
+        try:
+            while self._line:
+                entry, size = self._line.popleft()
+                frames = entry if isinstance(entry, Frames) else await self._show(entry)
+                if frames is not None:
+                    async with asyncio.timeout(self._timeout):
+                        await self._send(frames)
+                self._size -= size
+                if self._room is not None and self._size <= self._limit // 2:
+                    self._room.set()
+            if self.closing is not None:
+                async with asyncio.timeout(self._timeout):
+                    await self._websocket.close(self.closing.code, self.closing.reason)
+                await asyncio.sleep(CLOSING_SECONDS)  # cut short by the client's close frame
+                raise Closed
+        except TimeoutError:
+            log.warning("cutting off a connection that has stopped reading")
+            await self._cut()
+            raise Closed from None
+        self._line = self._writer = None
+        self._direct = self._wire
+
+    async def _cut(self) -> None:
+        self.closing = self.closing or TOO_SLOW
+        if self._wire is not None:
+            self._wire.abort()
+            return
+        with suppress(OSError, TimeoutError):
+            async with asyncio.timeout(LAST_WORD):  # the close frame goes behind what the server has buffered
+                await self._websocket.close(self.closing.code, self.closing.reason)
+
+    async def _send(self, frames: Frames) -> None:
+        with suppress(OSError):  # the client has just left, as the reader is about to hear
+            if self._wire is None:
+                for text in frames.texts:
+                    await self._websocket.send(text)
+            else:
+                self._wire.write(frames.data)
+                await self._wire.drain()

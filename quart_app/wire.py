@@ -1,0 +1,141 @@
+"""Frames that are encoded once, and written once a turn of the event loop: the ASGI extension `busctl.wire`.
+
+A server that has it puts a `Wire` into `scope["extensions"]["busctl.wire"]["wire"]` of a WebSocket. The app hands over
+bytes that it encoded once for every connection, and says whether they may wait for the end of the turn, to leave in one
+write with what else it brings. With any other server `websocket.send` is used instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import Mapping
+from typing import Any
+
+EXTENSION = "busctl.wire"
+
+ROOM = 64 * 1024
+"""Bytes that may be corked before a wire asks its user to wait."""
+
+
+class Frames:
+    """Text messages on their way to clients, encoded once for all of them.
+
+    Args:
+        texts: one for each message.
+    """
+
+    __slots__ = ("data", "texts")
+
+    def __init__(self, *texts: str) -> None:
+        self.texts = texts
+        self.data = b"".join(map(text_frame, texts))
+
+
+def text_frame(text: str) -> bytes:
+    """An unfragmented, unmasked text frame, as servers send it (RFC 6455 section 5.2)."""
+    payload = text.encode()
+    size = len(payload)
+    if size < 126:
+        return struct.pack("!BB", 0x81, size) + payload
+    if size < 65536:
+        return struct.pack("!BBH", 0x81, 126, size) + payload
+    return struct.pack("!BBQ", 0x81, 127, size) + payload
+
+
+class Turn:
+    """The wires that are to be flushed when this turn of the event loop ends. One for each server."""
+
+    def __init__(self) -> None:
+        self._wires: list[Wire] = []
+
+    def join(self, wire: Wire) -> None:
+        """Flush this wire at the end of the turn."""
+        if not self._wires:
+            asyncio.get_running_loop().call_soon(self._end)
+        self._wires.append(wire)
+
+    def _end(self) -> None:
+        wires, self._wires = self._wires, []
+        for wire in wires:
+            wire.flush()
+
+
+class Wire:
+    """The way to one socket, past everything between the app and its transport.
+
+    Args:
+        writer: of the socket.
+        turn: of the server.
+    """
+
+    __slots__ = ("_corked", "_line", "_transport", "_turn", "_writer", "open")
+
+    def __init__(self, writer: asyncio.StreamWriter, turn: Turn) -> None:
+        self.open = False
+        """Whether data frames may be sent: after the handshake and before a close frame. The server sets it."""
+        self._writer = writer
+        self._transport: asyncio.WriteTransport = writer.transport
+        self._turn = turn
+        self._line: list[bytes] = []
+        self._corked = 0
+
+    def offer(self, frames: bytes) -> bool:
+        """Send whole frames now, in one write with those that are corked. Never waits.
+
+        Returns:
+            False when the peer has not taken all of what came before; then nothing is done, since nobody would watch
+            what is left behind. Use `write` and `drain`, with a deadline.
+        """
+        transport = self._transport
+        if transport.get_write_buffer_size():
+            return False
+        if self._line:
+            self._line.append(frames)
+            self.flush()
+        elif self.open and not transport.is_closing():
+            transport.write(frames)
+        return True
+
+    def cork(self, frames: bytes) -> bool:
+        """The same at the end of this turn, in one write with whatever else it brings; False also when that is much."""
+        if self._corked > ROOM or self._transport.get_write_buffer_size():
+            return False
+        if not self._line:
+            self._turn.join(self)
+        self._line.append(frames)
+        self._corked += len(frames)
+        return True
+
+    def flush(self) -> None:
+        """Write what is corked. The server does so before every message of its own, so that the order is kept."""
+        if self._line:
+            frames = b"".join(self._line)
+            self._line.clear()
+            self._corked = 0
+            self.write(frames)
+
+    def write(self, frames: bytes) -> None:
+        """Send whole frames now, whatever the peer has taken. On a socket that is closed, nothing happens."""
+        self.flush()
+        if self.open and not self._transport.is_closing():
+            self._transport.write(frames)
+
+    def abort(self) -> None:
+        """Cut the connection off, with whatever the peer has not taken."""
+        self._transport.abort()
+
+    async def drain(self) -> None:
+        """Wait until the peer has taken enough of what was written. Has no deadline of its own.
+
+        Raises:
+            ConnectionError: the peer is gone.
+        """
+        await self._writer.drain()
+
+
+def wire_of(scope: Mapping[str, Any]) -> Wire | None:
+    """The wire that the server announced in this ASGI scope, if it has the extension."""
+    extension = (scope.get("extensions") or {}).get(EXTENSION) or {}
+    wire: Wire | None = extension.get("wire")
+    return wire
