@@ -1,0 +1,50 @@
+"""An ASGI app on a real Hypercorn inside the test's own process, so that a test can hold its handlers."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import hypercorn.protocol.h2 as h2
+import hypercorn.protocol.h11 as h11
+from hypercorn.asyncio import serve
+from hypercorn.config import Config
+
+from quart_app import hypercorn_inside
+
+DEADLINE = 30.0
+
+
+@asynccontextmanager
+async def serving(app: Any, *, wired: bool, deflate: bool = False, **options: Any) -> AsyncIterator[int]:
+    """Serve the app; the port. At the end every client must have gone.
+
+    Args:
+        wired: with `hypercorn_inside` installed.
+        options: of Hypercorn's configuration.
+    """
+    before = {module: vars(module)["WSStream"] for module in (h11, h2)}
+    listener = socket.create_server(("127.0.0.1", 0))
+    port: int = listener.getsockname()[1]
+    config = Config()
+    config.bind = [f"fd://{listener.detach()}"]
+    config.errorlog = config.accesslog = None
+    for name, value in options.items():
+        setattr(config, name, value)
+    stopping = asyncio.Event()
+    try:
+        if wired:
+            assert hypercorn_inside.install(deflate=deflate)
+        server = asyncio.create_task(serve(app, config, shutdown_trigger=stopping.wait))
+        try:
+            yield port
+        finally:
+            stopping.set()
+            async with asyncio.timeout(DEADLINE):
+                await server
+    finally:
+        for module, stream in before.items():
+            vars(module)["WSStream"] = stream

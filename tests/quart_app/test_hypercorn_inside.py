@@ -1,0 +1,201 @@
+"""What is changed inside Hypercorn: who gets a wire, deflate, pings, peers that read no pong."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import Any
+
+import hypercorn.protocol.h2 as h2
+import hypercorn.protocol.h11 as h11
+import pytest
+from hypercorn.asyncio.tcp_server import TCPServer
+from hypercorn.protocol.ws_stream import WSStream
+from structlog.testing import capture_logs
+from websockets.asyncio.client import connect
+
+from quart_app import hypercorn_inside
+from quart_app.wire import EXTENSION, wire_of
+from tests.http2 import http2
+from tests.in_process import serving
+from tests.raw import DEADLINE, PING, PONG, SMALL_SEGMENT, SMALL_WINDOW, Frame, frame, raw, upgrade
+from tests.servers import System, Web
+
+ACCEPT = {"type": "websocket.accept"}
+
+
+async def tells_of_its_wire(scope: Any, receive: Any, send: Any) -> None:
+    """An app that says whether it has a wire, and then echoes."""
+    if scope["type"] != "websocket":
+        return
+    await receive()
+    await send(ACCEPT)
+    told = EXTENSION in scope["extensions"]
+    assert told == (wire_of(scope) is not None)
+    await send({"type": "websocket.send", "text": "wired" if told else "ordinary"})
+    while (event := await receive())["type"] == "websocket.receive":
+        await send({"type": "websocket.send", "text": event["text"]})
+
+
+@pytest.mark.parametrize(
+    ("wired", "server_deflates", "client_deflates", "told"),
+    [
+        (False, False, True, "ordinary"),
+        (True, False, True, "wired"),
+        (True, False, False, "wired"),
+        (True, True, True, "ordinary"),
+        (True, True, False, "wired"),
+    ],
+)
+async def test_over_http_1_a_connection_that_does_not_deflate_has_a_wire(
+    wired: bool, server_deflates: bool, client_deflates: bool, told: str
+) -> None:
+    async with (
+        serving(tells_of_its_wire, wired=wired, deflate=server_deflates) as port,
+        connect(f"ws://127.0.0.1:{port}", proxy=None, compression="deflate" if client_deflates else None) as socket,
+        asyncio.timeout(DEADLINE),
+    ):
+        assert await socket.recv() == told
+        await socket.send("x" * 1000)
+        assert await socket.recv() == "x" * 1000
+        deflated = "permessage-deflate" in str(socket.response and socket.response.headers)
+        assert deflated == (client_deflates and (server_deflates or not wired))
+
+
+async def test_a_compressed_frame_ends_the_connection_when_deflate_was_not_offered(web: Web) -> None:
+    async with raw(web.port, upgrade("Sec-WebSocket-Extensions: permessage-deflate")) as peer:
+        assert b"deflate" not in peer.head
+        peer.write(b"\xc1" + frame('{"action":"ping"}')[1:])
+        assert await peer.rest() == []
+
+
+@pytest.mark.parametrize("wired", [False, True])
+async def test_over_http_2_everything_goes_the_ordinary_way(wired: bool) -> None:
+    seen: list[bool] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "websocket":
+            seen.append(EXTENSION in scope["extensions"])
+            await receive()
+            await send(ACCEPT)
+            event = await receive()
+            await send({"type": "websocket.send", "text": event["text"]})
+            await send({"type": "websocket.close", "code": 4000})
+
+    async with serving(app, wired=wired) as port, http2(port) as peer:
+        peer.send({"action": "echo"})
+        assert await peer.receive() == {"action": "echo"}
+        assert await peer.closed() == 4000
+    assert seen == [False]
+
+
+async def test_busctl_serve_wires_http_1_and_not_http_2(web: Web) -> None:
+    """The extension itself cannot be seen from outside; both ways must carry the same."""
+    answers: list[Frame] = []
+    async with raw(web.port) as one, http2(web.port) as two:
+        for peer in (one, two):
+            peer.send({"action": "ping", "ref": "r"})
+            answers.append(await peer.receive())
+            peer.send({"action": "system_message", "payload": {"task_type": "default", "content": "x"}})
+            answers.append(await peer.receive("job_result"))
+    assert answers[0] == answers[2] == {"action": "pong", "payload": None, "ref": "r"}
+    assert answers[1]["payload"] == answers[3]["payload"] == "✅ Processed: X"
+
+
+async def test_the_server_pings_for_as_long_as_the_socket_is_open() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "websocket":
+            await receive()
+            await send(ACCEPT)
+            await receive()
+
+    async with serving(app, wired=True, websocket_ping_interval=0.05) as port, raw(port) as peer:
+        async with asyncio.timeout(DEADLINE):
+            while peer.pings < 3:
+                await asyncio.sleep(0.01)
+
+
+@pytest.fixture(scope="module")
+def watchful(system: System) -> Web:
+    """A server that notices a peer's silence after seconds."""
+    return system.web(BUS_PING_INTERVAL="1", BUS_READ_TIMEOUT="5")
+
+
+async def test_a_peer_that_pings_for_ever_and_reads_no_pong_is_cut(watchful: Web) -> None:
+    async with raw(watchful.port) as polite, raw(watchful.port, window=SMALL_WINDOW, segment=SMALL_SEGMENT) as rude:
+        rude.stall()
+        async with asyncio.timeout(DEADLINE):
+            while not rude.gone:
+                rude.write(frame(b"x" * 125, PING) * 100)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(rude.drain(), 0.2)
+        await polite.ping()
+        polite.write(frame(b"still there?", PING))
+        await polite.ping()
+        assert (PONG, b"still there?") in polite.control
+
+
+async def test_a_mute_peer_is_cut_and_a_live_idle_one_stays(watchful: Web) -> None:
+    async with raw(watchful.port) as idle, raw(watchful.port, mute=True) as mute:
+        await mute.ended()
+        assert idle.pings >= 1
+        await idle.ping()
+
+
+def without_send_pings(patch: pytest.MonkeyPatch) -> None:
+    patch.delattr(WSStream, "_send_pings")
+
+
+def with_another_writer(patch: pytest.MonkeyPatch) -> None:
+    before = TCPServer.__init__
+
+    def init(self: TCPServer, *args: Any) -> None:
+        before(self, *args)
+        self.writer = object()  # type: ignore[assignment]
+
+    patch.setattr(TCPServer, "__init__", init)
+
+
+def without_a_writer(patch: pytest.MonkeyPatch) -> None:
+    before = TCPServer.__init__
+
+    def init(self: TCPServer, *args: Any) -> None:
+        before(self, *args)
+        del self.writer
+
+    patch.setattr(TCPServer, "__init__", init)
+
+
+def with_another_signature(patch: pytest.MonkeyPatch) -> None:
+    before = TCPServer.__init__
+    patch.setattr(TCPServer, "__init__", lambda self, *args, needed: before(self, *args))
+
+
+def without_websockets_in_h2(patch: pytest.MonkeyPatch) -> None:
+    patch.delattr(h2, "WSStream")
+
+
+@pytest.mark.parametrize(
+    "built",
+    [without_send_pings, with_another_writer, without_a_writer, with_another_signature, without_websockets_in_h2],
+)
+async def test_a_hypercorn_built_otherwise_is_left_alone_with_one_warning(
+    monkeypatch: pytest.MonkeyPatch, built: Any
+) -> None:
+    with monkeypatch.context() as patch:
+        built(patch)
+        before = vars(h11)["WSStream"], vars(h2).get("WSStream")
+        with capture_logs() as logged:
+            assert hypercorn_inside.install() is False
+        assert [entry["log_level"] for entry in logged] == ["warning"]
+        assert logged[0]["trouble"]
+        assert (vars(h11)["WSStream"], vars(h2).get("WSStream")) == before
+
+
+async def test_the_hypercorn_that_is_installed_is_the_one_expected(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (h11, h2):
+        monkeypatch.setattr(module, "WSStream", WSStream)
+    with capture_logs() as logged:
+        assert hypercorn_inside.install()
+    assert logged == []
+    assert vars(h11)["WSStream"] is not WSStream
