@@ -75,7 +75,7 @@ class Connection:
         self.client_id = client_id
         self.channel = audience.channel
         self._websocket = websocket
-        self._outbound = Outbound(websocket, settings, self._show)
+        self._outbound = Outbound(websocket, settings, self._show, client_id=client_id)
         self._parser = parser
         self._audience = audience
         self._limit = settings.send_buffer_bytes

@@ -60,7 +60,8 @@ class Feed:
     ) -> None:
         self.scope = scope
         self.subject = subject
-        self.members: set[Connection] = set()
+        self.members: dict[Connection, None] = {}
+        """In the order in which they came: then what a delivery touches lies in memory in about that order, too."""
         self.batch: Batch | None = None
         """What the hub has not handed out yet."""
         self._bus = bus

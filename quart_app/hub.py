@@ -100,22 +100,22 @@ class Hub:
             BusUnavailable: the bus is closed.
         """
         for group in connection.channel.groups:
-            self._groups[group].members.add(connection)
+            self._groups[group].members[connection] = None
         client_id = connection.client_id
         feed = self._clients.get(client_id)
         if feed is None:
             feed = Feed(self.bus, CLIENT, subjects.client(client_id), self._pass_on, self._report)
             self._clients[client_id] = feed
-        feed.members.add(connection)
+        feed.members[connection] = None
         await feed.opened(self._newest if fresh else self._last_seq)
 
     async def detach(self, connection: Connection) -> None:
         """The connection is gone. Safe to call when `attach` failed half-way."""
         for group in connection.channel.groups:
-            self._groups[group].members.discard(connection)
+            self._groups[group].members.pop(connection, None)
         feed = self._clients.get(connection.client_id)
         if feed is not None:
-            feed.members.discard(connection)
+            feed.members.pop(connection, None)
             if not feed.members:
                 del self._clients[connection.client_id]
                 self._behind.discard(feed)

@@ -45,9 +45,11 @@ class Outbound:
         websocket: an accepted WebSocket, or one that is accepted before `start`.
         settings: `send_buffer_bytes` and `send_timeout`.
         show: makes of an event what the client is shown.
+        client_id: for the log.
     """
 
     __slots__ = (
+        "_client_id",
         "_direct",
         "_limit",
         "_line",
@@ -63,11 +65,17 @@ class Outbound:
     )
 
     def __init__(
-        self, websocket: Websocket, settings: Settings, show: Callable[[Event], Awaitable[Frames | None]]
+        self,
+        websocket: Websocket,
+        settings: Settings,
+        show: Callable[[Event], Awaitable[Frames | None]],
+        *,
+        client_id: str,
     ) -> None:
         self.closing: CloseCode | None = None
         """With what the connection is being closed."""
         self._websocket = websocket
+        self._client_id = client_id
         self._limit = settings.send_buffer_bytes
         self._timeout = settings.send_timeout
         self._show = show
@@ -125,7 +133,7 @@ class Outbound:
         self._line.append((entry, size))
         self._size += size
         if self._size > self._limit and len(self._line) > 1:  # one large frame alone is not slowness
-            log.warning("closing a connection that reads too slowly")
+            log.warning("closing a connection that reads too slowly", client_id=self._client_id)
             self._line.clear()
             self.close(TOO_SLOW)
         self._start_writer()
@@ -153,7 +161,7 @@ class Outbound:
                 await asyncio.sleep(CLOSING_SECONDS)  # cut short by the client's close frame
                 raise Closed
         except TimeoutError:
-            log.warning("cutting off a connection that has stopped reading")
+            log.warning("cutting off a connection that has stopped reading", client_id=self._client_id)
             await self._cut()
             raise Closed from None
         self._line = self._writer = None
