@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help install dev test chaos check asyncapi lock clean
+.PHONY: help install dev test chaos check asyncapi bench lock clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -38,11 +38,25 @@ asyncapi: install ## Validate the AsyncAPI document with the official parser (ne
 	$(BIN)/python -m quart_app.asyncapi > tests/asyncapi/node_modules/asyncapi.json
 	node tests/asyncapi/validate.mjs tests/asyncapi/node_modules/asyncapi.json
 
+BENCH := .venv-bench
+
+bench: install $(BENCH)/.installed ## Measure against others: TOPICS="fan_out jobs" ROUNDS=n QUICK=1; WRITE=1 for the page
+	$(BIN)/python -m benchmarks $(TOPICS) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(QUICK),--quick) $(if $(WRITE),--write)
+
+$(BENCH)/.installed: benchmarks/requirements.lock benchmarks/package-lock.json
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r benchmarks/requirements.lock
+	if command -v npm > /dev/null; then npm ci --prefix benchmarks --ignore-scripts --no-audit --no-fund; fi
+	@touch $@
+
 lock: ## Pin what pyproject.toml asks for (needs uv)
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
 		pyproject.toml -o requirements.lock
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
 		--constraint requirements.lock --extra embedded --group dev pyproject.toml -o requirements-dev.lock
+	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
+		--constraint requirements-dev.lock benchmarks/requirements.in -o benchmarks/requirements.lock
 
 clean: ## Remove what make and busctl dev have made
-	rm -rf .venv .busctl .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis tests/asyncapi/node_modules
+	rm -rf .venv .venv-bench .busctl .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis \
+		tests/asyncapi/node_modules benchmarks/node_modules benchmarks/results
