@@ -42,6 +42,7 @@ def test_a_running_job_is_cancelled_and_its_worker_is_told(fresh: System) -> Non
     with background("submit", "generate", "next", "--wait", "--json", **fresh.env) as waiting:
         actions = [json.loads(waiting.line()) for _ in range(2)]
         assert [event["action"] for event in actions] == ["job_queued", "job_started"], worker.output()
+    worker.kill()  # it would wait for that job
 
 
 async def test_a_job_that_had_ended_is_exit_1_and_says_how(nats: Nats, bus: Bus) -> None:
