@@ -51,8 +51,8 @@ class Hub:
         self._events = events
         self._clients: dict[str, Feed] = {}
         self._groups: dict[str, Feed] = {}
-        self._filled: deque[Feed] = deque()
-        """Feeds with a batch to hand out."""
+        self._filled: deque[tuple[Feed, Batch]] = deque()
+        """What is to be handed out next."""
         self._batch = Batch("")
         self._left: list[Connection] = []
         """The batch that is being handed out, and who has not got it yet."""
@@ -182,7 +182,7 @@ class Hub:
             return
         if feed.batch is None:
             feed.batch = Batch(feed.scope)
-            self._filled.append(feed)
+            self._filled.append((feed, feed.batch))
             if len(self._filled) == 1 and not self._left:
                 asyncio.get_running_loop().call_soon(self._hand_out)
         feed.batch.add(stored.seq, event)
@@ -192,8 +192,8 @@ class Hub:
         room = DELIVERIES_IN_A_ROW
         while room > 0 and (self._left or self._filled):
             if not self._left:
-                feed = self._filled.popleft()
-                self._batch, feed.batch = feed.batch or self._batch, None
+                feed, self._batch = self._filled.popleft()
+                feed.batch = None
                 self._left = list(feed.members)
                 self._metrics.events.inc(len(self._batch))
                 self._metrics.deliveries.inc(len(self._batch) * len(self._left))
