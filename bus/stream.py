@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import re
 import secrets
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
@@ -13,14 +12,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import nats.errors
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.api import Header
 from nats.js.client import JetStreamContext
 from nats.js.errors import APIError, NoStreamResponseError, ServiceUnavailableError
 
 from bus import subjects
+from bus.connection import Connection
 from bus.errors import AppendRefused, BusUnavailable, EventTooLarge, StreamConflict, UnsupportedServer
+from bus.nats_url import redacted
 from bus.settings import Settings
 from bus.stream_config import differences, stream_config
 
@@ -68,10 +68,10 @@ class StreamState:
 class EventStream:
     """The EVENTS stream over one NATS connection."""
 
-    def __init__(self, connection: Client, settings: Settings) -> None:
+    def __init__(self, connection: Connection, settings: Settings) -> None:
         self._connection = connection
         self._settings = settings
-        self._jetstream: JetStreamContext = connection.jetstream(timeout=settings.append_timeout)
+        self._jetstream: JetStreamContext = JetStreamContext(connection, timeout=settings.append_timeout)  # type: ignore[arg-type]
 
     async def declare(self, *, update: bool) -> None:
         """Make sure that the stream exists and keeps the guarantees; safe to call from many processes at once.
@@ -281,7 +281,7 @@ class EventStream:
 
 def without_credentials(url: str) -> str:
     """A NATS URL, or several, as may be shown: without user, password or token."""
-    return re.sub(r"//[^@/]*@", "//", url)
+    return redacted(url)
 
 
 def _direct(data: bytes, headers: Mapping[str, str]) -> Stored:
