@@ -98,6 +98,11 @@ class Bus:
         return self._connection.trouble is None
 
     @property
+    def reachable(self) -> bool:
+        """Whether NATS answers, though perhaps not everything works."""
+        return self._connection.is_connected
+
+    @property
     def lost(self) -> BusRefused | None:
         """Why it does not heal: NATS has refused this process for `heal_timeout`. None while there is hope."""
         return self._connection.lost
@@ -196,13 +201,17 @@ class Bus:
         data = _bytes(event)
         return [await self.stream.append(subject, data) for subject in [subjects.group(name) for name in groups]]
 
-    async def subscribe(self, subject: str, handler: Handler) -> Subscription:
+    async def subscribe(
+        self, subject: str, handler: Handler, on_refused: Callable[[BusRefused], None] | None = None
+    ) -> Subscription:
         """Hear every event stored on `subject` from now on, in stream order.
 
         Args:
             subject: a `bus.` subject, wildcards allowed; the republished `live.` one is what is subscribed, so
                 duplicates and refused appends are never heard.
             handler: called on the event loop with each event; it must not block and not raise.
+            on_refused: called on the event loop when NATS does not take it, now or over a later connection, for want
+                of a permission or at a limit. It is tried again now and then until it is closed.
 
         Raises:
             BusUnavailable: the bus is closed.
@@ -221,7 +230,9 @@ class Bus:
                 self._since_pause = 0
                 await asyncio.sleep(0)
 
-        return Subscription(await self._connection.subscribe(subjects.live(subject), cb=on_message))
+        inner = await self._connection.subscribe(subjects.live(subject), cb=on_message)
+        inner.on_refused = on_refused
+        return Subscription(inner)
 
     async def request(self, subject: str, data: bytes, *, timeout: float) -> bytes | None:
         """Ask whoever responds on `subject`.

@@ -163,8 +163,8 @@ class EventStream:
             raise BusUnavailable(f"NATS did not store the event: {error.description}") from error
         except NoStreamResponseError as error:
             raise BusUnavailable(
-                f"no stream stores {subject}: the stream {subjects.STREAM} was removed; restart a web process or "
-                "a worker to declare it again"
+                f"no stream stores {subject}: there is no stream {subjects.STREAM}; a web process or a worker declares "
+                "it within seconds, so see whether one runs"
             ) from error
         except (nats.errors.Error, TimeoutError) as error:
             raise BusUnavailable(self._silent("an append"), maybe_done=True) from error

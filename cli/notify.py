@@ -64,7 +64,7 @@ def notify(
     settings = client_settings(server, timeout)
     stored = 0
     try:
-        with SyncBus(settings, name="busctl notify") as bus:
+        with SyncBus(settings, name="busctl notify", declare=False) as bus:
             output.line("Sending to group ", (group, "bold"), ": ", shortened(message))
             for n in range(1, repeat + 1):
                 if n > 1:
