@@ -78,7 +78,7 @@ class Bus:
             heal_timeout=settings.heal_timeout,
             check=self._check if declare else None,
         )
-        self._connection.on_gap = self._missed
+        self._connection.condition.on_gap = self._missed
         self._epoch: str | None = None
         self._since_pause = 0
         self.stream = EventStream(self._connection, settings)
@@ -95,7 +95,7 @@ class Bus:
     @property
     def connected(self) -> bool:
         """Whether everything works at this moment: NATS, the stream, and all that is subscribed."""
-        return self._connection.trouble is None
+        return self._connection.condition.trouble is None
 
     @property
     def reachable(self) -> bool:
@@ -105,16 +105,16 @@ class Bus:
     @property
     def lost(self) -> BusRefused | None:
         """Why it does not heal: NATS has refused this process for `heal_timeout`. None while there is hope."""
-        return self._connection.lost
+        return self._connection.condition.lost
 
     @property
     def on_lost(self) -> Callable[[str], None] | None:
         """Called once, on the event loop, with the reason when `lost` begins; the process should end then."""
-        return self._connection.on_lost
+        return self._connection.condition.on_lost
 
     @on_lost.setter
     def on_lost(self, callback: Callable[[str], None] | None) -> None:
-        self._connection.on_lost = callback
+        self._connection.condition.on_lost = callback
 
     async def connect(self) -> None:
         """Begin, and wait until everything works, for at most `connect_timeout`. What fails is closed again.
@@ -143,9 +143,9 @@ class Bus:
         """
         try:
             async with asyncio.timeout(self._settings.connect_timeout):
-                await self._connection.ready()
+                await self._connection.condition.ready()
         except TimeoutError:
-            trouble = self._connection.trouble
+            trouble = self._connection.condition.trouble
             if trouble is not None and self._connection.is_connected:
                 raise trouble.error from None
             raise BusUnavailable(
@@ -165,7 +165,7 @@ class Bus:
             BusUnavailable: NATS is away, or silent past `append_timeout`, or refuses something that we need.
             UnsupportedServer, StreamConflict: as for `connect`.
         """
-        trouble = self._connection.trouble
+        trouble = self._connection.condition.trouble
         if trouble is not None:
             raise trouble.error
         await self.stream.first(subjects.STREAM_SUBJECTS, seq=2**62)

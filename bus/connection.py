@@ -18,13 +18,14 @@ import structlog
 from nats.aio.client import DEFAULT_MAX_PAYLOAD_SIZE, ServerVersion
 from nats.aio.msg import Msg
 
+from bus.condition import Condition
 from bus.errors import BusError, BusRefused, BusUnavailable, NotPermitted
 from bus.nats_client import NatsClient
 from bus.nats_url import NatsServer
-from bus.requests import Requests
+from bus.requests import Requests, new_inbox
 from bus.server_pool import ServerPool
 from bus.subscriptions import Subscription, Subscriptions
-from bus.trouble import Patience, Trouble
+from bus.trouble import Trouble
 
 log = structlog.get_logger(__name__)
 
@@ -39,11 +40,6 @@ STEADY = 5.0
 CHECK_INTERVAL = 5.0
 """Seconds between two looks at a connection that works; after trouble the pauses above are between them."""
 
-MOST_TOLD = 20
-"""Different reasons that are logged in one outage."""
-TELL_AGAIN = 60.0
-"""Seconds after which the log says again that a permission is missing."""
-
 VIOLATION = re.compile(r'permissions violation for (publish|subscription) to "([^"]*)"')
 
 
@@ -53,7 +49,7 @@ class Connection:
     Args:
         servers: where NATS is; more are learnt from a cluster.
         name: how it appears in NATS monitoring.
-        heal_timeout: seconds of nothing but refusals after which `on_lost` is called.
+        heal_timeout: as for `Condition`.
         check: called on each new connection (True) and now and then (False); the connection is ready when it returns,
             and not when it raises `BusError`.
     """
@@ -66,41 +62,26 @@ class Connection:
         heal_timeout: float,
         check: Callable[[bool], Awaitable[None]] | None = None,
     ) -> None:
-        self.on_gap: Callable[[], None] = lambda: None
-        """Called when messages may have been missed."""
-        self.on_lost: Callable[[str], None] | None = None
-        """Called once with the reason when this cannot heal without new settings."""
-        self.lost: BusRefused | None = None
-        """The same, to be looked at."""
-        self.trouble: Trouble | None = Trouble(BusUnavailable("NATS has not been connected yet"), refused=False)
-        """Why it cannot work at this moment."""
+        self.condition = Condition(heal_timeout)
+        """Whether it works, and why not."""
         self._servers = ServerPool(servers)
         self._name = name
         self._check = check
-        self._patience = Patience(heal_timeout)
         self._client: NatsClient | None = None
         self._latest: NatsClient | None = None
         """The connection that was used last, which knows what its server is like."""
         self._requests = Requests()
         self._subscriptions = Subscriptions()
         self._inbox = self._subscriptions.add(f"{self._requests.inbox}.*", cb=self._requests.answer)
-        self._changed = asyncio.Event()
-        """Set, and replaced, when `trouble` is another."""
         self._look = asyncio.Event()
         """Set when the connection is to be looked at now."""
         self._keeper: asyncio.Task[None] | None = None
         self._closed = False
-        self._worked = False
-        """Whether it was ready ever."""
-        self._told: set[str] = set()
-        """What the log has said since it was ready last."""
-        self._warned: dict[str, float] = {}
-        """When the log last warned of what."""
         self._pause = FIRST_PAUSE
 
     @property
     def is_connected(self) -> bool:
-        """Whether a server answers. Whether all is well there, `trouble` says."""
+        """Whether a server answers. Whether all is well there, `condition` says."""
         return self._client is not None
 
     @property
@@ -115,23 +96,12 @@ class Connection:
 
     def new_inbox(self) -> str:
         """A subject of our own."""
-        return Requests().inbox
+        return new_inbox()
 
     def start(self) -> None:
         """Connect from now on, for ever."""
         if self._keeper is None and not self._closed:
             self._keeper = asyncio.create_task(self._keep(), name="keep connected to NATS")
-
-    async def ready(self) -> None:
-        """Wait until it can work.
-
-        Raises:
-            BusError: NATS refuses; it is tried again meanwhile.
-        """
-        while self.trouble is not None:
-            if self.trouble.refused:
-                raise self.trouble.error
-            await self._changed.wait()
 
     async def close(self, timeout: float) -> None:
         """Let what was sent and received finish within `timeout` seconds, then disconnect."""
@@ -216,8 +186,9 @@ class Connection:
 
     def _require(self) -> NatsClient:
         if self._client is None:
-            if self.trouble is not None and self.trouble.refused:
-                raise self.trouble.error
+            trouble = self.condition.trouble
+            if trouble is not None and trouble.refused:
+                raise trouble.error
             raise BusUnavailable("NATS is away; try again when it is back")
         return self._client
 
@@ -226,8 +197,10 @@ class Connection:
             try:
                 await self._attend(await self._reach())
             except Exception as error:
-                log.exception("the NATS connection broke in an unforeseen way; making another")
-                self._note(Trouble(BusRefused(f"the NATS connection broke: {error!r}; see the log"), refused=True))
+                log.exception("the NATS connection broke unforeseen; making another")
+                self.condition.note(
+                    Trouble(BusRefused(f"the NATS connection broke: {error!r}; see the log"), refused=True)
+                )
                 await asyncio.sleep(self._next_pause())
 
     async def _reach(self) -> NatsClient:
@@ -250,7 +223,7 @@ class Connection:
                 else:
                     return client
             # The servers of a cluster share their accounts: what one says is more than that another is silent.
-            self._note(next((trouble for trouble in troubles if trouble.refused), troubles[-1]))
+            self.condition.note(next((trouble for trouble in troubles if trouble.refused), troubles[-1]))
             await asyncio.sleep(self._next_pause())
 
     async def _attend(self, client: NatsClient) -> None:
@@ -259,7 +232,7 @@ class Connection:
         began = loop.time()
         fresh = True
         self._client = self._latest = client
-        client.ended.add_done_callback(self._on_end)
+        client.ended.add_done_callback(lambda _: self._on_end(client))
         try:
             while self._client is client:
                 self._look.clear()
@@ -268,7 +241,7 @@ class Connection:
                 fresh = fresh and trouble is not None
                 if self._client is not client:
                     break
-                self._note(trouble)
+                self.condition.note(trouble)
                 if loop.time() - began > STEADY:
                     self._pause = FIRST_PAUSE
                 with suppress(TimeoutError):
@@ -277,18 +250,13 @@ class Connection:
         finally:
             if not self._closed:
                 await client.leave()
-        reason = Trouble.at(client, client.last_error)
-        log.warning("lost NATS; reconnecting until it is back", url=client.server.url, reason=str(reason.error))
-        self._told.add(str(reason.error))
-        self._note(reason)
-        self.on_gap()  # now, because live events come again before the connection is ready
         await asyncio.sleep(self._next_pause())
 
     async def _examine(self, client: NatsClient, *, fresh: bool) -> Trouble | None:
         """Why a connection cannot be used, if so."""
         try:
             if self._subscriptions.troubled and await self._subscriptions.mend(client):
-                self.on_gap()
+                self.condition.on_gap()
             if self._check is not None:
                 await self._check(fresh)
         except BusError as error:
@@ -298,35 +266,13 @@ class Connection:
         refused = self._subscriptions.refused
         return Trouble.of(refused) if refused is not None else None
 
-    def _note(self, trouble: Trouble | None) -> None:
-        """From now on this is the state."""
-        was, self.trouble = self.trouble, trouble
-        if trouble is None:
-            if was is not None and self._worked:
-                log.info("NATS is back")
-                self.on_gap()
-            if was is not None:
-                self._told.clear()
-            self._worked, self.lost = True, None
-        elif (text := str(trouble.error)) not in self._told and len(self._told) < MOST_TOLD:
-            self._told.add(text)
-            log.warning("NATS cannot be used; trying again until it can", reason=text)
-        self._changed.set()
-        self._changed = asyncio.Event()
-        if (
-            self._patience.over(trouble, asyncio.get_running_loop().time())
-            and self.lost is None
-            and trouble is not None
-        ):
-            self.lost = BusRefused(f"NATS has refused this process for too long: {trouble.error}")
-            if self.on_lost is not None:
-                self.on_lost(str(self.lost))
-
-    def _on_end(self, ended: asyncio.Future[None]) -> None:
-        client, self._client = self._client, None
+    def _on_end(self, client: NatsClient) -> None:
         self._look.set()
-        if client is not None:
-            self._requests.lose(str(Trouble.at(client, client.last_error).error))
+        if self._client is client:
+            self._client = None
+            trouble = Trouble.at(client, client.last_error)
+            self.condition.end(trouble, client.server.url)
+            self._requests.lose(str(trouble.error))
 
     async def _on_error(self, client: NatsClient, error: Exception) -> None:
         text = str(error) or type(error).__name__
@@ -337,26 +283,18 @@ class Connection:
             else:
                 denied = NotPermitted("subscribe", self._subscriptions.deny(subject))
                 self._look.set()
-            self._warn(f"{verb} {'.'.join(subject.split('.')[:2])}", str(denied))
+            self.condition.warn(f"{verb} {'.'.join(subject.split('.')[:2])}", str(denied))
         elif text.startswith("maximum subscriptions"):
             self._subscriptions.overflow()
             self._look.set()
-            self._warn(text, "NATS takes no more subscriptions: raise max_subscriptions, or the user's limit")
+            self.condition.warn(text, "NATS takes no more subscriptions: raise max_subscriptions, or the user's limit")
         elif isinstance(error, nats.errors.SlowConsumerError):
-            log.warning("this process was too slow for NATS; missed events will be read again", error=text)
-            self.on_gap()
+            self.condition.warn("slow", "this process was too slow for NATS; missed events will be read again")
+            self.condition.on_gap()
         elif not isinstance(error, (nats.errors.Error, OSError, TimeoutError)):
-            log.error("a message from NATS could not be handled", error=repr(error))
+            self.condition.warn(type(error).__name__, f"a message from NATS could not be handled: {error!r}")
         else:
             log.debug("NATS reported an error", error=text)
-
-    def _warn(self, what: str, text: str) -> None:
-        now = asyncio.get_running_loop().time()
-        if what not in self._warned and len(self._warned) >= MOST_TOLD:
-            what = "more"
-        if now - self._warned.get(what, -TELL_AGAIN) >= TELL_AGAIN:
-            self._warned[what] = now
-            log.warning(text)
 
     def _next_pause(self) -> float:
         pause, self._pause = self._pause, min(2 * self._pause, LONGEST_PAUSE)

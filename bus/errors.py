@@ -32,6 +32,10 @@ class BusUnavailable(BusError):
         super().__init__(what)
 
 
+class NoStream(BusUnavailable):
+    """Nothing stores the subject of an event: the EVENTS stream is not there."""
+
+
 class BusRefused(BusUnavailable):
     """NATS is there and says no: to the login, the connection or a subscription. Waiting alone does not help."""
 

@@ -15,11 +15,16 @@ from bus.errors import BusUnavailable, NotPermitted
 NO_RESPONDERS = "503"
 
 
+def new_inbox() -> str:
+    """A subject that nobody else uses."""
+    return f"_INBOX.{secrets.token_hex(11)}"
+
+
 class Requests:
     """Hands each answer to whoever waits for it."""
 
     def __init__(self) -> None:
-        self.inbox = f"_INBOX.{secrets.token_hex(11)}"
+        self.inbox = new_inbox()
         self._waiting: dict[str, tuple[str, asyncio.Future[Msg]]] = {}
 
     def __len__(self) -> int:

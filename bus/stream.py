@@ -19,7 +19,7 @@ from nats.js.errors import APIError, NoStreamResponseError, ServiceUnavailableEr
 
 from bus import subjects
 from bus.connection import Connection
-from bus.errors import AppendRefused, BusUnavailable, EventTooLarge, StreamConflict, UnsupportedServer
+from bus.errors import AppendRefused, BusUnavailable, EventTooLarge, NoStream, StreamConflict, UnsupportedServer
 from bus.nats_url import redacted
 from bus.settings import Settings
 from bus.stream_config import differences, stream_config
@@ -140,6 +140,7 @@ class EventStream:
         Raises:
             AppendRefused: the subject has moved on since `expected_last`.
             EventTooLarge: more bytes than the server's `max_payload`.
+            NoStream: there is no stream to store it.
             BusUnavailable: NATS is away, or silent past `append_timeout`; then `maybe_done` is True.
         """
         self._require_connection()
@@ -162,7 +163,7 @@ class EventStream:
                 raise AppendRefused(subject, expected_last) from error
             raise BusUnavailable(f"NATS did not store the event: {error.description}") from error
         except NoStreamResponseError as error:
-            raise BusUnavailable(
+            raise NoStream(
                 f"no stream stores {subject}: there is no stream {subjects.STREAM}; a web process or a worker declares "
                 "it within seconds, so see whether one runs"
             ) from error

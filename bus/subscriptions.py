@@ -15,8 +15,8 @@ from bus.nats_client import NatsClient
 
 CONFIRM_TIMEOUT = 5.0
 """Seconds that a server may take to look at what was subscribed."""
-AT_ONCE = 100
-"""Refused subscriptions that are tried again at one time."""
+MOST_FAILURES = 100
+"""After so many that are refused again the others wait for the next time."""
 
 
 class Subscription:
@@ -172,16 +172,20 @@ class Subscriptions:
         async with self._mending:
             refused = [each for each in self._all if each.refused is not None]
             doubtful, self._doubtful = self._doubtful, []
-            mended = False
-            for each in [*doubtful, *refused[:AT_ONCE]]:
-                if each in self._all and each.is_on(client):
-                    was, told = each.refused, each.on_refused
-                    each.on_refused = None
-                    await self._try(each, client)
-                    each.on_refused = told
-                    mended = mended or each.refused is None
-                    if each.refused is not None and was is None:
-                        each.refuse(each.refused)
+            mended, failed = False, 0
+            for each in [*doubtful, *refused]:
+                if each not in self._all or not each.is_on(client) or failed > MOST_FAILURES:
+                    continue
+                was, told = each.refused, each.on_refused
+                each.on_refused = None  # the same refusal again is no news
+                await self._try(each, client)
+                each.on_refused = told
+                if each.refused is None:
+                    mended = True
+                elif was is None:
+                    each.refuse(each.refused)
+                else:
+                    failed += 1
             return mended
 
     async def _try(self, subscription: Subscription, client: NatsClient) -> None:

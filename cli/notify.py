@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bus import BusError, InvalidName, SyncBus, SystemNotification, subjects
+from bus import BusError, InvalidName, NoStream, SyncBus, SystemNotification, subjects
 from cli.errors import CommandFailed, Interrupted
 from cli.options import AsJson, NoColor, Quiet, Server, Timeout, client_settings, seconds
 from cli.output import Output, shortened
@@ -69,7 +69,7 @@ def notify(
             for n in range(1, repeat + 1):
                 if n > 1:
                     time.sleep(interval)
-                [seq] = bus.broadcast_event(SystemNotification(payload=message), groups=[group])
+                seq = _send(bus, message, group)
                 stored = n
                 output.line(f"  {n}/{repeat} ", ("✓", "green"), f" stored as event {seq}")
                 output.record(event="stored", n=n, of=repeat, group=group, seq=seq)
@@ -79,6 +79,15 @@ def notify(
         doubt = "; the next one may be stored all the same" if getattr(error, "maybe_done", False) else ""
         raise CommandFailed(f"{error} ({_sent(stored, repeat)}{doubt})") from error
     output.line(("Sent.", "green") if repeat == 1 else (f"All {repeat} sent.", "green"))
+
+
+def _send(bus: SyncBus, message: str, group: str) -> int:
+    event = SystemNotification(payload=message)
+    try:
+        return bus.broadcast_event(event, groups=[group])[0]
+    except NoStream:  # the first command on a new server; otherwise nothing has to be declared, or permitted
+        bus.call(lambda bus: bus.stream.declare(update=False))
+        return bus.broadcast_event(event, groups=[group])[0]
 
 
 def _sent(stored: int, repeat: int) -> str:

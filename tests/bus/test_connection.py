@@ -224,7 +224,9 @@ async def test_a_server_that_comes_back_without_jetstream_is_not_ready_until_it_
             server.stop()
             arguments, server.arguments = server.arguments, ()
             await asyncio.to_thread(server.start)
-            await until(lambda: isinstance(getattr(bus.stream._connection.trouble, "error", None), UnsupportedServer))
+            await until(
+                lambda: isinstance(getattr(bus.stream._connection.condition.trouble, "error", None), UnsupportedServer)
+            )
             assert not bus.connected
             server.stop()
             server.arguments = arguments
