@@ -160,13 +160,6 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe log line shown.")
     log_format: Literal["console", "json"] = Field("console", description="Log lines for people or for machines.")
 
-    @field_validator("*", mode="before")
-    @classmethod
-    def _clean(cls, value: object, info: ValidationInfo) -> object:
-        value = setting_files.read(value)
-        # A password that others chose may begin and end with anything.
-        return text(value) if info.field_name == "keyfile_password" else cleaned(value)
-
     @field_validator("log_level", "log_format", mode="before")
     @classmethod
     def _in_lower_case(cls, value: object) -> object:
@@ -204,6 +197,13 @@ class Settings(BaseSettings):
         if value > info.data.get("stream_max_bytes", value):
             raise ValueError("must not be more than BUS_STREAM_MAX_BYTES, or a result finds no room")
         return value
+
+    @field_validator("*", mode="before")  # the last of them: pydantic begins at the end
+    @classmethod
+    def _clean(cls, value: object, info: ValidationInfo) -> object:
+        value = setting_files.read(value)
+        # A password that others chose may begin and end with anything.
+        return text(value) if info.field_name == "keyfile_password" else cleaned(value)
 
     @classmethod
     def settings_customise_sources(

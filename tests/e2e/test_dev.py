@@ -174,7 +174,7 @@ async def test_started_used_interrupted_and_started_again(dev: Dev) -> None:
 
 @pytest.mark.parametrize(
     ("name", "program"),
-    [("nats", "nats-server"), ("valkey", "valkey-server"), ("worker", "celery"), ("web", "quart_app")],
+    [("nats", "nats-server"), ("valkey", "valkey-server"), ("worker", "workers"), ("web", "quart_app")],
 )
 def test_a_dead_child_stops_everything_and_is_named(dev: Dev, name: str, program: str) -> None:
     dev.start()
@@ -197,7 +197,7 @@ def test_interrupted_while_it_starts(dev: Dev) -> None:
 def test_a_second_interrupt_kills_at_once(dev: Dev) -> None:
     dev.start()
     pids = family(dev.pid)
-    os.kill(dev.child("celery"), signal.SIGSTOP)
+    os.kill(dev.child("workers"), signal.SIGSTOP)
     dev.signal(signal.SIGINT)
     wait_until(lambda: "stopping; press Ctrl+C again" in dev.output(), "answer to the first interrupt")
     dev.signal(signal.SIGINT)
@@ -209,7 +209,7 @@ def test_a_second_interrupt_kills_at_once(dev: Dev) -> None:
 def test_a_worker_that_hangs_is_killed(dev: Dev) -> None:
     dev.start()
     pids = family(dev.pid)
-    os.kill(dev.child("celery"), signal.SIGSTOP)
+    os.kill(dev.child("workers"), signal.SIGSTOP)
     dev.signal(signal.SIGINT)
     assert dev.wait() == 130, dev.output()
     assert "did not stop within 5 s and was killed" in dev.output()
@@ -282,7 +282,7 @@ def test_reload_starts_web_and_worker_again_and_survives_a_mistake(dev: Dev) -> 
     dev.program = [sys.executable, "-P", "-m", "cli"]
     dev.extra = ["--reload"]
     dev.start()
-    web, worker = dev.child("quart_app"), dev.child("celery")
+    web, worker = dev.child("quart_app"), dev.child("workers")
     source = tree / "quart_app" / "pages.py"
     good = source.read_text()
 
@@ -292,7 +292,7 @@ def test_reload_starts_web_and_worker_again_and_survives_a_mistake(dev: Dev) -> 
     source.write_text(good)
     wait_until(lambda: status(dev.page) == 200, "page", READY)
     assert dev.child("quart_app") != web
-    assert dev.child("celery") != worker
+    assert dev.child("workers") != worker
 
 
 def status(url: str) -> int:
