@@ -16,6 +16,9 @@ from pathlib import Path
 
 import pytest
 import redis
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+from websockets.typing import Origin
 
 from bus import Bus, Settings
 from tests.cli.command import busctl
@@ -170,6 +173,37 @@ async def test_started_used_interrupted_and_started_again(dev: Dev) -> None:
             assert store.get("kept") == b"yes"
         again.signal(signal.SIGTERM)
         assert again.wait() == 0, again.output()
+
+
+async def test_what_it_keeps_is_for_its_user_alone_and_pages_of_other_sites_are_refused(dev: Dev) -> None:
+    dev.data_dir.mkdir(mode=0o755)
+    dev.start()
+    async with client(dev.ws_url) as browser:
+        await browser.submit("analyze", "a secret")
+        await browser.receive_until("job_result", 60)
+
+    kept = [dev.data_dir, *dev.data_dir.rglob("*")]
+    assert len(kept) > 8
+    assert not [path for path in kept if path.lstat().st_mode & 0o077]
+    assert (dev.data_dir / "secret").read_text() not in command_lines(dev)
+
+    port = dev.ports["--port"]
+    for name, expected in (("rebind.evil", 421), ("localhost", 101), ("[::1]", 101), ("sub.localhost", 101)):
+        assert await handshake(f"ws://{name}:{port}/ws/system", port) == expected
+
+
+def command_lines(dev: Dev) -> str:
+    return "\n".join(Path(f"/proc/{pid}/cmdline").read_text() for pid in family(dev.pid))
+
+
+async def handshake(url: str, port: int) -> int:
+    """The status of a handshake on this machine by a page of the site that the URL names."""
+    origin = Origin(url.replace("ws://", "http://").removesuffix("/ws/system"))
+    try:
+        async with connect(url, proxy=None, origin=origin, host="127.0.0.1", port=port, open_timeout=15):
+            return 101
+    except InvalidStatus as refused:
+        return refused.response.status_code
 
 
 @pytest.mark.parametrize(
