@@ -43,10 +43,14 @@ class Settings(BaseSettings):
     nats_url: str = Field(
         "nats://127.0.0.1:4222",
         alias="NATS_URL",
+        repr=False,
         description="NATS server, or several separated by commas. User, password or token may be in the URL.",
     )
     redis_url: str = Field(
-        "redis://127.0.0.1:6379/0", alias="REDIS_URL", description="Redis or Valkey: Celery's transport."
+        "redis://127.0.0.1:6379/0",
+        alias="REDIS_URL",
+        repr=False,
+        description="Redis or Valkey: Celery's transport.",
     )
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (),

@@ -38,22 +38,22 @@ class LazyApp:
         if self._app is None:
             self._app = await self._made()
 
-        async def send_or_exit(message: Any) -> None:
+        async def started(message: Any) -> None:
             if message["type"] == "lifespan.startup.failed":
                 await _exit(f"error: {message['message']}")
+            if message["type"] == "lifespan.startup.complete":
+                warn_of_unknown_settings()
             await send(message)
 
-        await self._app(scope, receive, send_or_exit if scope["type"] == "lifespan" else send)
+        await self._app(scope, receive, started if scope["type"] == "lifespan" else send)
 
     async def _made(self) -> Quart:
         try:
-            app = self._create()
+            return self._create()
         except CANNOT_START as error:
             await _exit(f"error: {error}")
         except Exception:
             await _exit(traceback.format_exc())
-        warn_of_unknown_settings()
-        return app
 
 
 async def _exit(text: str) -> Never:

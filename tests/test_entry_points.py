@@ -171,8 +171,8 @@ def test_a_worker_starts_where_other_packages_have_our_names_and_shows_no_secret
     worker = WorkerElsewhere(tmp_path, env, "worker", "--pool", "threads", "-c", "1", "--hostname", "elsewhere@%h")
     worker.start()
     try:
-        asked = ("celery", "-A", "workers", "inspect", "ping", "--timeout", "5")
-        answer = subprocess.run([BIN / asked[0], *asked[1:]], env=os.environ | env, capture_output=True, timeout=60)
+        asked = [BIN / "celery", "--workdir", "/", "-A", "workers", "inspect", "ping", "--timeout", "5"]
+        answer = subprocess.run(asked, cwd=tmp_path, env=os.environ | env, capture_output=True, timeout=60, check=True)
         assert b"elsewhere@" in answer.stdout
         assert "BUS_FRAMERATE (is BUS_FRAME_RATE meant?)" in worker.output()
         assert SECRET.encode() not in Path(f"/proc/{worker.pid}/cmdline").read_bytes()

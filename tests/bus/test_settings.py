@@ -149,6 +149,11 @@ def test_a_file_that_cannot_be_used_is_named_by_its_variable(monkeypatch: pytest
     assert "REDIS_URL: REDIS_URL_FILE names no regular file" in said
 
 
+def test_settings_that_are_shown_show_no_secret() -> None:
+    settings = Settings.load(nats_url=f"nats://u:{SECRET}@h", redis_url=f"redis://:{SECRET}@h", secret=SECRET * 9)
+    assert SECRET not in f"{settings!r} {settings}"
+
+
 def test_variables_that_are_no_settings_are_found_with_what_is_meant(monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in ("BUS_FRAMERATE", "BUS_ROUTE", "BUS_FRAME_RATE", "BUS_SECRET_FILE", "NATS_URL_FILE"):
         monkeypatch.setenv(variable, SECRET)
