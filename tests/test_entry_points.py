@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from bus import Settings
 from tests.cli.command import NO_NATS, busctl
-from tests.servers import BIN, System, Worker, free_port
+from tests.clients import client
+from tests.servers import BIN, System, Worker, free_port, running
 
 DEADLINE = 60.0
 SECRET = "hunter2"
@@ -151,6 +153,25 @@ def test_an_import_reads_no_settings_and_makes_no_app() -> None:
     subprocess.run(
         [sys.executable, "-c", program], env=os.environ | {"BUS_FRAME_RATE": "x"}, check=True, timeout=DEADLINE
     )
+
+
+async def test_a_system_works_on_the_largest_values_that_are_accepted(tmp_path: Path) -> None:
+    other = {"stream_max_bytes", "stream_replicas", "job_delay_scale"}  # need a disk, servers or time of that size
+    largest = {
+        Settings.variable(field): str(bound.le)
+        for field, info in Settings.model_fields.items()
+        for bound in info.metadata
+        if field not in other and getattr(bound, "le", None) is not None
+    }
+    assert len(largest) > 20
+    short = {"BUS_PING_INTERVAL": "1", "BUS_DRAIN_DELAY": "0", "BUS_DRAIN_TIMEOUT": "1"}
+    with running(tmp_path, **(largest | short)) as system:
+        worker, web = system.worker("-c", "1"), system.web()
+        async with client(web.ws_url) as browser:
+            await browser.submit("no such type", "hello")
+            assert (await browser.receive_until("job_result"))[-1]["payload"].endswith("HELLO")
+        assert (web.stop(), worker.stop()) == (0, 0)
+        assert "Traceback" not in web.output() + worker.output()
 
 
 class WorkerElsewhere(Worker):
