@@ -169,15 +169,14 @@ class Settings(BaseSettings):
     def _in_lower_case(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value
 
-    @field_validator("allowed_origins", mode="before")
+    @field_validator("allowed_origins", "allowed_hosts", mode="before")
     @classmethod
-    def _read_origins(cls, value: object) -> object:
-        return origins(value) if isinstance(value, str) else value
-
-    @field_validator("allowed_hosts", mode="before")
-    @classmethod
-    def _read_hosts(cls, value: object) -> object:
-        return hosts(value) if isinstance(value, str) else value
+    def _in_one_form(cls, value: object, info: ValidationInfo) -> object:
+        if isinstance(value, tuple | list):
+            value = ",".join(map(str, value))
+        if not isinstance(value, str):
+            return value
+        return origins(value) if info.field_name == "allowed_origins" else hosts(value)
 
     @field_validator("secret")
     @classmethod

@@ -114,6 +114,12 @@ def test_settings_that_contradict_each_other_are_refused(monkeypatch: pytest.Mon
     assert said == "BUS_JOB_RESULT_MAX_BYTES: must not be more than BUS_STREAM_MAX_BYTES, or a result finds no room"
 
 
+def test_origins_in_a_program_are_checked_like_those_of_the_environment() -> None:
+    assert Settings.load(allowed_origins=["https://App.example:443"]).allowed_origins == ("https://app.example",)
+    with pytest.raises(SettingsError, match="BUS_ALLOWED_ORIGINS"):
+        Settings.load(allowed_origins=("app.example",))
+
+
 def test_all_bad_values_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     said = refusal(monkeypatch, BUS_FRAME_RATE="x", BUS_SECRET=SECRET, BUS_LOG_FORMAT="xml", BUS_ALLOWED_ORIGINS="x")
     for variable in ("BUS_FRAME_RATE", "BUS_SECRET", "BUS_LOG_FORMAT", "BUS_ALLOWED_ORIGINS"):
@@ -121,13 +127,15 @@ def test_all_bad_values_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_file_may_have_the_value(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for variable, value in (("BUS_SECRET", "s" * 40), ("NATS_URL", "nats://elsewhere:1")):
+    values = {"BUS_SECRET": "s" * 40, "NATS_URL": "nats://elsewhere:1", "BUS_ALLOWED_HOSTS": "A.example,::1"}
+    for variable, value in values.items():
         (tmp_path / variable).write_text(value + "\n")
         monkeypatch.setenv(f"{variable}_FILE", str(tmp_path / variable))
     settings = Settings.load()
     assert settings.secret is not None
     assert settings.secret.get_secret_value() == "s" * 40
     assert settings.nats_url == "nats://elsewhere:1"
+    assert settings.allowed_hosts == ("a.example", "[::1]")
     monkeypatch.setenv("NATS_URL", "nats://here:1")
     assert Settings.load().nats_url == "nats://here:1"
 
