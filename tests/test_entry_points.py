@@ -12,18 +12,19 @@ import pytest
 from bus import Settings
 from tests.cli.command import NO_NATS, busctl
 from tests.clients import client
-from tests.servers import BIN, System, Worker, free_port, running
+from tests.servers import BIN, System, Worker, running
 
 DEADLINE = 60.0
 SECRET = "hunter2"
+ANYWHERE = ("--bind", "127.0.0.1:0")
 
 WEB = {
-    "serve": ["busctl", "serve"],
-    "serve several": ["busctl", "serve", "--workers", "2"],
-    "python -m quart_app": ["python", "-m", "quart_app"],
+    "serve": ["busctl", "serve", *ANYWHERE],
+    "serve several": ["busctl", "serve", "--workers", "2", *ANYWHERE],
+    "python -m quart_app": ["python", "-m", "quart_app", *ANYWHERE],
     # With workers of its own, Hypercorn 0.18 exits with 0 however they ended.
-    "hypercorn": ["hypercorn", "--workers", "0", "quart_app:app"],
-    "uvicorn": ["uvicorn", "--log-level", "warning", "quart_app:app"],
+    "hypercorn": ["hypercorn", "--workers", "0", *ANYWHERE, "quart_app:app"],
+    "uvicorn": ["uvicorn", "--port", "0", "--log-level", "warning", "quart_app:app"],
 }
 WORKERS = {
     "worker": ["busctl", "worker"],
@@ -80,7 +81,7 @@ def test_bad_settings_are_named_in_one_line(command: list[str], tmp_path: Path) 
 
 def test_hypercorn_with_workers_says_it_once_too(tmp_path: Path) -> None:
     ended = subprocess.run(
-        [BIN / "hypercorn", "quart_app:app"],
+        [BIN / "hypercorn", *ANYWHERE, "quart_app:app"],
         env=os.environ | {"BUS_FRAME_RATE": "10/s"},
         capture_output=True,
         text=True,
@@ -137,7 +138,7 @@ def test_a_channel_that_cannot_work_is_named_in_one_line(command: list[str], tmp
 
 def test_plain_hypercorn_ends_with_the_reason_when_it_cannot_start(tmp_path: Path) -> None:
     ended = subprocess.run(
-        [BIN / "hypercorn", "--workers", "0", "--bind", f"127.0.0.1:{free_port()}", "quart_app:app"],
+        [BIN / "hypercorn", "--workers", "0", *ANYWHERE, "quart_app:app"],
         env=os.environ | {"NATS_URL": NO_NATS, "BUS_CONNECT_TIMEOUT": "0.1"},
         capture_output=True,
         text=True,
