@@ -1,6 +1,8 @@
 """Which origins may open a WebSocket."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
@@ -69,6 +71,14 @@ def test_others_may_not(origin: str, host: str) -> None:
 
 def test_several_origins_are_none() -> None:
     assert not origin_allowed(["http://example.org", "http://example.org"], "example.org", ())
+
+
+HEADER = st.text(st.sampled_from("htps:/.@[]*x-0129é\x00 ßａ%,#") | st.characters(max_codepoint=255), max_size=40)
+
+
+@given(HEADER | HEADER.map("http://{}".format), HEADER)
+def test_no_header_raises(origin: str, host: str) -> None:
+    assert origin_allowed([origin], host, ("https://*.app.example",)) in (True, False)
 
 
 @pytest.fixture(scope="module")
