@@ -6,6 +6,7 @@ import asyncio
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Never
 
 from quart import Quart
@@ -36,29 +37,31 @@ class LazyApp:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one ASGI scope."""
         if self._app is None:
-            self._app = await self._made()
+            self._app = await self._made(send)
 
         async def started(message: Any) -> None:
             if message["type"] == "lifespan.startup.failed":
-                await _exit(f"error: {message['message']}")
+                await _exit(f"error: {message['message']}", send)
             if message["type"] == "lifespan.startup.complete":
                 warn_of_unknown_settings()
             await send(message)
 
         await self._app(scope, receive, started if scope["type"] == "lifespan" else send)
 
-    async def _made(self) -> Quart:
+    async def _made(self, send: Any) -> Quart:
         try:
             return self._create()
         except CANNOT_START as error:
-            await _exit(f"error: {error}")
+            await _exit(f"error: {error}", send)
         except Exception:
-            await _exit(traceback.format_exc())
+            await _exit(traceback.format_exc(), send)
 
 
-async def _exit(text: str) -> Never:
+async def _exit(text: str, send: Any) -> Never:
     print(text, file=sys.stderr, flush=True)
     # Some servers catch whatever an application raises, and go on without it. None outlives its event loop.
     asyncio.get_running_loop().call_soon(sys.exit, 1)
+    with suppress(Exception):  # how some take it that an application cannot start
+        await send({"type": "lifespan.startup.failed"})
     while True:
         await asyncio.Event().wait()
