@@ -42,3 +42,9 @@ def configure_logging(settings: Settings) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
+
+
+def warn_of_unknown_settings() -> None:
+    """Say at a start which variables look like settings and are none: one that is misspelt changes nothing."""
+    if unknown := Settings.unknown():
+        structlog.get_logger(__name__).warning("these variables are no settings of busctl", variables=unknown)

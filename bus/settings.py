@@ -2,66 +2,91 @@
 
 from __future__ import annotations
 
+import os
+from difflib import get_close_matches
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from bus import nats_url
+from bus import nats_url, setting_files
 from bus.errors import SettingsError
+from bus.origins import hosts, origins
+from bus.setting_values import (
+    YEAR,
+    Age,
+    Bytes,
+    Count,
+    Interval,
+    MessageBytes,
+    Seconds,
+    StreamBytes,
+    cleaned,
+    reason,
+    text,
+)
 
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Bytes = Annotated[int, Field(gt=0)]
+PREFIX = "BUS_"
 
 
 class Settings(BaseSettings):
     """Settings of one process, read from the environment once and passed down as an argument.
 
-    Times are seconds and sizes are bytes. Build it with `load`, which turns a bad value into a
-    `SettingsError` that names the variable.
+    Times are seconds and sizes are bytes. A value may also stand in a file that `<VARIABLE>_FILE` names; the variable
+    itself wins. Build it with `load`, which turns bad values into a `SettingsError` that names their variables.
     """
 
-    model_config = SettingsConfigDict(env_prefix="BUS_", env_ignore_empty=True, frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="ignore", hide_input_in_errors=True
+    )
 
     nats_url: str = Field(
         "nats://127.0.0.1:4222",
         alias="NATS_URL",
+        repr=False,
         description="NATS server, or several separated by commas: nats:// or tls://, which refuses a server without "
         "TLS. User and password, or a token, may stand before the host, percent-encoded.",
     )
     redis_url: str = Field(
-        "redis://127.0.0.1:6379/0", alias="REDIS_URL", description="Redis or Valkey: Celery's transport."
+        "redis://127.0.0.1:6379/0",
+        alias="REDIS_URL",
+        repr=False,
+        description="Redis or Valkey: Celery's transport.",
     )
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="Browser origins that may open a WebSocket besides the host's own, separated by commas, "
-        "for example https://app.example.com. * allows every origin.",
+        "for example https://app.example.com. https://*.example.com allows those of every subdomain, * every origin.",
     )
-    max_frame_bytes: Bytes = Field(
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Host names and addresses, without port, under which this process may be asked, separated by "
+        "commas, for example app.example.com,*.example.org,[::1]; other requests get 421. By default every one; "
+        "busctl dev allows those of this machine. /livez and /readyz answer under all.",
+    )
+    max_frame_bytes: MessageBytes = Field(
         64 * 1024, description="Largest WebSocket message a client may send; past it the close code is 1009."
     )
-    frame_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
+    frame_rate: Annotated[float, Field(ge=0.001, le=1_000_000, allow_inf_nan=False)] = Field(
         100.0, description="Frames a second that one connection may send for long; past it the close code is 4429."
     )
-    frame_burst: Annotated[int, Field(gt=0)] = Field(
-        1000, description="Frames that one connection may send at once after a silence."
-    )
+    frame_burst: Count = Field(1000, description="Frames that one connection may send at once after a silence.")
     send_buffer_bytes: Bytes = Field(
         1024 * 1024, description="Most bytes that may wait for one slow reader before it is closed with 1013."
     )
     send_timeout: Seconds = Field(
         10.0, description="Longest that a reader with a full socket may take to make room for more; then it is cut off."
     )
-    max_connections: Annotated[int, Field(gt=0)] = Field(
+    max_connections: Count = Field(
         10_000, description="Most WebSockets one web process holds; past it a handshake is answered with 503."
     )
-    backlog: Annotated[int, Field(gt=0)] = Field(
+    backlog: Count = Field(
         1024, description="Connections that may wait to be accepted; the kernel's somaxconn may lower it."
     )
     keep_alive_timeout: Seconds = Field(
         10.0, description="Longest an HTTP connection may be idle, or take for the whole head of a request."
     )
-    ping_interval: Seconds = Field(20.0, description="How often the server pings a WebSocket.")
+    ping_interval: Interval = Field(20.0, description="How often the server pings a WebSocket.")
     read_timeout: Seconds = Field(
         60.0,
         description="Longest a client may be silent, pongs included, before its connection is cut; "
@@ -75,7 +100,7 @@ class Settings(BaseSettings):
     keyfile_password: SecretStr | None = Field(
         None, description="Password of the key that busctl serve gets with --keyfile."
     )
-    drain_delay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+    drain_delay: Annotated[float, Field(ge=0, le=YEAR, allow_inf_nan=False)] = Field(
         0.0,
         description="How long after SIGTERM /readyz says no before the first client is sent away; "
         "time for a load balancer to notice.",
@@ -96,26 +121,26 @@ class Settings(BaseSettings):
         2.0,
         description="Deadline for one attempt to hand a task to Redis; attempts repeat until one succeeds.",
     )
-    enqueue_backlog: Annotated[int, Field(gt=0)] = Field(
+    enqueue_backlog: Count = Field(
         10_000, description="Most jobs a web process holds while Redis is away; past it a submit is refused."
     )
-    stream_max_age: Seconds = Field(86_400.0, description="How long events are kept, for resume and replay.")
-    stream_max_bytes: Bytes = Field(
+    stream_max_age: Age = Field(86_400.0, description="How long events are kept, for resume and replay.")
+    stream_max_bytes: StreamBytes = Field(
         1024 * 1024 * 1024, description="How many bytes of events are kept; the oldest go first."
     )
     stream_replicas: Annotated[int, Field(ge=1, le=5)] = Field(
         1, description="Replicas of the EVENTS stream in a NATS cluster."
     )
-    job_delay_scale: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+    job_delay_scale: Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)] = Field(
         1.0, description="Factor on the time that the four example jobs pretend to work; 0 for no wait."
     )
-    job_result_max_bytes: Bytes = Field(
+    job_result_max_bytes: MessageBytes = Field(
         256 * 1024, description="Largest text a job may return; a larger one fails the job."
     )
     progress_interval: Seconds = Field(
         0.25, description="Least time between two progress messages of one job; the latest wins."
     )
-    reconcile_interval: Seconds = Field(
+    reconcile_interval: Interval = Field(
         10.0,
         description="How often a worker looks for open jobs that nobody holds. One that nobody held at two looks "
         "in a row is enqueued again.",
@@ -125,19 +150,19 @@ class Settings(BaseSettings):
         description="Signs resume tokens. Set the same one for all web processes, at least 32 characters; without it "
         "clients can only resume at the process that welcomed them.",
     )
-    resume_max_age: Seconds = Field(86_400.0, description="How long a resume token is good for.")
+    resume_max_age: Age = Field(86_400.0, description="How long a resume token is good for.")
     handshake_timeout: Seconds = Field(
         10.0,
         description="How long a TLS handshake may take, and a bus.v1 client for its connect frame, past which the "
         "close code is 4408.",
     )
-    replay_max_events: Annotated[int, Field(gt=0)] = Field(
+    replay_max_events: Count = Field(
         10_000, description="Most events replayed to one connection; past it recovered is false."
     )
     replay_max_bytes: Bytes = Field(
         16 * 1024 * 1024, description="Most bytes of events replayed to one connection; past it recovered is false."
     )
-    visibility_timeout: Annotated[int, Field(ge=5)] = Field(
+    visibility_timeout: Annotated[int, Field(ge=5, le=YEAR)] = Field(
         60,
         description="Seconds after which Redis gives a task to another worker when its holder is silent. "
         "The same for every process on one Redis.",
@@ -151,12 +176,19 @@ class Settings(BaseSettings):
         nats_url.parse(value)
         return value
 
-    @field_validator("allowed_origins", mode="before")
+    @field_validator("log_level", "log_format", mode="before")
     @classmethod
-    def _split_commas(cls, value: object) -> object:
-        if isinstance(value, str):
-            return tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
-        return value
+    def _in_lower_case(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
+
+    @field_validator("allowed_origins", "allowed_hosts", mode="before")
+    @classmethod
+    def _in_one_form(cls, value: object, info: ValidationInfo) -> object:
+        if isinstance(value, tuple | list):
+            value = ",".join(map(str, value))
+        if not isinstance(value, str):
+            return value
+        return origins(value) if info.field_name == "allowed_origins" else hosts(value)
 
     @field_validator("secret")
     @classmethod
@@ -174,25 +206,67 @@ class Settings(BaseSettings):
             )
         return value
 
+    @field_validator("job_result_max_bytes")
+    @classmethod
+    def _fits_into_the_stream(cls, value: int, info: ValidationInfo) -> int:
+        if value > info.data.get("stream_max_bytes", value):
+            raise ValueError("must not be more than BUS_STREAM_MAX_BYTES, or a result finds no room")
+        return value
+
+    @field_validator("*", mode="before")  # the last of them: pydantic begins at the end
+    @classmethod
+    def _clean(cls, value: object, info: ValidationInfo) -> object:
+        value = setting_files.read(value)
+        # A password that others chose may begin and end with anything.
+        return text(value) if info.field_name == "keyfile_password" else cleaned(value)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Where values come from: arguments, then variables, then the files that variables name."""
+        variables = {field: cls.variable(field) for field in cls.model_fields}
+        return init_settings, env_settings, setting_files.FileSource(settings_cls, variables)
+
     @classmethod
     def load(cls, **overrides: object) -> Self:
         """Read the environment; `overrides` win over it.
 
         Raises:
-            SettingsError: a variable has a value that cannot be used; the message names it.
+            SettingsError: variables have values that cannot be used; the message, one line, names each of them and
+                says why, and repeats nothing that may be secret.
         """
         try:
             return cls(**overrides)  # type: ignore[arg-type]
         except ValidationError as error:
-            lines = [f"{cls.variable(str(item['loc'][0]))}: {item['msg']}" for item in error.errors()]
-            raise SettingsError(
-                "these settings cannot be used; correct the environment and start again: " + "; ".join(lines)
-            ) from error
+            items = error.errors(include_url=False, include_input=False)
+            reasons = [f"{cls.variable(str(item['loc'][0]))}: {reason(item)}" for item in items]
+        # Outside the block: a traceback of it would show the values.
+        raise SettingsError(
+            "these settings cannot be used; correct the environment and start again: " + "; ".join(reasons)
+        )
 
     @classmethod
     def variable(cls, field: str) -> str:
         """The environment variable of a field, e.g. `BUS_MAX_FRAME_BYTES` for `max_frame_bytes`."""
         info = cls.model_fields.get(field)
         if info is None:
-            return field if field.isupper() else f"BUS_{field}".upper()
-        return info.alias or f"BUS_{field}".upper()
+            return field if field.isupper() else f"{PREFIX}{field}".upper()
+        return info.alias or f"{PREFIX}{field}".upper()
+
+    @classmethod
+    def unknown(cls) -> list[str]:
+        """Variables that look like settings and are none, each with the one that may be meant; for a warning."""
+        variables = [cls.variable(field) for field in cls.model_fields]
+        known = {*variables, *(name + setting_files.SUFFIX for name in variables)}
+        found = []
+        for name in sorted(os.environ):
+            if name.upper().startswith(PREFIX) and name.upper() not in known:
+                meant = get_close_matches(name.upper(), known, n=1, cutoff=0.8)
+                found.append(f"{name} (is {meant[0]} meant?)" if meant else name)
+        return found

@@ -1,4 +1,7 @@
-"""The data directory of `busctl dev`, which one process may use at a time."""
+"""The data directory of `busctl dev`, which one process may use at a time and its user alone may read.
+
+What NATS and Valkey keep there is what people asked for and were told.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,9 @@ from pathlib import Path
 from cli.errors import CommandFailed
 
 HOW_ON = "choose another with --data-dir"
+SERVERS = ("nats", "valkey")
+OURS = frozenset({*SERVERS, "secret", "lock"})
+"""All that we put there. A directory with something else in it is not ours alone, and keeps its mode."""
 
 
 def secret(directory: Path) -> str:
@@ -22,12 +28,18 @@ def secret(directory: Path) -> str:
     """
     path = directory / "secret"
     try:
-        if not path.exists():
-            with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
-                file.write(secrets.token_hex(32))
-        return path.read_text()
-    except OSError as error:
-        raise CommandFailed(f"cannot use {path}: {error.strerror}; {HOW_ON}") from error
+        with open(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+") as file:
+            os.fchmod(file.fileno(), 0o600)
+            kept = file.read().strip()
+            if len(kept) < 32:  # new, or not written to its end
+                kept = secrets.token_hex(32)
+                file.seek(0)
+                file.write(kept)
+                file.truncate()
+        return kept
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise CommandFailed(f"cannot use {path}: {reason}; {HOW_ON}") from error
 
 
 @contextmanager
@@ -38,9 +50,9 @@ def locked(directory: Path) -> Iterator[int]:
         CommandFailed: it cannot be made or written, or another `busctl dev` uses it.
     """
     try:
-        for server in ("nats", "valkey"):
-            (directory / server).mkdir(parents=True, exist_ok=True)
-        lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        _make_private(directory)
+        lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        os.fchmod(lock, 0o600)
     except OSError as error:
         raise CommandFailed(f"cannot use the data directory {directory}: {error.strerror}; {HOW_ON}") from error
     try:
@@ -58,3 +70,13 @@ def locked(directory: Path) -> Iterator[int]:
         yield lock
     finally:
         os.close(lock)
+
+
+def _make_private(directory: Path) -> None:
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(mode=0o700, exist_ok=True)
+    if set(os.listdir(directory)) <= OURS and directory.stat().st_uid == os.geteuid():
+        directory.chmod(0o700)
+    for server in SERVERS:
+        (directory / server).mkdir(mode=0o700, exist_ok=True)
+        (directory / server).chmod(0o700)

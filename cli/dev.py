@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import socket
 from collections import Counter
@@ -55,30 +54,27 @@ def dev(
     """Run NATS, Valkey, a worker and the web process in this terminal.
 
     Prints "ready" and the page's address on standard output when all of them answer; their logs go to standard
-    error. If NATS_URL or REDIS_URL is set, that server is used instead of starting one.
+    error. If NATS_URL or REDIS_URL is set, that server is used instead of starting one. It answers for the host names
+    of this machine alone, unless BUS_ALLOWED_HOSTS says otherwise.
 
     Ctrl+C stops everything (exit status 130), and so does SIGTERM (0). When one of them dies, the others are
     stopped too (1). A second Ctrl+C kills at once.
 
     Example: busctl dev --port 8080 --reload
     """
-    own_nats, own_valkey = not os.environ.get("NATS_URL"), not os.environ.get("REDIS_URL")
+    settings = Settings.load()
+    own_nats, own_valkey = (name not in settings.model_fields_set for name in ("nats_url", "redis_url"))
     ports = {"--port": port}
     if own_nats:
         ports |= {"--nats-port": nats_port, "--monitor-port": monitor_port}
     if own_valkey:
         ports |= {"--redis-port": redis_port}
     _require_different(ports)
-    urls = {}
-    if own_nats:
-        urls["nats_url"] = f"nats://127.0.0.1:{nats_port}"
-    if own_valkey:
-        urls["redis_url"] = f"redis://127.0.0.1:{redis_port}/0"
-    settings = Settings.load(**urls)
     plan = Plan(
         web_port=port,
-        nats_url=settings.nats_url,
-        redis_url=settings.redis_url,
+        nats_url=f"nats://127.0.0.1:{nats_port}" if own_nats else settings.nats_url,
+        redis_url=f"redis://127.0.0.1:{redis_port}/0" if own_valkey else settings.redis_url,
+        given=settings.model_fields_set,
         nats_ports=(nats_port, monitor_port) if own_nats else None,
         redis_port=redis_port if own_valkey else None,
         data_dir=data_dir.absolute(),

@@ -6,14 +6,14 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Set
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
-from cli.data_dir import secret
+from cli.data_dir import SERVERS, secret
 from cli.embedded import nats_command, valkey_command
 from cli.errors import CommandFailed
 from cli.output import printable
@@ -30,6 +30,9 @@ SERVERS_GRACE = 3.0
 DRAIN_TIMEOUT = 2.0
 """Seconds of the first that browsers get to go."""
 
+LOOPBACK = "localhost,*.localhost,127.0.0.1,[::1]"
+"""Under these names a browser reaches this machine, and no page of another site does."""
+
 STYLES = {"nats": "cyan", "valkey": "magenta", "worker": "yellow", "web": "green", "dev": "bold blue"}
 WIDTH = max(map(len, STYLES))
 
@@ -43,6 +46,7 @@ class Plan:
     Args:
         nats_ports: of an own NATS, for clients and for monitoring; None to use the one at `nats_url`.
         redis_port: of an own Valkey; None to use the one at `redis_url`.
+        given: the settings that the environment has; for others there are values that suit one machine.
         data_dir: absolute.
     """
 
@@ -51,6 +55,7 @@ class Plan:
     redis_url: str
     nats_ports: tuple[int, int] | None
     redis_port: int | None
+    given: Set[str]
     data_dir: Path
     concurrency: int
     reload: bool
@@ -77,14 +82,13 @@ class Plan:
         python = [sys.executable, "-P", "-m"]
         # Looking for other workers would cost a second of every start, and here there are none.
         alone = ["--without-mingle", "--without-gossip"]
-        celery = ["celery", "--quiet", "--workdir", str(ROOT), "-A", "workers", "worker", *alone]
         return {
             "web": (
                 [*python, "quart_app", "--bind", f"127.0.0.1:{self.web_port}"],
                 lambda: http_ok(self.web_port, "/readyz"),
             ),
             "worker": (
-                [*python, *celery, "--concurrency", str(self.concurrency)],
+                [*python, "workers", *alone, "--concurrency", str(self.concurrency)],
                 lambda: worker_listens(self.redis_url),
             ),
         }
@@ -93,8 +97,10 @@ class Plan:
         """The environment of every child."""
         own = {"NATS_URL": self.nats_url, "REDIS_URL": self.redis_url, "PYTHONUNBUFFERED": "1"}
         own |= {"BUS_DRAIN_DELAY": "0", "BUS_DRAIN_TIMEOUT": str(DRAIN_TIMEOUT)}
-        if not os.environ.get("BUS_SECRET"):
+        if "secret" not in self.given:
             own["BUS_SECRET"] = secret(self.data_dir)
+        if "allowed_hosts" not in self.given:
+            own["BUS_ALLOWED_HOSTS"] = LOOPBACK
         return os.environ | own
 
 
@@ -167,7 +173,9 @@ class LocalSystem:
 
     def _launch(self, wanted: dict[str, tuple[list[str], Check]]) -> None:
         for name, (command, _) in wanted.items():
-            self._processes.start(name, command, self._plan.env())
+            # What the servers store is for nobody else; what jobs store is for the jobs to say.
+            umask = 0o077 if name in SERVERS else -1
+            self._processes.start(name, command, self._plan.env(), umask=umask)
 
     async def _first_death(self) -> None:
         while True:

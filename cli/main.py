@@ -18,6 +18,8 @@ from cli.output import show_error, show_note, tolerate_narrow_encodings
 from cli.serve import serve
 from cli.submit import submit
 from cli.watch import watch
+from cli.worker import TAKES_ALL, worker
+from workers.registry import JobDefinitionError
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
@@ -30,6 +32,7 @@ app = typer.Typer(
 )
 app.command(rich_help_panel="Run the system")(dev)
 app.command(rich_help_panel="Run the system")(serve)
+app.command(rich_help_panel="Run the system", context_settings=TAKES_ALL)(worker)
 app.command(rich_help_panel="Talk to it")(notify)
 app.command(rich_help_panel="Talk to it")(submit)
 app.command(rich_help_panel="Talk to it")(jobs)
@@ -69,7 +72,7 @@ def main() -> None:
     except Interrupted as interrupted:
         show_note(str(interrupted))
         sys.exit(INTERRUPTED)
-    except (BusError, CommandFailed) as error:
+    except (BusError, CommandFailed, JobDefinitionError) as error:
         show_error(str(error))
         sys.exit(FAILED)
 

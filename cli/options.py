@@ -10,6 +10,7 @@ import typer
 
 from bus import Settings
 from bus.log import configure_logging
+from cli.output import show_warning
 
 PANEL = "Common options"
 
@@ -32,12 +33,22 @@ def _no_color(value: bool) -> bool:
     return value
 
 
+def _warn_of_secret(context: typer.Context, value: str | None) -> str | None:
+    if value is not None and "@" in value and not context.params.get("quiet"):
+        show_warning(
+            "whoever uses this machine can read a password on a command line; put the URL into NATS_URL, or into a "
+            "file that NATS_URL_FILE names"
+        )
+    return value
+
+
 Server = Annotated[
     str | None,
     typer.Option(
         "-s",
         "--server",
         metavar="URL",
+        callback=_warn_of_secret,
         help="NATS server, or several separated by commas; by default $NATS_URL or nats://127.0.0.1:4222.",
         rich_help_panel=PANEL,
     ),
@@ -56,7 +67,15 @@ AsJson = Annotated[
     bool, typer.Option("--json", metavar="", help="Print one JSON object a line.", rich_help_panel=PANEL)
 ]
 Quiet = Annotated[
-    bool, typer.Option("-q", "--quiet", metavar="", help="Print nothing but errors.", rich_help_panel=PANEL)
+    bool,
+    typer.Option(
+        "-q",
+        "--quiet",
+        metavar="",
+        is_eager=True,  # other options ask whether they may print
+        help="Print nothing but errors.",
+        rich_help_panel=PANEL,
+    ),
 ]
 NoColor = Annotated[
     bool,

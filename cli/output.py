@@ -62,6 +62,12 @@ def show_error(message: str) -> None:
     Console(stderr=True, highlight=False).print(text, soft_wrap=True)
 
 
+def show_warning(message: str) -> None:
+    """Say on standard error what is unwise, though it works."""
+    text = Text.assemble(("warning: ", "bold yellow"), printable(message))
+    Console(stderr=True, highlight=False).print(text, soft_wrap=True)
+
+
 def show_note(message: str) -> None:
     """Say something on standard error that is no error, below what the terminal echoed for Ctrl+C."""
     console = Console(stderr=True, highlight=False)

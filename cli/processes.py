@@ -29,9 +29,12 @@ class Process:
         command: the program and its arguments.
         env: its whole environment.
         show: hears every line of its standard output and standard error.
+        umask: what others may not do with files that it makes; -1 for what this process has.
     """
 
-    def __init__(self, name: str, command: Sequence[str], env: Mapping[str, str], show: LineShown) -> None:
+    def __init__(
+        self, name: str, command: Sequence[str], env: Mapping[str, str], show: LineShown, *, umask: int = -1
+    ) -> None:
         self.name = name
         self.stopping = False
         self.ended = asyncio.Event()
@@ -40,7 +43,13 @@ class Process:
         read, write = os.pipe()
         try:
             self._popen = subprocess.Popen(
-                command, env=env, stdin=subprocess.DEVNULL, stdout=write, stderr=write, start_new_session=True
+                command,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=write,
+                stderr=write,
+                start_new_session=True,
+                umask=umask,
             )
         except OSError as error:
             os.close(read)
@@ -141,13 +150,13 @@ class Processes:
         asyncio.get_running_loop().remove_signal_handler(signal.SIGCHLD)
         self._guardian.close()
 
-    def start(self, name: str, command: Sequence[str], env: Mapping[str, str]) -> Process:
-        """Start a child.
+    def start(self, name: str, command: Sequence[str], env: Mapping[str, str], *, umask: int = -1) -> Process:
+        """Start a child; the arguments are those of `Process`.
 
         Raises:
             CommandFailed: its program cannot be run.
         """
-        process = Process(name, command, env, self._show)
+        process = Process(name, command, env, self._show, umask=umask)
         self._running.append(process)
         self._guardian.started(process.pid)
         return process

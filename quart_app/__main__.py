@@ -6,12 +6,15 @@ import argparse
 import asyncio
 import sys
 
-from bus import BusError, Settings
-from bus.log import configure_logging
+from bus import Settings
+from bus.log import configure_logging, warn_of_unknown_settings
+from quart_app.app import our_channels
+from quart_app.asgi import CANNOT_START
 from quart_app.lifeline import CANNOT_HEAL
 from quart_app.listener import CannotListen
 from quart_app.server import BadCertificate, CannotHeal, Tls, raise_open_files, serve
 from quart_app.supervisor import Supervisor
+from workers.registry import discover
 
 
 def main() -> int:
@@ -26,12 +29,17 @@ def main() -> int:
     try:
         settings = Settings.load()
         configure_logging(settings)
+        if arguments.lifeline is None:
+            warn_of_unknown_settings()
         if arguments.workers == 1:
             serve(settings, arguments.bind, tls, arguments.lifeline)
             return 0
+        # What is wrong with these is said once here, not by every process.
+        our_channels()
+        discover()
         raise_open_files()
         return 0 if asyncio.run(Supervisor(settings, arguments.bind, tls, arguments.workers).run()) else 1
-    except (BusError, CannotListen, BadCertificate) as error:
+    except (*CANNOT_START, CannotListen, BadCertificate) as error:
         print(f"error: {error}", file=sys.stderr)
         return CANNOT_HEAL if isinstance(error, CannotHeal) and arguments.lifeline is not None else 1
 

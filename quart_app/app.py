@@ -17,10 +17,10 @@ from quart_app.admission import Admission
 from quart_app.asgi_websocket import PullingWebsocket
 from quart_app.asyncapi import asyncapi
 from quart_app.channel import Channel
-from quart_app.channels import CHANNELS
 from quart_app.close_codes import SERVICE_RESTART
 from quart_app.endpoint import Endpoint
 from quart_app.health import health
+from quart_app.hosts import answer_for
 from quart_app.hub import Hub
 from quart_app.metrics import Metrics, metrics
 from quart_app.pages import pages
@@ -35,14 +35,20 @@ LAST_MOMENT = 1.0
 log = structlog.get_logger(__name__)
 
 
-def create_app(settings: Settings | None = None, channels: Sequence[type[Channel]] = CHANNELS) -> Quart:
+def create_app(settings: Settings | None = None, channels: Sequence[type[Channel]] | None = None) -> Quart:
     """The web application.
 
     Args:
         settings: by default those of the environment.
-        channels: the WebSocket endpoints to serve.
+        channels: the WebSocket endpoints to serve, by default those of `quart_app.channels`.
+
+    Raises:
+        SettingsError: a variable has a value that cannot be used.
+        JobDefinitionError, ChannelDefinitionError: a job or a channel is written in a way that cannot work.
     """
     settings = settings or Settings.load()
+    channels = channels if channels is not None else our_channels()
+    jobs = discover()
     app = Quart(__name__)
     app.asgi_websocket_class = PullingWebsocket
     app.config["MAX_CONTENT_LENGTH"] = settings.max_frame_bytes
@@ -50,8 +56,9 @@ def create_app(settings: Settings | None = None, channels: Sequence[type[Channel
     app.register_blueprint(metrics)
     app.register_blueprint(pages)
     app.register_blueprint(asyncapi)
+    answer_for(app, settings.allowed_hosts, counters := Metrics())
     app.extensions["busctl.channels"] = tuple(channels)
-    app.extensions["busctl.metrics"] = counters = Metrics()
+    app.extensions["busctl.metrics"] = counters
     app.extensions["busctl.admission"] = Admission(settings.max_connections, counters.connections)
 
     @app.while_serving
@@ -67,7 +74,7 @@ def create_app(settings: Settings | None = None, channels: Sequence[type[Channel
             bus.on_lost = app.extensions["busctl.on_lost"] if served_by_us else partial(_end, hub)
             stack.push_async_callback(hub.stop)
             await hub.start({group for channel in channels for group in channel.groups})
-            app.extensions["busctl"] = Services(settings, bus, enqueuer, discover())
+            app.extensions["busctl"] = Services(settings, bus, enqueuer, jobs)
             app.extensions["busctl.hub"] = hub
             app.extensions["busctl.sessions"] = Sessions(settings)
             yield
@@ -87,3 +94,16 @@ def _end(hub: Hub, reason: str) -> None:
     log.error("this process cannot work any more and ends", reason=reason)
     hub.close_all(SERVICE_RESTART)
     asyncio.get_running_loop().call_later(LAST_MOMENT, signal.raise_signal, signal.SIGTERM)
+
+
+def our_channels() -> Sequence[type[Channel]]:
+    """The channels of this app.
+
+    They are imported here, so that one that cannot work is said as orderly as a bad setting.
+
+    Raises:
+        ChannelDefinitionError: a channel is written in a way that cannot work.
+    """
+    from quart_app.channels import CHANNELS
+
+    return CHANNELS

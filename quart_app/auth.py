@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from urllib.parse import urlsplit
+from collections.abc import Collection, Sequence
 
-DEFAULT_PORTS = {"http": 80, "https": 443}
+from bus.origins import Origin, listed
 
 
-def origin_allowed(origin: str | None, host: str, allowed: Collection[str]) -> bool:
+def origin_allowed(origins: Sequence[str], host: str, allowed: Collection[str]) -> bool:
     """Whether a WebSocket handshake with this `Origin` may go on (RFC 6455 section 10.2).
 
     Browsers always send Origin, so a page of another site is refused; programs that send none may connect.
 
     Args:
-        origin: the header, or None.
-        host: the `Host` header of the same request.
-        allowed: further origins, as `scheme://host[:port]`; `*` allows all.
+        origins: the `Origin` headers of the handshake; there may be none, and one at most is right.
+        host: its `Host` header.
+        allowed: further origins, as `bus.origins.origins` writes them.
     """
-    if origin is None or "*" in allowed or origin.rstrip("/") in allowed:
+    if not origins or "*" in allowed:
         return True
+    if len(origins) > 1:
+        return False
     try:
-        parts = urlsplit(origin)
-        own = urlsplit(f"{parts.scheme}://{host}")
-        return (
-            parts.scheme in DEFAULT_PORTS
-            and parts.hostname is not None
-            and parts.hostname == own.hostname
-            and (parts.port or DEFAULT_PORTS[parts.scheme]) == (own.port or DEFAULT_PORTS[parts.scheme])
-        )
+        origin = Origin.parse(origins[0])
     except ValueError:
         return False
+    return origin.is_of(host) or listed(str(origin), allowed)

@@ -67,7 +67,8 @@ class Endpoint:
         return None
 
     def _refusal(self) -> Response | None:
-        if not origin_allowed(websocket.headers.get("Origin"), websocket.host, self._settings.allowed_origins):
+        origins = websocket.headers.getlist("Origin")
+        if not origin_allowed(origins, websocket.headers.get("Host", ""), self._settings.allowed_origins):
             return Response("this origin may not connect; see BUS_ALLOWED_ORIGINS\n", 403)
         return self._admission.refusal()
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit, urlunsplit
+
 from quart import Blueprint, Response, current_app, redirect, render_template, request
 from werkzeug.wrappers import Response as Redirect
 
 from quart_app import close_codes
-from quart_app.channels.system import SystemChannel
 from quart_app.services import Services
 
 pages = Blueprint("pages", __name__)
@@ -35,6 +36,19 @@ async def secure(response: Response) -> Response:
     return response
 
 
+@pages.after_app_request
+async def redirect_within(response: Response) -> Response:
+    """Redirect by path alone (RFC 9110 section 10.2.2).
+
+    Behind a proxy neither scheme nor host of the public address is known here, and nothing leads to other sites.
+    """
+    if location := response.headers.get("Location"):
+        parts = urlsplit(location)
+        path = "/" + parts.path.lstrip("/\\")  # two slashes would name another host
+        response.headers["Location"] = urlunsplit(("", "", path, parts.query, parts.fragment))
+    return response
+
+
 @pages.get("/")
 async def index() -> Redirect:
     """Lead to the system page."""
@@ -44,6 +58,8 @@ async def index() -> Redirect:
 @pages.get("/system/")
 async def system() -> str:
     """Submit jobs, watch their results and the announcements."""
+    from quart_app.channels.system import SystemChannel  # here, so that an import fails for nobody who has others
+
     services: Services = current_app.extensions["busctl"]
     return await render_template(
         "system.html",

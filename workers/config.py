@@ -10,7 +10,7 @@ from celery import Celery
 from celery.signals import setup_logging
 
 from bus import Settings
-from bus.log import configure_logging
+from bus.log import configure_logging, warn_of_unknown_settings
 from workers import transport
 
 QUEUE = "jobs"
@@ -77,6 +77,7 @@ def use_our_logging(settings: Settings) -> None:
 
     def configure(**_: object) -> None:
         configure_logging(settings)
+        warn_of_unknown_settings()
         for name in ("celery.app.trace", "celery.worker.strategy"):
             logging.getLogger(name).setLevel(logging.WARNING)  # workers/execute.py says the same better
 

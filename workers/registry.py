@@ -15,11 +15,13 @@ import importlib
 import inspect
 import pkgutil
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import entry_points
 from types import MappingProxyType, ModuleType
-from typing import overload
+from typing import TypeVar, overload
 
 from bus import subjects
 
@@ -27,6 +29,7 @@ ENTRY_POINTS = "busctl.jobs"
 DEFAULT = "default"
 PRETENDED_STEPS = 10
 
+T = TypeVar("T")
 
 Report = Callable[[float | None, str | None], None]
 
@@ -170,7 +173,8 @@ def discover() -> Mapping[str, Job]:
     """Every job of this package and of installed ones, by name.
 
     Raises:
-        JobDefinitionError: two jobs have one name, an entry point holds no job, or there is no `default`.
+        JobDefinitionError: two jobs have one name, a module or entry point cannot be imported or holds no job, or there
+            is no `default`.
     """
     found: dict[str, Job] = {}
     for source, job in _candidates():
@@ -192,16 +196,28 @@ def resolve(jobs: Mapping[str, Job], task_type: str) -> Job:
 def _candidates() -> Iterator[tuple[str, Job]]:
     package = importlib.import_module("workers.jobs")
     for module in pkgutil.iter_modules(package.__path__, "workers.jobs."):
-        yield from _jobs_in(importlib.import_module(module.name))
+        yield from _jobs_in(_imported(module.name, partial(importlib.import_module, module.name)))
     for entry in entry_points(group=ENTRY_POINTS):
         source = f"entry point {entry.name} = {entry.value}"
-        target = entry.load()
+        target = _imported(source, entry.load)
         if isinstance(target, Job):
             yield source, target
         elif isinstance(target, ModuleType) and (jobs := list(_jobs_in(target))):
             yield from jobs
         else:
             raise JobDefinitionError(f"{source} is neither a @job function nor a module with one")
+
+
+def _imported(what: str, load: Callable[[], T]) -> T:
+    try:
+        return load()
+    except JobDefinitionError:
+        raise
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        place = "" if where.filename.startswith("<") else f" ({where.filename}, line {where.lineno})"
+        raise JobDefinitionError(f"{what} cannot be imported: {reason}{place}") from error
 
 
 def _jobs_in(module: ModuleType) -> Iterator[tuple[str, Job]]:

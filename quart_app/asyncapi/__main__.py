@@ -3,8 +3,22 @@
 from __future__ import annotations
 
 import json
+import sys
 
 from quart_app.asyncapi.document import build
-from quart_app.channels import CHANNELS
+from quart_app.channel import ChannelDefinitionError
 
-print(json.dumps(build(CHANNELS), indent=2))
+
+def main() -> int:
+    """Print it. Returns the exit status: 1 when a channel is written in a way that cannot work."""
+    try:
+        from quart_app.channels import CHANNELS
+    except ChannelDefinitionError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(json.dumps(build(CHANNELS), indent=2))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,10 +1,32 @@
-"""Settings: read from the environment, and a bad value names its variable."""
+"""Settings: read from the environment or a file, checked when they are loaded, and a bad value names its variable."""
 
+from __future__ import annotations
+
+import os
+import traceback
 from pathlib import Path
 
 import pytest
 
 from bus import Settings, SettingsError
+
+SECRET = "hunter2"
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("BUS_") or name in ("NATS_URL", "REDIS_URL")]:
+        monkeypatch.delenv(name)
+
+
+def refusal(monkeypatch: pytest.MonkeyPatch, **env: str) -> str:
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as refused:
+        Settings.load()
+    assert SECRET not in "".join(traceback.format_exception(refused.value))
+    assert "\n" not in str(refused.value)
+    return str(refused.value).partition("start again: ")[2]
 
 
 def test_every_field_is_read_from_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,19 +45,127 @@ def test_an_empty_variable_is_the_default(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize(
-    ("variable", "value"),
+    ("variable", "value", "field", "meant"),
     [
-        ("BUS_MAX_FRAME_BYTES", "many"),
-        ("BUS_MAX_FRAME_BYTES", "0"),
-        ("BUS_JOB_DELAY_SCALE", "-1"),
-        ("BUS_APPEND_TIMEOUT", "inf"),
-        ("BUS_LOG_LEVEL", "loud"),
+        ("BUS_FRAME_RATE", " 10 ", "frame_rate", 10),
+        ("BUS_FRAME_RATE", "1e2", "frame_rate", 100),
+        ("BUS_LOG_LEVEL", " WARNING", "log_level", "warning"),
+        ("BUS_LOG_FORMAT", "JSON", "log_format", "json"),
+        ("BUS_WEBSOCKET_DEFLATE", "yes", "websocket_deflate", True),
+        ("BUS_DRAIN_DELAY", "0", "drain_delay", 0),
+        ("BUS_STREAM_MAX_AGE", "3.15e9", "stream_max_age", 3.15e9),
+        ("BUS_BACKLOG", str(2**31 - 1), "backlog", 2**31 - 1),
     ],
 )
-def test_a_bad_value_names_its_variable(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
+def test_a_value_is_taken_as_it_is_meant(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, field: str, meant: object
+) -> None:
     monkeypatch.setenv(variable, value)
-    with pytest.raises(SettingsError, match=variable):
-        Settings.load()
+    assert getattr(Settings.load(), field) == meant
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "reason"),
+    [
+        ("BUS_MAX_FRAME_BYTES", "many", "must be a plain whole number"),
+        ("BUS_MAX_FRAME_BYTES", "64k", "must be a plain whole number"),
+        ("BUS_MAX_FRAME_BYTES", "0", "must be at least 1"),
+        ("BUS_MAX_FRAME_BYTES", "1.5", "whole number"),
+        ("BUS_MAX_FRAME_BYTES", str(2**40), "must be at most"),
+        ("BUS_MAX_FRAME_BYTES", "   ", "must be a plain whole number"),
+        ("BUS_MAX_FRAME_BYTES", '"1000"', "stands in quotes"),
+        ("BUS_MAX_CONNECTIONS", "9" * 5000, "whole number"),
+        ("BUS_FRAME_BURST", "9" * 400, "must be at most"),
+        ("BUS_BACKLOG", str(10**10), "must be at most 2147483647"),
+        ("BUS_FRAME_RATE", "10/s", "must be a plain number, without unit"),
+        ("BUS_FRAME_RATE", "1e400", "must be a finite number"),
+        ("BUS_JOB_DELAY_SCALE", "-1", "must be at least 0"),
+        ("BUS_APPEND_TIMEOUT", "inf", "must be a finite number"),
+        ("BUS_APPEND_TIMEOUT", "nan", "must be a finite number"),
+        ("BUS_APPEND_TIMEOUT", "10s", "must be a plain number, without unit"),
+        ("BUS_APPEND_TIMEOUT", "1e-300", "must be at least"),
+        ("BUS_PING_INTERVAL", "1e-9", "must be at least"),
+        ("BUS_STREAM_MAX_AGE", "1e300", "must be at most"),
+        ("BUS_STREAM_MAX_AGE", "1e-9", "must be at least 1"),  # none at all, for NATS
+        ("BUS_STREAM_MAX_BYTES", str(2**63), "must be at most"),
+        ("BUS_STREAM_REPLICAS", "6", "must be at most 5"),
+        ("BUS_VISIBILITY_TIMEOUT", "5.5", "whole number"),
+        ("BUS_WEBSOCKET_DEFLATE", "maybe", "must be true or false"),
+        ("BUS_LOG_LEVEL", "loud", "must be 'debug', 'info', 'warning' or 'error'"),
+        ("BUS_SECRET", SECRET, "at least 32 characters are needed"),
+        ("BUS_SECRET", f"'{SECRET * 9}'", "stands in quotes"),
+        ("BUS_SECRET", SECRET * 9 + "\udcff", "must be valid UTF-8"),
+        ("BUS_KEYFILE_PASSWORD", "\udcff", "must be valid UTF-8"),
+        ("NATS_URL", "nats://\udcff", "must be valid UTF-8"),
+        ("BUS_PING_INTERVAL", "60", "BUS_READ_TIMEOUT: must be more than BUS_PING_INTERVAL"),
+        ("BUS_READ_TIMEOUT", "20", "must be more than BUS_PING_INTERVAL"),
+    ],
+)
+def test_a_bad_value_names_its_variable_and_says_why(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, reason: str
+) -> None:
+    said = refusal(monkeypatch, **{variable: value})
+    assert variable in said
+    assert reason in said
+
+
+def test_settings_that_contradict_each_other_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = refusal(monkeypatch, BUS_STREAM_MAX_BYTES=str(2**20), BUS_JOB_RESULT_MAX_BYTES=str(2**21))
+    assert said == "BUS_JOB_RESULT_MAX_BYTES: must not be more than BUS_STREAM_MAX_BYTES, or a result finds no room"
+
+
+def test_origins_in_a_program_are_checked_like_those_of_the_environment() -> None:
+    assert Settings.load(allowed_origins=["https://App.example:443"]).allowed_origins == ("https://app.example",)
+    with pytest.raises(SettingsError, match="BUS_ALLOWED_ORIGINS"):
+        Settings.load(allowed_origins=("app.example",))
+
+
+def test_all_bad_values_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = refusal(monkeypatch, BUS_FRAME_RATE="x", BUS_SECRET=SECRET, BUS_LOG_FORMAT="xml", BUS_ALLOWED_ORIGINS="x")
+    for variable in ("BUS_FRAME_RATE", "BUS_SECRET", "BUS_LOG_FORMAT", "BUS_ALLOWED_ORIGINS"):
+        assert said.count(f"{variable}: ") == 1
+
+
+def test_a_file_may_have_the_value(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    values = {"BUS_SECRET": "s" * 40, "NATS_URL": "nats://elsewhere:1", "BUS_ALLOWED_HOSTS": "A.example,::1"}
+    for variable, value in values.items():
+        (tmp_path / variable).write_text(value + "\n")
+        monkeypatch.setenv(f"{variable}_FILE", str(tmp_path / variable))
+    settings = Settings.load()
+    assert settings.secret is not None
+    assert settings.secret.get_secret_value() == "s" * 40
+    assert settings.nats_url == "nats://elsewhere:1"
+    assert settings.allowed_hosts == ("a.example", "[::1]")
+    monkeypatch.setenv("NATS_URL", "nats://here:1")
+    assert Settings.load().nats_url == "nats://here:1"
+
+
+def test_a_file_that_cannot_be_used_is_named_by_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "short").write_text(SECRET)
+    (tmp_path / "large").write_bytes(b"x" * 100_000)
+    os.mkfifo(tmp_path / "pipe")
+    said = refusal(
+        monkeypatch,
+        BUS_SECRET_FILE=str(tmp_path / "short"),
+        NATS_URL_FILE=str(tmp_path / "missing"),
+        BUS_KEYFILE_PASSWORD_FILE=str(tmp_path / "large"),
+        REDIS_URL_FILE=str(tmp_path / "pipe"),
+    )
+    assert "BUS_SECRET: at least 32 characters" in said
+    assert "NATS_URL: the file that NATS_URL_FILE names cannot be read: No such file or directory" in said
+    assert "BUS_KEYFILE_PASSWORD: the file that BUS_KEYFILE_PASSWORD_FILE names has more than 65536 bytes" in said
+    assert "REDIS_URL: REDIS_URL_FILE names no regular file" in said
+
+
+def test_settings_that_are_shown_show_no_secret() -> None:
+    settings = Settings.load(nats_url=f"nats://u:{SECRET}@h", redis_url=f"redis://:{SECRET}@h", secret=SECRET * 9)
+    assert SECRET not in f"{settings!r} {settings}"
+
+
+def test_variables_that_are_no_settings_are_found_with_what_is_meant(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("BUS_FRAMERATE", "BUS_ROUTE", "BUS_FRAME_RATE", "BUS_SECRET_FILE", "NATS_URL_FILE"):
+        monkeypatch.setenv(variable, SECRET)
+    assert Settings.unknown() == ["BUS_FRAMERATE (is BUS_FRAME_RATE meant?)", "BUS_ROUTE"]
 
 
 def test_the_reference_page_has_every_variable() -> None:

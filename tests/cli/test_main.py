@@ -15,11 +15,11 @@ def test_alone_it_shows_its_help() -> None:
     alone, asked = busctl(), busctl("--help")
     assert alone.returncode == asked.returncode == 0
     assert alone.stdout == asked.stdout
-    for command in ("dev", "serve", "notify", "submit", "jobs", "cancel", "watch"):
+    for command in ("dev", "serve", "worker", "notify", "submit", "jobs", "cancel", "watch"):
         assert f" {command} " in alone.stdout
 
 
-@pytest.mark.parametrize("command", ["dev", "serve", "notify", "submit", "jobs", "cancel", "watch"])
+@pytest.mark.parametrize("command", ["dev", "serve", "worker", "notify", "submit", "jobs", "cancel", "watch"])
 def test_every_command_has_help_with_an_example(command: str) -> None:
     shown = busctl(command, "-h")
     assert shown.returncode == 0
@@ -78,7 +78,7 @@ def test_two_servers_on_one_port_are_wrong_usage() -> None:
     assert "--port and --nats-port are both 4222" in refused.stderr
 
 
-@pytest.mark.parametrize("command", [["notify", "hi"], ["serve"], ["dev"]])
+@pytest.mark.parametrize("command", [["notify", "hi"], ["serve"], ["dev"], ["worker"]])
 def test_a_setting_that_cannot_be_used_is_named(command: list[str]) -> None:
     refused = busctl(*command, BUS_MAX_FRAME_BYTES="lots")
     assert refused.returncode == 1

@@ -16,6 +16,9 @@ from pathlib import Path
 
 import pytest
 import redis
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+from websockets.typing import Origin
 
 from bus import Bus, Settings
 from tests.cli.command import busctl
@@ -172,9 +175,40 @@ async def test_started_used_interrupted_and_started_again(dev: Dev) -> None:
         assert again.wait() == 0, again.output()
 
 
+async def test_what_it_keeps_is_for_its_user_alone_and_pages_of_other_sites_are_refused(dev: Dev) -> None:
+    dev.data_dir.mkdir(mode=0o755)
+    dev.start()
+    async with client(dev.ws_url) as browser:
+        await browser.submit("analyze", "a secret")
+        await browser.receive_until("job_result", 60)
+
+    kept = [dev.data_dir, *dev.data_dir.rglob("*")]
+    assert len(kept) > 8
+    assert not [path for path in kept if path.lstat().st_mode & 0o077]
+    assert (dev.data_dir / "secret").read_text() not in command_lines(dev)
+
+    port = dev.ports["--port"]
+    for name, expected in (("rebind.evil", 421), ("localhost", 101), ("[::1]", 101), ("sub.localhost", 101)):
+        assert await handshake(f"ws://{name}:{port}/ws/system", port) == expected
+
+
+def command_lines(dev: Dev) -> str:
+    return "\n".join(Path(f"/proc/{pid}/cmdline").read_text() for pid in family(dev.pid))
+
+
+async def handshake(url: str, port: int) -> int:
+    """The status of a handshake on this machine by a page of the site that the URL names."""
+    origin = Origin(url.replace("ws://", "http://").removesuffix("/ws/system"))
+    try:
+        async with connect(url, proxy=None, origin=origin, host="127.0.0.1", port=port, open_timeout=15):
+            return 101
+    except InvalidStatus as refused:
+        return refused.response.status_code
+
+
 @pytest.mark.parametrize(
     ("name", "program"),
-    [("nats", "nats-server"), ("valkey", "valkey-server"), ("worker", "celery"), ("web", "quart_app")],
+    [("nats", "nats-server"), ("valkey", "valkey-server"), ("worker", "workers"), ("web", "quart_app")],
 )
 def test_a_dead_child_stops_everything_and_is_named(dev: Dev, name: str, program: str) -> None:
     dev.start()
@@ -197,7 +231,7 @@ def test_interrupted_while_it_starts(dev: Dev) -> None:
 def test_a_second_interrupt_kills_at_once(dev: Dev) -> None:
     dev.start()
     pids = family(dev.pid)
-    os.kill(dev.child("celery"), signal.SIGSTOP)
+    os.kill(dev.child("workers"), signal.SIGSTOP)
     dev.signal(signal.SIGINT)
     wait_until(lambda: "stopping; press Ctrl+C again" in dev.output(), "answer to the first interrupt")
     dev.signal(signal.SIGINT)
@@ -209,7 +243,7 @@ def test_a_second_interrupt_kills_at_once(dev: Dev) -> None:
 def test_a_worker_that_hangs_is_killed(dev: Dev) -> None:
     dev.start()
     pids = family(dev.pid)
-    os.kill(dev.child("celery"), signal.SIGSTOP)
+    os.kill(dev.child("workers"), signal.SIGSTOP)
     dev.signal(signal.SIGINT)
     assert dev.wait() == 130, dev.output()
     assert "did not stop within 5 s and was killed" in dev.output()
@@ -282,7 +316,7 @@ def test_reload_starts_web_and_worker_again_and_survives_a_mistake(dev: Dev) -> 
     dev.program = [sys.executable, "-P", "-m", "cli"]
     dev.extra = ["--reload"]
     dev.start()
-    web, worker = dev.child("quart_app"), dev.child("celery")
+    web, worker = dev.child("quart_app"), dev.child("workers")
     source = tree / "quart_app" / "pages.py"
     good = source.read_text()
 
@@ -292,7 +326,7 @@ def test_reload_starts_web_and_worker_again_and_survives_a_mistake(dev: Dev) -> 
     source.write_text(good)
     wait_until(lambda: status(dev.page) == 200, "page", READY)
     assert dev.child("quart_app") != web
-    assert dev.child("celery") != worker
+    assert dev.child("workers") != worker
 
 
 def status(url: str) -> int:

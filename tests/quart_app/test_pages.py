@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import AsyncIterator
+from urllib.parse import unquote
 
 import pytest
 from quart.testing import QuartClient
@@ -30,9 +31,32 @@ async def body(http: QuartClient, path: str) -> str:
     return str(await response.get_data(as_text=True))
 
 
-async def test_the_root_leads_to_the_system_page(http: QuartClient) -> None:
-    response = await http.get("/")
-    assert (response.status_code, response.headers["Location"]) == (302, "/system/")
+FORWARDED = {"Host": "app.example", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "evil.example"}
+
+
+@pytest.mark.parametrize(
+    ("path", "location"),
+    [
+        ("/", "/system/"),
+        ("/system", "/system/"),
+        ("//system", "/system/"),
+        ("/system?x=1&y=http://evil.example", "/system/?x=1&y=http://evil.example"),
+        ("/asyncapi/docs", "/asyncapi/docs/"),
+    ],
+)
+async def test_redirects_are_relative_whatever_a_proxy_says(http: QuartClient, path: str, location: str) -> None:
+    response = await http.get(path, headers=FORWARDED)
+    assert response.status_code in (302, 308)
+    assert unquote(response.headers["Location"]) == location
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["//evil.example/system", "//evil.example//", "///evil.example", "/\\evil.example//", "/static//evil.example"],
+)
+async def test_no_redirect_leads_to_another_site(http: QuartClient, path: str) -> None:
+    location = (await http.get(path, headers=FORWARDED)).headers.get("Location", "/")
+    assert re.match(r"/(?![/\\])", location + " ")
 
 
 async def test_every_registered_job_can_be_chosen(http: QuartClient) -> None:

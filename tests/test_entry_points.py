@@ -1,0 +1,210 @@
+"""Every way to start a process: what cannot work is one line on standard error and exit status 1."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bus import Settings
+from tests.cli.command import NO_NATS, busctl
+from tests.clients import client
+from tests.servers import BIN, System, Worker, running
+
+DEADLINE = 60.0
+SECRET = "hunter2"
+ANYWHERE = ("--bind", "127.0.0.1:0")
+
+WEB = {
+    "serve": ["busctl", "serve", *ANYWHERE],
+    "serve several": ["busctl", "serve", "--workers", "2", *ANYWHERE],
+    "python -m quart_app": ["python", "-m", "quart_app", *ANYWHERE],
+    # With workers of its own, Hypercorn 0.18 exits with 0 however they ended.
+    "hypercorn": ["hypercorn", "--workers", "0", *ANYWHERE, "quart_app:app"],
+    "uvicorn": ["uvicorn", "--port", "0", "--log-level", "warning", "quart_app:app"],
+}
+WORKERS = {
+    "worker": ["busctl", "worker"],
+    "celery worker": ["celery", "-A", "workers", "worker"],
+    "celery inspect": ["celery", "-A", "workers", "inspect", "ping"],
+}
+COMMANDS = {
+    "notify": ["busctl", "notify", "hi"],
+    "submit": ["busctl", "submit", "translate", "hi"],
+    "jobs": ["busctl", "jobs"],
+    "cancel": ["busctl", "cancel", "j"],
+    "watch": ["busctl", "watch"],
+    "dev": ["busctl", "dev"],
+}
+ASYNCAPI = {"asyncapi": ["python", "-m", "quart_app.asyncapi"]}  # needs no settings
+
+
+EVERYTHING = COMMANDS | WEB | WORKERS
+
+
+def each_of(*names: str) -> pytest.MarkDecorator:
+    commands = EVERYTHING | ASYNCAPI
+    return pytest.mark.parametrize("command", [commands[name] for name in names], ids=names)
+
+
+def fails(command: list[str], directory: Path, **env: str | bytes) -> str:
+    """What a command says that cannot start."""
+    program, *arguments = command
+    plain = {"NATS_URL": NO_NATS, "REDIS_URL": "redis://127.0.0.1:1/0", "BUS_CONNECT_TIMEOUT": "0.1"}
+    ended = subprocess.run(
+        [BIN / program, *arguments],
+        env={**os.environ, **plain, **env},
+        cwd=directory,
+        capture_output=True,
+        timeout=DEADLINE,
+        check=False,
+    )
+    said = ended.stderr.decode()
+    assert ended.returncode == 1, said
+    assert said.startswith("error: ")
+    assert said.count("\n") == 1, said
+    assert SECRET not in said
+    assert not ended.stdout
+    return said
+
+
+@each_of(*EVERYTHING)
+def test_bad_settings_are_named_in_one_line(command: list[str], tmp_path: Path) -> None:
+    said = fails(command, tmp_path, BUS_FRAME_RATE="10/s", BUS_SECRET=SECRET, BUS_ALLOWED_HOSTS=b"\xff")
+    assert "BUS_FRAME_RATE: must be a plain number, without unit; " in said
+    assert "BUS_SECRET: at least 32 characters are needed" in said
+    assert "BUS_ALLOWED_HOSTS: must be valid UTF-8" in said
+
+
+def test_hypercorn_with_workers_says_it_once_too(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [BIN / "hypercorn", *ANYWHERE, "quart_app:app"],
+        env=os.environ | {"BUS_FRAME_RATE": "10/s"},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+    )
+    assert ended.stderr.count("\n") == 1
+    assert "BUS_FRAME_RATE" in ended.stderr
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> Path:
+    """A directory that Python finds, with an installed package that brings jobs."""
+    info = tmp_path / "site" / "their_jobs-1.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-jobs\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[busctl.jobs]\ntheirs = their_jobs\n")
+    return info.parent
+
+
+@each_of("submit", "serve", "serve several", "hypercorn", "worker", "celery inspect")
+def test_a_job_that_cannot_work_is_named_in_one_line(command: list[str], installed: Path, tmp_path: Path) -> None:
+    (installed / "their_jobs.py").write_text("from workers.registry import job\n@job\ndef shout(text): ...\n")
+    said = fails(command, tmp_path, PYTHONPATH=str(installed))
+    assert said == "error: job 'shout' (their_jobs.shout) must take exactly (content: str, job: JobContext)\n"
+
+
+@each_of("serve", "celery worker")
+def test_jobs_that_cannot_be_imported_are_named_in_one_line(
+    command: list[str], installed: Path, tmp_path: Path
+) -> None:
+    module = installed / "their_jobs.py"
+    module.write_text("import a_package_that_is_missing\n")
+    said = fails(command, tmp_path, PYTHONPATH=str(installed))
+    reason = "ModuleNotFoundError: No module named 'a_package_that_is_missing'"
+    assert said == f"error: entry point theirs = their_jobs cannot be imported: {reason} ({module}, line 1)\n"
+
+
+@each_of("serve several", "hypercorn", "asyncapi")
+def test_a_channel_that_cannot_work_is_named_in_one_line(command: list[str], tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\n"
+        "class Channels:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'quart_app.channels':\n"
+        "            from quart_app.channel import Channel, ws_handler\n"
+        "            class Broken(Channel):\n"
+        "                @ws_handler\n"
+        "                def say(self, message): ...\n"
+        "sys.meta_path.insert(0, Channels())\n"
+    )
+    assert fails(command, tmp_path, PYTHONPATH=str(tmp_path)) == "error: Broken.say must be 'async def'\n"
+
+
+def test_plain_hypercorn_ends_with_the_reason_when_it_cannot_start(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [BIN / "hypercorn", "--workers", "0", *ANYWHERE, "quart_app:app"],
+        env=os.environ | {"NATS_URL": NO_NATS, "BUS_CONNECT_TIMEOUT": "0.1"},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1].startswith(f"error: no NATS server answered at {NO_NATS}")
+
+
+def test_an_import_reads_no_settings_and_makes_no_app() -> None:
+    program = "import quart_app, workers, cli.main, sys; assert 'workers.celery' not in sys.modules"
+    subprocess.run(
+        [sys.executable, "-c", program], env=os.environ | {"BUS_FRAME_RATE": "x"}, check=True, timeout=DEADLINE
+    )
+
+
+async def test_a_system_works_on_the_largest_values_that_are_accepted(tmp_path: Path) -> None:
+    other = {"stream_max_bytes", "stream_replicas", "job_delay_scale"}  # need a disk, servers or time of that size
+    largest = {
+        Settings.variable(field): str(bound.le)
+        for field, info in Settings.model_fields.items()
+        for bound in info.metadata
+        if field not in other and getattr(bound, "le", None) is not None
+    }
+    assert len(largest) > 20
+    short = {"BUS_PING_INTERVAL": "1", "BUS_DRAIN_DELAY": "0", "BUS_DRAIN_TIMEOUT": "1"}
+    with running(tmp_path, **(largest | short)) as system:
+        worker, web = system.worker("-c", "1"), system.web()
+        async with client(web.ws_url) as browser:
+            await browser.submit("no such type", "hello")
+            assert (await browser.receive_until("job_result"))[-1]["payload"].endswith("HELLO")
+        assert (web.stop(), worker.stop()) == (0, 0)
+        assert "Traceback" not in web.output() + worker.output()
+
+
+class WorkerElsewhere(Worker):
+    """`busctl worker`, typed in a folder that has packages with the names of ours."""
+
+    def command(self) -> list[str]:
+        return ["/bin/sh", "-c", 'cd "$0" && exec "$@"', str(self.directory), str(BIN / "busctl"), *self.arguments]
+
+
+def test_a_worker_starts_where_other_packages_have_our_names_and_shows_no_secret(
+    system: System, tmp_path: Path
+) -> None:
+    for name in ("workers", "bus", "celery", "redis"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise AssertionError('imported from the current folder')\n")
+    nats_url = system.nats.url.replace("//", f"//someone:{SECRET}@")
+    env = {**system.env, "NATS_URL": nats_url, "BUS_FRAMERATE": "1"}
+    worker = WorkerElsewhere(tmp_path, env, "worker", "--pool", "threads", "-c", "1", "--hostname", "elsewhere@%h")
+    worker.start()
+    try:
+        asked = [BIN / "celery", "--workdir", "/", "-A", "workers", "inspect", "ping", "--timeout", "5"]
+        answer = subprocess.run(asked, cwd=tmp_path, env=os.environ | env, capture_output=True, timeout=60, check=True)
+        assert b"elsewhere@" in answer.stdout
+        assert "BUS_FRAMERATE (is BUS_FRAME_RATE meant?)" in worker.output()
+        assert SECRET.encode() not in Path(f"/proc/{worker.pid}/cmdline").read_bytes()
+    finally:
+        assert worker.stop() == 0
+    assert SECRET not in worker.output()
+
+
+def test_an_option_that_celery_does_not_have_is_wrong_usage() -> None:
+    refused = busctl("worker", "--no-such-option")
+    assert refused.returncode == 2
+    assert "--no-such-option" in refused.stderr
+    assert "Traceback" not in refused.stderr

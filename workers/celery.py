@@ -1,0 +1,23 @@
+"""The Celery app of the workers, which `celery -A workers` finds by this module's name.
+
+The only module whose import makes one. When it cannot be made, the import ends the process with exit status 1 and one
+line on standard error: Celery itself would print a traceback, or say that there is no app.
+"""
+
+from bus import BusError, Settings
+from workers.config import create_celery, use_our_logging
+from workers.execute import register
+from workers.reconcile import keep_reconciling
+from workers.registry import JobDefinitionError, discover
+
+try:
+    settings = Settings.load()
+    jobs = discover()
+except (BusError, JobDefinitionError) as error:
+    raise SystemExit(f"error: {error}") from None
+
+app = create_celery(settings)
+use_our_logging(settings)
+keep_reconciling(app, register(app, jobs, settings), jobs, settings)
+
+__all__ = ["app"]
