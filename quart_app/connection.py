@@ -15,7 +15,7 @@ from quart_app.batch import Audience, Batch
 from quart_app.channel import Channel, Operation
 from quart_app.close_codes import TOO_BIG, TOO_MANY_REQUESTS, TOO_SLOW, TRY_AGAIN, CloseCode
 from quart_app.frames import BadFrame, FrameParser, item
-from quart_app.limits import FrameRate
+from quart_app.limits import frame_rate_of
 from quart_app.outbound import Closed, Outbound
 from quart_app.services import Services
 from quart_app.wire import Frames
@@ -80,7 +80,7 @@ class Connection:
         self._audience = audience
         self._limit = settings.send_buffer_bytes
         self._max_frame_bytes = settings.max_frame_bytes
-        self._rate = FrameRate(settings.frame_rate, settings.frame_burst)
+        self._rate = frame_rate_of(websocket.scope, settings)
         self._instance = audience.channel(self, services)
         self._replayed: dict[str, int] = {}
         self._held: list[Batch] | None = [] if audience.v1 else None
