@@ -77,6 +77,13 @@ class BoundedTCPServer(TCPServer):
         self._shared = shared
         self._told = False
 
+    async def run(self) -> None:
+        try:
+            await super().run()
+        finally:
+            # Parts that know each other would wait for the garbage collector, with what was read and never looked at.
+            vars(self).pop("protocol", None)
+
     async def protocol_send(self, event: ConnectionEvent) -> None:
         if isinstance(event, Updated):
             self._mark(idle=event.idle)
@@ -107,13 +114,18 @@ class BoundedTCPServer(TCPServer):
 
 
 class Http1Protocol(H11Protocol):
-    """HTTP/1.1 that stays HTTP/1.1, whatever a request asks for."""
+    """HTTP/1.1 that stays HTTP/1.1, whatever a request asks for, and one new request in a turn of the event loop."""
+
+    def __init__(self, *args: Any, shared: Shared) -> None:
+        super().__init__(*args)
+        self._shared = shared
 
     async def _check_protocol(self, event: Any) -> None:
         """An upgrade that is not to a WebSocket is not made (RFC 9110 section 7.8 allows that)."""
 
     async def _create_stream(self, request: Any) -> None:
         if request.http_version.startswith(b"1."):
+            await self._shared.round.turn()
             await super()._create_stream(request)
         else:
             await self._send_error_response(505)
@@ -179,7 +191,7 @@ def install(
     shared = Shared(settings, closed, listener)
     changed: tuple[Any, ...] = (
         partial(BoundedTCPServer, shared=shared),
-        Http1Protocol,
+        partial(Http1Protocol, shared=shared),
         partial(PacedHTTPStream, shared=shared),
         partial(WiredWSStream, shared=shared),
     )

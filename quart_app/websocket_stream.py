@@ -20,13 +20,16 @@ from quart_app.close_codes import INVALID_DATA, PROTOCOL_ERROR, TOO_BIG, TOO_MAN
 from quart_app.limits import FrameRate
 from quart_app.listener import Listener
 from quart_app.round_robin import RoundRobin
+from quart_app.sparse_log import SparseLog
 from quart_app.wire import Turn, Wire
 
-AT_ONCE = 16
-"""Frames of one connection that are taken before all other connections have had their turn."""
+closing = SparseLog("closing a connection because of the frames that it sends")
+
+AT_ONCE = 8
+"""Frames of one read that are taken before all other connections have had their turn."""
 LINGER = 1.0
 """Seconds from a close frame for what the peer did wrong to the end of the connection, so that it can be read."""
-DISCARD_PAUSE = 0.01
+DISCARD_PAUSE = 0.05
 """Seconds between two reads, 64 KiB at the most, of what a peer sends that is not heard any more."""
 DETAIL = 80
 """Characters of a close reason that say what exactly was wrong; all of it must fit 123 bytes."""
@@ -60,8 +63,8 @@ class WiredWSStream(WSStream):
         self._rate = FrameRate(shared.settings.frame_rate, shared.settings.frame_burst)
         self._shared = shared
         self._timer: asyncio.TimerHandle | None = None
-        self._taken = 0
         self._deaf = False
+        self._answered: asyncio.Event | None = None
 
     def _announcing(self, app: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
         def announced(scope: Any, *rest: Any) -> Awaitable[None]:
@@ -77,15 +80,27 @@ class WiredWSStream(WSStream):
             if self._deaf:
                 await asyncio.sleep(DISCARD_PAUSE)
             return
+        if isinstance(event, Body | Data) and not self.handshake.accepted and not await self._accepted():
+            return
         if isinstance(event, StreamClosed):
             self._wire.open = False
             if self._timer is not None:
                 self._timer.cancel()
         await super().handle(event)
+        if self.closed:
+            vars(self).pop("app", None)  # which knows this stream: neither waits for the garbage collector
 
     async def app_send(self, message: Any) -> None:
         self._wire.flush()
         await super().app_send(message)
+        if self._answered is not None and self.state is not ASGIWebsocketState.HANDSHAKE:
+            self._answered.set()
+
+    async def _accepted(self) -> bool:
+        """Whether the app accepts the WebSocket on which frames came before it did; waits for its answer."""
+        self._answered = asyncio.Event()
+        await self._answered.wait()
+        return self.handshake.accepted
 
     async def _accept(self, message: Any) -> None:
         if not self._shared.settings.websocket_deflate:
@@ -95,10 +110,8 @@ class WiredWSStream(WSStream):
 
     async def _handle_events(self) -> None:
         """Take what has come, a few frames at a time. Every frame is counted once, whole messages by the app."""
-        for event in self.connection.events():
-            self._taken += 1
-            if self._taken >= AT_ONCE:
-                self._taken = 0
+        for number, event in enumerate(self.connection.events(), 1):
+            if number % AT_ONCE == 0:
                 await self._shared.round.turn()
             if self._lost():
                 return
@@ -147,11 +160,12 @@ class WiredWSStream(WSStream):
     async def _refuse(self, code: CloseCode, detail: str = "") -> None:
         """Close because of what the peer did. Nothing more is heard; what it still sends is read, so that TCP does not
         reset the connection before the close frame has been read (RFC 6455 section 7.1.1)."""
+        reason = f"{code.reason}: {detail}" if detail else code.reason
         self._deaf = True
         self.buffer.clear()
+        closing.warn(code=code.code, reason=reason)
         self._shared.closed(code)
         self._after(LINGER, self.send, StreamClosed(stream_id=self.stream_id))
-        reason = f"{code.reason}: {detail}" if detail else code.reason
         await self._send_wsproto_event(CloseConnection(code=code.code, reason=reason))
 
     async def _send_wsproto_event(self, event: Any) -> None:
