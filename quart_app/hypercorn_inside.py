@@ -16,7 +16,8 @@ Of all connections:
 
 * a connection that is lost is written to, and one whose peer reads nothing is waited for without end, before its close
   too: here no longer than the read timeout.
-* the body of a request to whose handler it is of no use is waited on for ever, with the connection.
+* a request that was sent behind another, and a body that its handler does not want, are waited on for ever when the
+  peer has left.
 * HTTP/2 is spoken with whoever asks for it, over a proxy's head too (`Upgrade: h2c`): here HTTP/1.1 alone.
 * nobody knows which connections are idle, and can be closed when there is no room: here the listener does.
 """
@@ -113,12 +114,38 @@ class BoundedTCPServer(TCPServer):
             self._shared.listener.mark(socket.fileno(), idle=idle)
 
 
+class Ended:
+    """In place of an h11 connection whose peer is gone: nothing more comes of it, and nothing can be sent."""
+
+    our_state = None
+    their_state = h11.h11.ERROR
+    they_are_waiting_for_100_continue = False
+    trailing_data = (b"", False)
+
+    def receive_data(self, data: bytes) -> None:
+        """Drop it."""
+
+    def next_event(self) -> Any:
+        """Nothing, for whoever waits to take the next request."""
+        return h11.h11.NEED_DATA
+
+    def send(self, event: Any) -> bytes:
+        """Drop it."""
+        return b""
+
+
 class Http1Protocol(H11Protocol):
     """HTTP/1.1 that stays HTTP/1.1, whatever a request asks for, and one new request in a turn of the event loop."""
 
     def __init__(self, *args: Any, shared: Shared) -> None:
         super().__init__(*args)
         self._shared = shared
+
+    async def handle(self, event: ConnectionEvent) -> None:
+        if isinstance(event, Closed):
+            self.connection = Ended()  # type: ignore[assignment]
+            await self.can_read.set()
+        await super().handle(event)
 
     async def _check_protocol(self, event: Any) -> None:
         """An upgrade that is not to a WebSocket is not made (RFC 9110 section 7.8 allows that)."""

@@ -27,6 +27,8 @@ closing = SparseLog("closing a connection because of the frames that it sends")
 
 AT_ONCE = 8
 """Frames of one read that are taken before all other connections have had their turn."""
+SLICE = 0.001
+"""Seconds for which frames are taken after each turn."""
 LINGER = 1.0
 """Seconds from a close frame for what the peer did wrong to the end of the connection, so that it can be read."""
 DISCARD_PAUSE = 0.05
@@ -110,9 +112,12 @@ class WiredWSStream(WSStream):
 
     async def _handle_events(self) -> None:
         """Take what has come, a few frames at a time. Every frame is counted once, whole messages by the app."""
+        clock = asyncio.get_running_loop().time
+        until = 0.0
         for number, event in enumerate(self.connection.events(), 1):
-            if number % AT_ONCE == 0:
+            if number % AT_ONCE == 0 and clock() >= until:
                 await self._shared.round.turn()
+                until = clock() + SLICE
             if self._lost():
                 return
             if isinstance(event, CloseConnection):

@@ -31,7 +31,7 @@ async def flood(web: Web, kind: str, sockets: int, *cafile: str) -> asyncio.subp
 
 @pytest.mark.parametrize("sockets", [len(KINDS), 2 * len(KINDS)])
 async def test_others_are_served_while_all_kinds_of_floods_go_on(system: System, sockets: int) -> None:
-    web = await asyncio.to_thread(system.web)
+    web = await asyncio.to_thread(system.web, BUS_FRAME_BURST="200")
     async with raw(web.port) as bystander:
         await bystander.ping()
         process = await flood(web, ALL, sockets)
@@ -46,9 +46,9 @@ async def test_others_are_served_while_all_kinds_of_floods_go_on(system: System,
             await asyncio.sleep(0.01)
         told, _ = await ending
         codes = json.loads(told)
-        assert min(codes.get(code, 0) for code in ("1002", "1009", "4429")) > 0
+        assert {"1002", "1009", "4429"} <= codes.keys(), codes
         await bystander.ping()
     assert await asyncio.to_thread(web.stop) == 0
     assert "raised exception" not in web.output()
-    assert "Traceback" not in web.output()
+    assert "Traceback" not in web.output(), web.output()
     assert web.output().count("\n") < 50

@@ -16,7 +16,7 @@ from bus import Settings
 from quart_app import hypercorn_inside
 from quart_app.wire import EXTENSION, wire_of
 from tests.in_process import serving
-from tests.raw import DEADLINE, PING, PONG, SMALL_SEGMENT, SMALL_WINDOW, frame, raw, upgrade
+from tests.raw import DEADLINE, PING, PONG, SMALL_SEGMENT, SMALL_WINDOW, dial, frame, raw, upgrade
 from tests.servers import System, Web
 
 ACCEPT = {"type": "websocket.accept"}
@@ -169,3 +169,47 @@ async def test_the_hypercorn_that_is_installed_is_the_one_expected(monkeypatch: 
         assert hypercorn_inside.install(Settings.load())
     assert logged == []
     assert not set(replaced()) & set(before)
+
+
+GET = b"GET /livez HTTP/1.1\r\nHost: x\r\n"
+POST = b"POST /livez HTTP/1.1\r\nHost: x\r\n"
+LEFT_BEHIND = {
+    "requests behind others": (GET + b"\r\n") * 2000,
+    "a body that nobody wants": POST + b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 9000,
+    "a body without an end": POST + b"Content-Length: 99999999\r\n\r\n" + b"x" * 60_000,
+    "half a head": b"GET /livez HTTP/1.1\r\nHost:",
+}
+
+
+async def test_clients_that_leave_amid_their_requests_leave_nothing_behind(system: System) -> None:
+    """Else the server would wait for their connections before it ends, and say which it had to cut."""
+    web = await asyncio.to_thread(system.web)
+    for sent in LEFT_BEHIND.values():
+        for pause in (0, 0.005, 0.01, 0.02, 0.05):
+            _, writer = await asyncio.open_connection("127.0.0.1", web.port)
+            writer.write(sent)
+            await asyncio.sleep(pause)
+            writer.transport.abort()
+    async with raw(web.port) as other:
+        await other.ping()
+    assert await asyncio.to_thread(web.stop, 5.0) == 0
+    assert "Traceback" not in web.output(), web.output()
+
+
+ASKS_FOR_HTTP_2 = {
+    "an upgrade": (
+        GET + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n",
+        200,
+    ),
+    "one of two upgrades": (GET + b"Connection: Upgrade\r\nUpgrade: h2c, websocket\r\n\r\n", 200),
+    "prior knowledge": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
+}
+
+
+@pytest.mark.parametrize(("asked", "status"), ASKS_FOR_HTTP_2.values(), ids=ASKS_FOR_HTTP_2)
+async def test_who_asks_for_http_2_is_answered_in_http_1(web: Web, asked: bytes, status: int) -> None:
+    """An HTTP/2 connection inside one that a proxy took for HTTP/1.1 would pass all of its rules."""
+    peer = await dial(web.port, asked)
+    assert peer.status == status
+    assert b"upgrade" not in peer.head.lower()
+    peer.transport.abort()
