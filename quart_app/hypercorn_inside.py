@@ -14,6 +14,7 @@ Things that its configuration cannot say. Of WebSockets (the stream is in `quart
 
 Of all connections:
 
+* an idle connection that its peer has closed is kept until the keep-alive timeout: here it is closed at once.
 * a connection that is lost is written to, and one whose peer reads nothing is waited for without end, before its close
   too: here no longer than the read timeout.
 * a request that was sent behind another, and a body that its handler does not want, are waited on for ever when the
@@ -30,9 +31,10 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
+import h11
 import hypercorn.asyncio.run as run
 import hypercorn.protocol as protocol
-import hypercorn.protocol.h11 as h11
+import hypercorn.protocol.h11 as http1
 import structlog
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.asyncio.worker_context import WorkerContext
@@ -58,14 +60,14 @@ RELIED_ON = {
     WSStream: ("_accept", "_handle_events", "_send_pings", "_send_wsproto_event", "app_send", "handle"),
     HTTPStream: ("app_send", "handle"),
     H11Protocol: ("_check_protocol", "_create_stream", "_send_error_response"),
-    TCPServer: ("_close", "protocol_send", "run"),
+    TCPServer: ("_close", "_read_data", "protocol_send", "run"),
 }
 
 REPLACED: tuple[tuple[ModuleType, str], ...] = (
     (run, "TCPServer"),
     (protocol, "H11Protocol"),
-    (h11, "HTTPStream"),
-    (h11, "WSStream"),
+    (http1, "HTTPStream"),
+    (http1, "WSStream"),
 )
 """Where Hypercorn looks up what is replaced."""
 
@@ -101,6 +103,10 @@ class BoundedTCPServer(TCPServer):
             except TimeoutError:
                 self.writer.transport.abort()
 
+    async def _read_data(self) -> None:
+        await super()._read_data()
+        await self.idle_task.stop()
+
     async def _close(self) -> None:
         cutting = self.loop.call_later(CLOSE_SECONDS, self.writer.transport.abort)
         try:
@@ -118,7 +124,7 @@ class Ended:
     """In place of an h11 connection whose peer is gone: nothing more comes of it, and nothing can be sent."""
 
     our_state = None
-    their_state = h11.h11.ERROR
+    their_state = h11.ERROR
     they_are_waiting_for_100_continue = False
     trailing_data = (b"", False)
 
@@ -127,7 +133,7 @@ class Ended:
 
     def next_event(self) -> Any:
         """Nothing, for whoever waits to take the next request."""
-        return h11.h11.NEED_DATA
+        return h11.NEED_DATA
 
     def send(self, event: Any) -> bytes:
         """Drop it."""

@@ -13,7 +13,7 @@ INHERITED = "fd://"
 """What the address of an inherited descriptor begins with."""
 
 NO_ROOM = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-NEWCOMER = 0.5
+NEWCOMER = 0.25
 """Seconds within which a connection that is idle is not closed for another: its request may be on its way."""
 LEAVING = 32
 """Connections that may be on their way out, and still have a descriptor, when another is accepted."""

@@ -66,4 +66,4 @@ async def expose() -> Response:
 def _brings(token: str, authorization: str) -> bool:
     """Whether a header has the token, in a time that does not tell how much of it is right."""
     scheme, _, given = authorization.partition(" ")
-    return scheme.lower() == "bearer" and compare_digest(given.strip().encode(), token.encode())
+    return scheme.lower() == "bearer" and compare_digest(given.strip().encode("latin-1"), token.strip().encode())

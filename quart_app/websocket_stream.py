@@ -57,7 +57,7 @@ class Shared:
 class WiredWSStream(WSStream):
     """A WebSocket that announces its wire and its frame rate to the app, and closes as RFC 6455 says."""
 
-    def __init__(self, app: Callable[..., Awaitable[None]], *args: Any, shared: Shared, **kwargs: Any) -> None:
+    def __init__(self, app: Callable[..., Any], *args: Any, shared: Shared, **kwargs: Any) -> None:
         super().__init__(self._announcing(app), *args, **kwargs)
         writer = writer_of(self.send)
         self._transport: asyncio.WriteTransport = writer.transport
@@ -68,8 +68,8 @@ class WiredWSStream(WSStream):
         self._deaf = False
         self._answered: asyncio.Event | None = None
 
-    def _announcing(self, app: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
-        def announced(scope: Any, *rest: Any) -> Awaitable[None]:
+    def _announcing(self, app: Callable[..., Any]) -> Any:
+        def announced(scope: Any, *rest: Any) -> Any:
             scope["extensions"][limits.EXTENSION] = {"rate": self._rate}
             if not (self._shared.settings.websocket_deflate and self.handshake.extensions):
                 scope["extensions"][wire.EXTENSION] = {"wire": self._wire}  # a deflated frame is for one connection
