@@ -80,6 +80,11 @@ class Settings(BaseSettings):
     max_connections: Count = Field(
         10_000, description="Most WebSockets one web process holds; past it a handshake is answered with 503."
     )
+    max_http_connections: Count = Field(
+        1000,
+        description="Connections that one web process holds besides its WebSockets, and how many may be idle; past it "
+        "those idle longest are closed, and when none is idle new ones are answered with 503.",
+    )
     backlog: Count = Field(
         1024, description="Connections that may wait to be accepted; the kernel's somaxconn may lower it."
     )
@@ -91,6 +96,10 @@ class Settings(BaseSettings):
         60.0,
         description="Longest a client may be silent, pongs included, before its connection is cut; "
         "more than BUS_PING_INTERVAL.",
+    )
+    metrics_token: SecretStr | None = Field(
+        None,
+        description="What a request for /metrics must bring as Authorization: Bearer; unset, everybody may read it.",
     )
     websocket_deflate: bool = Field(
         False,

@@ -52,6 +52,7 @@ def create_app(settings: Settings | None = None, channels: Sequence[type[Channel
     app = Quart(__name__)
     app.asgi_websocket_class = PullingWebsocket
     app.config["MAX_CONTENT_LENGTH"] = settings.max_frame_bytes
+    app.config["METRICS_TOKEN"] = settings.metrics_token
     app.register_blueprint(health)
     app.register_blueprint(metrics)
     app.register_blueprint(pages)

@@ -17,6 +17,8 @@ class CloseCode:
     reconnect: bool
 
 
+PROTOCOL_ERROR = CloseCode(1002, "the frame breaks the WebSocket protocol", reconnect=False)
+INVALID_DATA = CloseCode(1007, "the data is not what its frame says; text must be UTF-8", reconnect=False)
 SERVICE_RESTART = CloseCode(1012, "the server is restarting; reconnect", reconnect=True)
 TOO_BIG = CloseCode(1009, "the message is too big", reconnect=False)
 TOO_SLOW = CloseCode(1013, "the connection reads too slowly; reconnect", reconnect=True)
@@ -26,4 +28,15 @@ UNAUTHORIZED = CloseCode(4401, "the token does not hold", reconnect=False)
 HANDSHAKE_TIMEOUT = CloseCode(4408, "no connect frame came in time; reconnect", reconnect=True)
 TOO_MANY_REQUESTS = CloseCode(4429, "too many frames; send fewer and reconnect", reconnect=True)
 
-ALL = (TOO_BIG, SERVICE_RESTART, TOO_SLOW, TRY_AGAIN, BAD_HANDSHAKE, UNAUTHORIZED, HANDSHAKE_TIMEOUT, TOO_MANY_REQUESTS)
+ALL = (
+    PROTOCOL_ERROR,
+    INVALID_DATA,
+    TOO_BIG,
+    SERVICE_RESTART,
+    TOO_SLOW,
+    TRY_AGAIN,
+    BAD_HANDSHAKE,
+    UNAUTHORIZED,
+    HANDSHAKE_TIMEOUT,
+    TOO_MANY_REQUESTS,
+)

@@ -15,12 +15,16 @@ from quart_app.batch import Audience, Batch
 from quart_app.channel import Channel, Operation
 from quart_app.close_codes import TOO_BIG, TOO_MANY_REQUESTS, TOO_SLOW, TRY_AGAIN, CloseCode
 from quart_app.frames import BadFrame, FrameParser, item
-from quart_app.limits import FrameRate
+from quart_app.limits import frame_rate_of
 from quart_app.outbound import Closed, Outbound
 from quart_app.services import Services
+from quart_app.sparse_log import SparseLog
 from quart_app.wire import Frames
 
 log = structlog.get_logger(__name__)
+
+too_many = SparseLog("closing a connection that sends too many frames")
+replay_too_slow = SparseLog("closing a connection that takes its replay too slowly")
 
 FINISH_TIMEOUT = 5.0
 """Seconds that a handler gets to finish once its client has left."""
@@ -80,7 +84,7 @@ class Connection:
         self._audience = audience
         self._limit = settings.send_buffer_bytes
         self._max_frame_bytes = settings.max_frame_bytes
-        self._rate = FrameRate(settings.frame_rate, settings.frame_burst)
+        self._rate = frame_rate_of(websocket.scope, settings)
         self._instance = audience.channel(self, services)
         self._replayed: dict[str, int] = {}
         self._held: list[Batch] | None = [] if audience.v1 else None
@@ -142,7 +146,7 @@ class Connection:
                     if self.closing is not None:
                         continue  # nothing more is answered, but the client's own close frame is waited for
                     if self._rate.exceeded():
-                        log.warning("closing a connection that sends too many frames", client_id=self.client_id)
+                        too_many.warn(client_id=self.client_id)
                         self.close(TOO_MANY_REQUESTS)
                     elif frame is not None and longer(frame, self._max_frame_bytes):
                         self.close(TOO_BIG)
@@ -163,7 +167,7 @@ class Connection:
             self._held.append(batch)
             self._held_size += batch.size
             if self._held_size > self._limit:
-                log.warning("closing a connection that takes its replay too slowly", client_id=self.client_id)
+                replay_too_slow.warn(client_id=self.client_id)
                 self._held.clear()
                 self.close(TOO_SLOW)
 

@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from bus import Settings
+
+EXTENSION = "busctl.frame_rate"
+"""The ASGI extension of a server that counts the frames that an app never sees: pings, pongs and fragments."""
 
 
 class FrameRate:
@@ -28,3 +35,10 @@ class FrameRate:
         self._seen = now
         self._tokens -= 1
         return self._tokens < 0
+
+
+def frame_rate_of(scope: Mapping[str, Any], settings: Settings) -> FrameRate:
+    """The bucket of a WebSocket: the server's, in which the app counts whole messages, or one for those alone."""
+    extension = (scope.get("extensions") or {}).get(EXTENSION) or {}
+    rate: FrameRate | None = extension.get("rate")
+    return rate or FrameRate(settings.frame_rate, settings.frame_burst)

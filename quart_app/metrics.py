@@ -6,10 +6,12 @@ With several workers the processes share a directory, named by PROMETHEUS_MULTIP
 from __future__ import annotations
 
 import os
+from hmac import compare_digest
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
-from quart import Blueprint, Response, current_app
+from pydantic import SecretStr
+from quart import Blueprint, Response, current_app, request
 
 from quart_app.close_codes import CloseCode
 
@@ -52,6 +54,16 @@ class Metrics:
 
 @metrics.get("/metrics")
 async def expose() -> Response:
-    """The counters, for Prometheus."""
+    """The counters, for Prometheus; 401 without the token, when `BUS_METRICS_TOKEN` is set."""
+    token: SecretStr | None = current_app.config["METRICS_TOKEN"]
+    if token is not None and not _brings(token.get_secret_value(), request.headers.get("Authorization", "")):
+        text = "this needs Authorization: Bearer with the value of BUS_METRICS_TOKEN\n"
+        return Response(text, 401, {"WWW-Authenticate": "Bearer"}, content_type="text/plain; charset=utf-8")
     counted: Metrics = current_app.extensions["busctl.metrics"]
     return Response(counted.text(), content_type=CONTENT_TYPE_LATEST)
+
+
+def _brings(token: str, authorization: str) -> bool:
+    """Whether a header has the token, in a time that does not tell how much of it is right."""
+    scheme, _, given = authorization.partition(" ")
+    return scheme.lower() == "bearer" and compare_digest(given.strip().encode("latin-1"), token.strip().encode())

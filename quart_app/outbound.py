@@ -7,15 +7,16 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-import structlog
 from quart import Websocket
 
 from bus import Settings
 from bus.messages import Event
 from quart_app.close_codes import TOO_SLOW, CloseCode
+from quart_app.sparse_log import SparseLog
 from quart_app.wire import Frames, Wire, wire_of
 
-log = structlog.get_logger(__name__)
+too_slow = SparseLog("closing a connection that reads too slowly")
+stopped = SparseLog("cutting off a connection that has stopped reading")
 
 OVERHEAD = 100
 """Bytes that an entry in line counts for besides its text, so that many small ones are bounded too."""
@@ -133,7 +134,7 @@ class Outbound:
         self._line.append((entry, size))
         self._size += size
         if self._size > self._limit and len(self._line) > 1:  # one large frame alone is not slowness
-            log.warning("closing a connection that reads too slowly", client_id=self._client_id)
+            too_slow.warn(client_id=self._client_id)
             self._line.clear()
             self.close(TOO_SLOW)
         self._start_writer()
@@ -161,7 +162,7 @@ class Outbound:
                 await asyncio.sleep(CLOSING_SECONDS)  # cut short by the client's close frame
                 raise Closed
         except TimeoutError:
-            log.warning("cutting off a connection that has stopped reading", client_id=self._client_id)
+            stopped.warn(client_id=self._client_id)
             await self._cut()
             raise Closed from None
         self._line = self._writer = None

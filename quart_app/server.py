@@ -26,12 +26,13 @@ from quart_app.connection import FINISH_TIMEOUT
 from quart_app.drain import LINGER, Drain
 from quart_app.hypercorn_inside import install
 from quart_app.lifeline import Lifeline
-from quart_app.listener import Listener
+from quart_app.listener import WANT, Listener
+from quart_app.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 
 OTHER_FILES = 100
-"""Descriptors that a web process needs besides those of its clients."""
+"""Descriptors that a web process keeps from its clients: for NATS, Redis, files, and connections on their way out."""
 
 GARBAGE_THRESHOLD = 10_000
 """New objects that start a collection. A connection is many objects that stay; with CPython's threshold of 700, a third
@@ -60,7 +61,7 @@ class Tls:
 
 
 class ServerConfig(Config):
-    """Hypercorn's configuration for a listener that is bound already.
+    """Hypercorn's configuration for a listener that is bound already. HTTP/1.1 only.
 
     Raises:
         BadCertificate: a file cannot be read, or the two do not belong together.
@@ -73,6 +74,7 @@ class ServerConfig(Config):
 
     def __init__(self, settings: Settings, listener: Listener, tls: Tls | None) -> None:
         self._listener = listener
+        self.alpn_protocols = ["http/1.1"]
         self.backlog = settings.backlog
         self.keep_alive_timeout = settings.keep_alive_timeout
         self.read_timeout = settings.read_timeout  # type: ignore[assignment]  # a float does as well
@@ -126,14 +128,31 @@ def serve(settings: Settings, bind: str, tls: Tls | None = None, lifeline: int |
     """
     with Listener.bound(bind) as listener:
         config = ServerConfig(settings, listener, tls)
-        files = raise_open_files()
-        if files < settings.max_connections + OTHER_FILES:
-            log.warning(
-                "fewer files may be open than BUS_MAX_CONNECTIONS needs; raise the limit, or lower the setting",
-                open_files=files,
-                max_connections=settings.max_connections,
-            )
+        settings = fitted(settings, raise_open_files())
+        listener.limit = settings.max_connections + settings.max_http_connections
+        listener.idle_limit = settings.max_http_connections
         asyncio.run(_serve(settings, config, listener, lifeline))
+
+
+def fitted(settings: Settings, files: int) -> Settings:
+    """The settings with as many connections as there are descriptors for, and a warning when that is fewer.
+
+    Args:
+        files: how many may be open.
+    """
+    room = files - min(OTHER_FILES, files // 2)
+    if settings.max_connections + settings.max_http_connections <= room:
+        return settings
+    http = max(1, min(settings.max_http_connections, room // 4))
+    websockets = max(1, min(settings.max_connections, room - http))
+    log.warning(
+        "fewer files may be open than BUS_MAX_CONNECTIONS and BUS_MAX_HTTP_CONNECTIONS need: fewer clients are let in; "
+        "raise the limit, or lower the settings",
+        open_files=files,
+        max_connections=websockets,
+        max_http_connections=http,
+    )
+    return settings.model_copy(update={"max_connections": websockets, "max_http_connections": http})
 
 
 def raise_open_files() -> int:
@@ -146,8 +165,9 @@ def raise_open_files() -> int:
 
 
 async def _serve(settings: Settings, config: Config, listener: Listener, lifeline: int | None) -> None:
-    install(deflate=settings.websocket_deflate)
     app = create_app(settings)
+    counters: Metrics = app.extensions["busctl.metrics"]
+    install(settings, closed=counters.closed, listener=listener)
     drain = Drain(settings, app, listener)
     app.extensions["busctl.on_lost"] = drain.give_up
     supervisor = Lifeline(lifeline, drain) if lifeline is not None else None
@@ -172,8 +192,12 @@ async def _serve(settings: Settings, config: Config, listener: Listener, lifelin
 
 def _tell_unless_peer(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """What a peer does to its own connection is no trouble of ours, such as TLS that does not end in order."""
-    if "transport" in context and isinstance(error := context.get("exception"), OSError):
+    error = context.get("exception")
+    if "transport" in context and isinstance(error, OSError):
         log.debug("a connection broke", error=str(error))
+    elif "socket" in context and isinstance(error, OSError) and error.errno in WANT:
+        # asyncio waits a second before it tries again
+        log.error("new clients have to wait: the system has no more for them; raise its limits", error=error.strerror)
     else:
         loop.default_exception_handler(context)
 

@@ -8,11 +8,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import hypercorn.protocol.h2 as h2
-import hypercorn.protocol.h11 as h11
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
+from bus import Settings
 from quart_app import hypercorn_inside
 
 DEADLINE = 30.0
@@ -26,7 +25,7 @@ async def serving(app: Any, *, wired: bool, deflate: bool = False, **options: An
         wired: with `hypercorn_inside` installed.
         options: of Hypercorn's configuration.
     """
-    before = {module: vars(module)["WSStream"] for module in (h11, h2)}
+    before = [(module, name, vars(module)[name]) for module, name in hypercorn_inside.REPLACED]
     listener = socket.create_server(("127.0.0.1", 0))
     port: int = listener.getsockname()[1]
     config = Config()
@@ -37,7 +36,7 @@ async def serving(app: Any, *, wired: bool, deflate: bool = False, **options: An
     stopping = asyncio.Event()
     try:
         if wired:
-            assert hypercorn_inside.install(deflate=deflate)
+            assert hypercorn_inside.install(Settings.load(websocket_deflate=deflate))
         server = asyncio.create_task(serve(app, config, shutdown_trigger=stopping.wait))
         try:
             yield port
@@ -46,5 +45,5 @@ async def serving(app: Any, *, wired: bool, deflate: bool = False, **options: An
             async with asyncio.timeout(DEADLINE):
                 await server
     finally:
-        for module, stream in before.items():
-            vars(module)["WSStream"] = stream
+        for module, name, kind in before:
+            setattr(module, name, kind)

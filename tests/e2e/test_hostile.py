@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from tests.http2 import http2
 from tests.raw import BINARY, DEADLINE, TEXT, Peer, frame, raw
 from tests.servers import System, Web
 
@@ -167,14 +166,3 @@ async def test_clients_that_leave_after_a_message_too_big_leave_no_trace(system:
         assert await stubborn.ended() == 1009  # it came last: whatever was to happen to the others has happened
     await asyncio.to_thread(web.kill)
     assert "Traceback" not in web.output()
-
-
-async def test_a_message_without_an_end_is_not_kept_over_http_2(web: Web) -> None:
-    most = 32 * 1024 * 1024
-    async with raw(web.port) as ordinary, http2(web.port) as endless:
-        await ordinary.ping()
-        before = memory(web, "VmRSS")
-        await endless.pour(frame(b"", BINARY, declared=2**62), most)
-        assert endless.close_code == 1009
-        assert memory(web, "VmRSS") - before < most / 4
-        await ordinary.ping()

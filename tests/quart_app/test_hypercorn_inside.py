@@ -6,19 +6,17 @@ import asyncio
 from contextlib import suppress
 from typing import Any
 
-import hypercorn.protocol.h2 as h2
-import hypercorn.protocol.h11 as h11
 import pytest
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.protocol.ws_stream import WSStream
 from structlog.testing import capture_logs
 from websockets.asyncio.client import connect
 
+from bus import Settings
 from quart_app import hypercorn_inside
 from quart_app.wire import EXTENSION, wire_of
-from tests.http2 import http2
 from tests.in_process import serving
-from tests.raw import DEADLINE, PING, PONG, SMALL_SEGMENT, SMALL_WINDOW, Frame, frame, raw, upgrade
+from tests.raw import DEADLINE, PING, PONG, SMALL_SEGMENT, SMALL_WINDOW, dial, frame, raw, upgrade
 from tests.servers import System, Web
 
 ACCEPT = {"type": "websocket.accept"}
@@ -69,39 +67,6 @@ async def test_a_compressed_frame_ends_the_connection_when_deflate_was_not_offer
         assert await peer.rest() == []
 
 
-@pytest.mark.parametrize("wired", [False, True])
-async def test_over_http_2_everything_goes_the_ordinary_way(wired: bool) -> None:
-    seen: list[bool] = []
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "websocket":
-            seen.append(EXTENSION in scope["extensions"])
-            await receive()
-            await send(ACCEPT)
-            event = await receive()
-            await send({"type": "websocket.send", "text": event["text"]})
-            await send({"type": "websocket.close", "code": 4000})
-
-    async with serving(app, wired=wired) as port, http2(port) as peer:
-        peer.send({"action": "echo"})
-        assert await peer.receive() == {"action": "echo"}
-        assert await peer.closed() == 4000
-    assert seen == [False]
-
-
-async def test_busctl_serve_wires_http_1_and_not_http_2(web: Web) -> None:
-    """The extension itself cannot be seen from outside; both ways must carry the same."""
-    answers: list[Frame] = []
-    async with raw(web.port) as one, http2(web.port) as two:
-        for peer in (one, two):
-            peer.send({"action": "ping", "ref": "r"})
-            answers.append(await peer.receive())
-            peer.send({"action": "system_message", "payload": {"task_type": "default", "content": "x"}})
-            answers.append(await peer.receive("job_result"))
-    assert answers[0] == answers[2] == {"action": "pong", "payload": None, "ref": "r"}
-    assert answers[1]["payload"] == answers[3]["payload"] == "✅ Processed: X"
-
-
 async def test_the_server_pings_for_as_long_as_the_socket_is_open() -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "websocket":
@@ -142,6 +107,10 @@ async def test_a_mute_peer_is_cut_and_a_live_idle_one_stays(watchful: Web) -> No
         await idle.ping()
 
 
+def replaced() -> list[Any]:
+    return [vars(module).get(name) for module, name in hypercorn_inside.REPLACED]
+
+
 def without_send_pings(patch: pytest.MonkeyPatch) -> None:
     patch.delattr(WSStream, "_send_pings")
 
@@ -171,31 +140,76 @@ def with_another_signature(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(TCPServer, "__init__", lambda self, *args, needed: before(self, *args))
 
 
-def without_websockets_in_h2(patch: pytest.MonkeyPatch) -> None:
-    patch.delattr(h2, "WSStream")
+def with_http_streams_elsewhere(patch: pytest.MonkeyPatch) -> None:
+    patch.delattr("hypercorn.protocol.h11.HTTPStream")
 
 
 @pytest.mark.parametrize(
     "built",
-    [without_send_pings, with_another_writer, without_a_writer, with_another_signature, without_websockets_in_h2],
+    [without_send_pings, with_another_writer, without_a_writer, with_another_signature, with_http_streams_elsewhere],
 )
 async def test_a_hypercorn_built_otherwise_is_left_alone_with_one_warning(
     monkeypatch: pytest.MonkeyPatch, built: Any
 ) -> None:
     with monkeypatch.context() as patch:
         built(patch)
-        before = vars(h11)["WSStream"], vars(h2).get("WSStream")
+        before = replaced()
         with capture_logs() as logged:
-            assert hypercorn_inside.install() is False
+            assert hypercorn_inside.install(Settings.load()) is False
         assert [entry["log_level"] for entry in logged] == ["warning"]
         assert logged[0]["trouble"]
-        assert (vars(h11)["WSStream"], vars(h2).get("WSStream")) == before
+        assert replaced() == before
 
 
 async def test_the_hypercorn_that_is_installed_is_the_one_expected(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (h11, h2):
-        monkeypatch.setattr(module, "WSStream", WSStream)
+    before = replaced()
+    for module, name in hypercorn_inside.REPLACED:
+        monkeypatch.setattr(module, name, vars(module)[name])
     with capture_logs() as logged:
-        assert hypercorn_inside.install()
+        assert hypercorn_inside.install(Settings.load())
     assert logged == []
-    assert vars(h11)["WSStream"] is not WSStream
+    assert not set(replaced()) & set(before)
+
+
+GET = b"GET /livez HTTP/1.1\r\nHost: x\r\n"
+POST = b"POST /livez HTTP/1.1\r\nHost: x\r\n"
+LEFT_BEHIND = {
+    "requests behind others": (GET + b"\r\n") * 2000,
+    "a body that nobody wants": POST + b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 9000,
+    "a body without an end": POST + b"Content-Length: 99999999\r\n\r\n" + b"x" * 60_000,
+    "half a head": b"GET /livez HTTP/1.1\r\nHost:",
+}
+
+
+async def test_clients_that_leave_amid_their_requests_leave_nothing_behind(system: System) -> None:
+    """Else the server would wait for their connections before it ends, and say which it had to cut."""
+    web = await asyncio.to_thread(system.web)
+    for sent in LEFT_BEHIND.values():
+        for pause in (0, 0.005, 0.01, 0.02, 0.05):
+            _, writer = await asyncio.open_connection("127.0.0.1", web.port)
+            writer.write(sent)
+            await asyncio.sleep(pause)
+            writer.transport.abort()
+    async with raw(web.port) as other:
+        await other.ping()
+    assert await asyncio.to_thread(web.stop, 5.0) == 0
+    assert "Traceback" not in web.output(), web.output()
+
+
+ASKS_FOR_HTTP_2 = {
+    "an upgrade": (
+        GET + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n",
+        200,
+    ),
+    "one of two upgrades": (GET + b"Connection: Upgrade\r\nUpgrade: h2c, websocket\r\n\r\n", 200),
+    "prior knowledge": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
+}
+
+
+@pytest.mark.parametrize(("asked", "status"), ASKS_FOR_HTTP_2.values(), ids=ASKS_FOR_HTTP_2)
+async def test_who_asks_for_http_2_is_answered_in_http_1(web: Web, asked: bytes, status: int) -> None:
+    """An HTTP/2 connection inside one that a proxy took for HTTP/1.1 would pass all of its rules."""
+    peer = await dial(web.port, asked)
+    assert peer.status == status
+    assert b"upgrade" not in peer.head.lower()
+    peer.transport.abort()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -71,3 +73,26 @@ async def test_several_web_processes_answer_for_all(system: System) -> None:
             await connected.ping()
         await until(web, "busctl_connections", 20)
     await until(web, "busctl_connections", 0)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_with_a_token_metrics_are_for_who_brings_it(system: System, workers: str) -> None:
+    web = system.web("busctl", "serve", "--workers", workers, BUS_METRICS_TOKEN="sésame")
+
+    def asked(*authorization: str) -> tuple[int, str, str | None]:
+        request = Request(f"{web.url}/metrics")  # noqa: S310 - always http
+        for value in authorization:
+            request.add_header("Authorization", value.encode().decode("latin-1"))
+        try:
+            with urlopen(request, timeout=20) as answer:  # noqa: S310
+                return answer.status, answer.read().decode(), None
+        except HTTPError as refused:
+            with refused:
+                return refused.code, refused.read().decode(), refused.headers["WWW-Authenticate"]
+
+    for wrong in ((), ("Bearer",), ("Bearer open",), ("Basic sésame",), ("sésame",), ("Bearer sésame2",)):
+        status, text, scheme = await asyncio.to_thread(asked, *wrong)
+        assert (status, "busctl_connections" in text, scheme) == (401, False, "Bearer")
+    status, text, _ = await asyncio.to_thread(asked, "Bearer sésame")
+    assert (status, "busctl_connections" in text) == (200, True)
+    assert "sésame" not in web.output()

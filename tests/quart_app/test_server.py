@@ -87,6 +87,21 @@ def secure(certfile: Path) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=str(certfile))
 
 
+async def test_over_tls_http_1_is_agreed_on_whatever_is_offered(system: System, certificate: tuple[Path, Path]) -> None:
+    certfile, keyfile = map(str, certificate)
+    web = await asyncio.to_thread(system.web, "busctl", "serve", "--certfile", certfile, "--keyfile", keyfile)
+    for offered, agreed in ((["h2", "http/1.1"], "http/1.1"), (["h2"], None), ([], None)):
+        context = secure(certificate[0])
+        if offered:
+            context.set_alpn_protocols(offered)
+        reader, writer = await asyncio.open_connection("127.0.0.1", web.port, ssl=context)
+        assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == agreed
+        writer.write(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+        async with asyncio.timeout(DEADLINE):
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+        writer.transport.abort()
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 async def test_tls_serves_wss(system: System, certificate: tuple[Path, Path], workers: int) -> None:
     certfile, keyfile = map(str, certificate)
