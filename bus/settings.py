@@ -136,7 +136,11 @@ class Settings(BaseSettings):
         "The same for every process on one Redis.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe log line shown.")
-    log_format: Literal["console", "json"] = Field("console", description="Log lines for people or for machines.")
+    log_format: Literal["console", "json"] = Field(
+        "console",
+        description="Log lines for people or for machines. "
+        "Either way none tells a local variable, the message of a job's exception, or what a client wrote.",
+    )
 
     @field_validator("allowed_origins", mode="before")
     @classmethod

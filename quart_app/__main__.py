@@ -7,6 +7,7 @@ import asyncio
 import sys
 
 from bus import BusError, Settings
+from bus.escape import escaped
 from bus.log import configure_logging
 from quart_app.listener import CannotListen
 from quart_app.server import BadCertificate, Tls, raise_open_files, serve
@@ -24,14 +25,14 @@ def main() -> int:
     tls = Tls(arguments.certfile, arguments.keyfile) if arguments.certfile is not None else None
     try:
         settings = Settings.load()
-        configure_logging(settings)
+        configure_logging(settings, whole_process=True)
         if arguments.workers == 1:
             serve(settings, arguments.bind, tls, arguments.lifeline)
             return 0
         raise_open_files()
         return 0 if asyncio.run(Supervisor(settings, arguments.bind, tls, arguments.workers).run()) else 1
     except (BusError, CannotListen, BadCertificate) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {escaped(str(error))}", file=sys.stderr)
         return 1
 
 

@@ -21,6 +21,7 @@ from hypercorn.asyncio import serve as hypercorn_serve
 from hypercorn.config import Config, Sockets
 
 from bus import Bus, Settings
+from bus.tracebacks import described
 from quart_app.app import create_app
 from quart_app.connection import FINISH_TIMEOUT
 from quart_app.drain import LINGER, Drain
@@ -165,7 +166,7 @@ async def _serve(settings: Settings, config: Config, listener: Listener, lifelin
 def _tell_unless_peer(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """What a peer does to its own connection is no trouble of ours, such as TLS that does not end in order."""
     if "transport" in context and isinstance(error := context.get("exception"), OSError):
-        log.debug("a connection broke", error=str(error))
+        log.debug("a connection broke", error=described(error))
     else:
         loop.default_exception_handler(context)
 
