@@ -118,7 +118,10 @@ class Settings(BaseSettings):
         description="Signs resume tokens. Set the same one for all web processes, at least 32 characters; without it "
         "clients can only resume at the process that welcomed them.",
     )
-    resume_max_age: Seconds = Field(86_400.0, description="How long a resume token is good for.")
+    resume_max_age: Seconds = Field(
+        86_400.0,
+        description="How long a resume token is good for; a client that stays connected gets a new one at half of it.",
+    )
     handshake_timeout: Seconds = Field(
         10.0,
         description="How long a TLS handshake may take, and a bus.v1 client for its connect frame, past which the "

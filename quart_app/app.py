@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack
 
@@ -19,10 +20,11 @@ from quart_app.close_codes import SERVICE_RESTART
 from quart_app.endpoint import Endpoint
 from quart_app.health import health
 from quart_app.hub import Hub
+from quart_app.identity import Sessions
 from quart_app.metrics import Metrics, metrics
 from quart_app.pages import pages
+from quart_app.renewal import Renewal
 from quart_app.services import Services
-from quart_app.session import Sessions
 from workers.enqueue import Enqueuer
 from workers.registry import discover
 
@@ -61,7 +63,10 @@ def create_app(settings: Settings | None = None, channels: Sequence[type[Channel
             await hub.start({group for channel in channels for group in channel.groups})
             app.extensions["busctl"] = Services(settings, bus, enqueuer, discover())
             app.extensions["busctl.hub"] = hub
-            app.extensions["busctl.sessions"] = Sessions(settings)
+            app.extensions["busctl.sessions"] = sessions = Sessions(settings)
+            app.extensions["busctl.renewal"] = renewal = Renewal(sessions, settings.resume_max_age)
+            renewing = asyncio.create_task(renewal.run(), name="renewal")
+            stack.callback(renewing.cancel)
             yield
             hub.close_all(SERVICE_RESTART)
 
