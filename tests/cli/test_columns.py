@@ -9,9 +9,9 @@ from cli.columns import Column, Columns
 from cli.output import Part
 
 COLUMNS = (
-    Column("ID", 6, 6, 3, whole=True),
+    Column("ID", 6, 6, 4, whole=True),
     Column("WHO", 5, 10, 1),
-    Column("STATE", 7, 7, 4),
+    Column("STATE", 7, 7, 5),
     Column("AGE", 3, 3, 2, right=True),
     Column("TEXT", 5, 20, 3),
 )
@@ -44,8 +44,8 @@ def test_a_row_fits_and_has_its_state(room: int) -> None:
         (14, "a1b2c3 running"),
         (20, "a1b2c3 running 🌍 t…"),
         (26, "a1b2c3 running  5s 🌍 two…"),
-        (40, r"a1b2c3 some… running  5s 🌍 two lines \x…"),
-        (60, r"a1b2c3  somebody    running   5s  🌍 two lines \x1b[2J xxxxxx…"),
+        (40, r"a1b2c3 some… running  5s 🌍 two lines \…"),
+        (60, r"a1b2c3  somebody    running   5s  🌍 two lines \x1b[2J xxxx…"),
         (None, r"a1b2c3  somebody    running   5s  🌍 two lines \x1b[2J " + "x" * 100),
     ],
 )
@@ -57,7 +57,7 @@ def test_an_id_is_cropped_in_a_narrow_terminal_only() -> None:
     longer = CELLS | {"ID": "a1b2c3d4e5", "WHO": "somebody-else"}
     assert row(None, longer).startswith("a1b2c3d4e5  somebody-else  running")
     assert row(80, longer).startswith("a1b2c3d4e5  somebody-…  running")
-    assert row(30, longer).startswith("a1b2c… running")
+    assert row(30, longer).startswith("a1b2c… some… running")
 
 
 def test_the_header_is_laid_out_like_a_row() -> None:
