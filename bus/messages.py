@@ -118,8 +118,8 @@ class ConnectPayload(BaseModel):
 
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
 
-    token: str | None = Field(None, max_length=4096, description="Proof of identity, if the operators gave one.")
-    resume: str | None = Field(None, max_length=4096, description="`resume` of the last `welcome`.")
+    token: str | None = Field(None, description="Proof of identity, if the operators gave one.")
+    resume: str | None = Field(None, description="`resume` of the last `welcome` or `resume_token`.")
     cursors: dict[str, Cursor] = Field(
         default_factory=dict,
         max_length=64,
@@ -178,6 +178,24 @@ class Welcome(Reply):
 
     action: Literal["welcome"] = "welcome"
     payload: WelcomePayload
+
+
+class ResumeTokenPayload(BaseModel):
+    """How to come back from now on."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    resume: str = Field(
+        description="Keep it secret, in place of that of the `welcome`, and send it with the next `connect`.",
+        examples=["eyJhbGciOi…"],
+    )
+
+
+class ResumeToken(Message):
+    """A newer resume token, before the one that the client has expires. Sent with `bus.v1` only."""
+
+    action: Literal["resume_token"] = "resume_token"
+    payload: ResumeTokenPayload
 
 
 class JobStatusPayload(BaseModel):

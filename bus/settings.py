@@ -159,7 +159,10 @@ class Settings(BaseSettings):
         description="Signs resume tokens. Set the same one for all web processes, at least 32 characters; without it "
         "clients can only resume at the process that welcomed them.",
     )
-    resume_max_age: Age = Field(86_400.0, description="How long a resume token is good for.")
+    resume_max_age: Age = Field(
+        86_400.0,
+        description="How long a resume token is good for; a client that stays connected gets a new one at half of it.",
+    )
     handshake_timeout: Seconds = Field(
         10.0,
         description="How long a TLS handshake may take, and a bus.v1 client for its connect frame, past which the "
@@ -177,7 +180,11 @@ class Settings(BaseSettings):
         "The same for every process on one Redis.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe log line shown.")
-    log_format: Literal["console", "json"] = Field("console", description="Log lines for people or for machines.")
+    log_format: Literal["console", "json"] = Field(
+        "console",
+        description="Log lines for people or for machines. "
+        "Either way none tells a local variable, the message of a job's exception, or what a client wrote.",
+    )
 
     @field_validator("nats_url")
     @classmethod

@@ -9,3 +9,7 @@ class CommandFailed(Exception):
 
 class Interrupted(CommandFailed):
     """Ctrl+C; exit 130. The message says what had been done until then."""
+
+
+class Unread(CommandFailed):
+    """Nobody reads what the command prints, as behind `| head`; exit 1, and nothing is said."""

@@ -6,26 +6,24 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Column, Table
-from rich.text import Text
 
 from bus import Bus, Settings, UnknownJob, job_log, subjects
 from bus.job_log import CorruptJob, JobState
 from bus.messages import JobEvent, JobQueued, JobStarted
+from cli.columns import LONGEST_TEXT, Column, Columns
 from cli.errors import Interrupted
 from cli.events import STATES, STYLES
 from cli.names import client_option
 from cli.options import AsJson, NoColor, Quiet, Server, Timeout, client_settings
-from cli.output import Output, printable, shortened
+from cli.output import Output, Part, room
 
 FIRST_WINDOW = 1000
 """Events at the stream's end that are looked at first; eight times as many when they hold too few jobs."""
-PIPE_WIDTH = 200
-WIDE = 100
+JOB_ID = 16
+"""Characters of most job ids; those of jobs with a key have more."""
 
 Open = Annotated[bool, typer.Option("--open", metavar="", help="Only jobs that have not ended.")]
 Client = Annotated[str | None, client_option("Only jobs of this client.")]
@@ -54,26 +52,20 @@ def jobs(
     """
     output = Output(as_json=as_json, quiet=quiet)
     settings = client_settings(server, timeout)
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = max(console.width, PIPE_WIDTH)
-    table = JobTable(with_client=client is None, narrow=console.width < WIDE)
+    table = JobTable(output, with_client=client is None)
 
     def show(job: Listed) -> None:
         if as_json:
             output.record(**job.record())
-        else:
+        elif not quiet:
             table.add(job)
 
     try:
         count = asyncio.run(_list(settings, client, open_only, limit, show))
     except KeyboardInterrupt:
         raise Interrupted("interrupted") from None
-    if as_json or quiet:
-        return
-    if count:
-        console.print(table.rich)
-    else:
+    table.end()
+    if not count:
         output.line("No open jobs." if open_only else "No jobs.")
     if count == limit:
         output.line((f"The newest {limit}; --limit shows more, if there are.", "dim"))
@@ -117,47 +109,65 @@ class Listed:
 
 
 class JobTable:
-    """Jobs as a table for people. Of each it keeps only what it shows.
+    """Jobs as a table for people: printed as they come, and in a terminal at the end, with columns that fit.
 
     Args:
+        output: where it is printed.
         with_client: whether there is a column for the client.
-        narrow: crop what need not be whole, so that ids fit.
     """
 
-    def __init__(self, *, with_client: bool, narrow: bool) -> None:
-        self.rich = Table(box=None, padding=(0, 1 if narrow else 2, 0, 0), header_style="bold", expand=True)
+    def __init__(self, output: Output, *, with_client: bool) -> None:
+        self._output = output
         self._with_client = with_client
-        self._narrow = narrow
-        self._job_column = self._add_column("JOB")
-        self._add_column("TYPE", max_width=9 if narrow else 20)
-        if with_client:
-            self._add_column("CLIENT", max_width=8 if narrow else 22)
-        self._add_column("STATE", min_width=9)
-        if not narrow:
-            self._add_column("TRY", min_width=3, justify="right")
-        self._add_column("AGE", min_width=4, justify="right")
-        self._add_column("TOOK", min_width=4, justify="right")
-        self._add_column("TEXT", ratio=1)
+        self._room = room()
+        self._rows: list[dict[str, Part]] = []
+        self._columns: Columns | None = None
 
     def add(self, job: Listed) -> None:
-        """Add a row."""
+        """Add a row. Of what is printed at the end it keeps only what is shown."""
         state = job.state
-        self._job_column.min_width = max(self._job_column.min_width or 0, len(state.job_id))
-        cells = [
-            Text(state.job_id, "bold"),
-            Text(printable(state.request.task_type)),
-            *([Text(state.client_id)] if self._with_client else []),
-            Text(STATES[state.state], STYLES.get(state.state, "")),
-            *([] if self._narrow else [Text(str(job.attempt) if job.attempt else "", "dim")]),
-            Text(_span(job.age), "dim"),
-            Text("" if job.took is None else _span(job.took), "dim"),
-            Text(shortened(state.last.payload) if state.ended else shortened(state.request.content)),
-        ]
-        self.rich.add_row(*cells)
+        text = state.last.payload if state.ended else state.request.content
+        row: dict[str, Part] = {
+            "JOB": state.job_id,
+            "TYPE": state.request.task_type,
+            "CLIENT": state.client_id,
+            "STATE": (STATES[state.state], STYLES.get(state.state, "")),
+            "TRY": str(job.attempt or ""),
+            "AGE": _span(job.age),
+            "TOOK": "" if job.took is None else _span(job.took),
+            "TEXT": text if self._room is None else text[:LONGEST_TEXT],
+        }
+        if self._room is None:
+            self._print(row, Columns(self._all(0), None))
+        else:
+            self._rows.append(row)
 
-    def _add_column(self, header: str, **options: Any) -> Column:
-        self.rich.add_column(header, no_wrap=True, **options)
-        return self.rich.columns[-1]
+    def end(self) -> None:
+        """Print what is left."""
+        if self._rows:
+            columns = Columns(self._all(max(len(str(row["JOB"])) for row in self._rows)), self._room)
+            for row in self._rows:
+                self._print(row, columns)
+
+    def _print(self, row: dict[str, Part], columns: Columns) -> None:
+        if self._columns is None:
+            self._columns = columns
+            self._output.line(*columns.header())
+        self._output.line(*self._columns.row(row))
+
+    def _all(self, longest_id: int) -> list[Column]:
+        whole = max(JOB_ID, longest_id)
+        columns = [
+            Column("JOB", whole, whole, 7, "bold", whole=True),
+            Column("TYPE", 9, 20, 4),
+            Column("CLIENT", 8, 22, 2),
+            Column("STATE", 9, 9, 8),
+            Column("TRY", 3, 3, 1, "dim", right=True),
+            Column("AGE", 4, 4, 6, "dim", right=True),
+            Column("TOOK", 4, 4, 3, "dim", right=True),
+            Column("TEXT", 10, 24, 5),
+        ]
+        return [column for column in columns if column.name != "CLIENT" or self._with_client]
 
 
 def _span(time: timedelta) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.metadata import version
 from typing import Annotated
@@ -11,11 +12,12 @@ import typer
 from bus import BusError
 from cli.cancel import cancel
 from cli.dev import dev
-from cli.errors import CommandFailed, Interrupted
+from cli.errors import CommandFailed, Interrupted, Unread
 from cli.jobs import jobs
 from cli.notify import notify
-from cli.output import show_error, show_note, tolerate_narrow_encodings
+from cli.output import forget_odd_sizes, show_error, show_note
 from cli.serve import serve
+from cli.streams import flush_standard_streams, open_standard_streams
 from cli.submit import submit
 from cli.watch import watch
 from cli.worker import TAKES_ALL, worker
@@ -65,22 +67,59 @@ def busctl(context: typer.Context, show_version: Version = False) -> None:
 
 def main() -> None:
     """Run `busctl` with the arguments of this process, and exit."""
-    tolerate_narrow_encodings()
+    open_standard_streams()
+    forget_odd_sizes()
+    status = _run()
     try:
-        _require_unicode(sys.argv[1:])
-        app(prog_name="busctl")
+        flush_standard_streams()
+    except CommandFailed as error:
+        status = status or _failed(error)
+    sys.exit(status)
+
+
+def _run() -> int:
+    try:
+        return app(_decoded(sys.argv[1:]), prog_name="busctl", standalone_mode=False) or 0
     except Interrupted as interrupted:
         show_note(str(interrupted))
-        sys.exit(INTERRUPTED)
+        return INTERRUPTED
+    except typer.Abort:
+        show_note("interrupted")
+        return INTERRUPTED
+    except typer.TyperException as error:
+        show_error(_usage(error))
+        return USAGE
     except (BusError, CommandFailed, JobDefinitionError) as error:
+        return _failed(error)
+
+
+def _failed(error: Exception) -> int:
+    if not isinstance(error, Unread):
         show_error(str(error))
-        sys.exit(FAILED)
+    return FAILED
 
 
-def _require_unicode(arguments: list[str]) -> None:
+def _usage(error: typer.TyperException) -> str:
+    describe = getattr(error, "format_message", error.__str__)
+    message = describe().strip().rstrip(".")
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "busctl"
+    return f"{message}; see '{command} --help'"
+
+
+def _decoded(arguments: list[str]) -> list[str]:
+    """The arguments as text. They are UTF-8 whatever the locale says, unless only the locale can make sense of them.
+
+    Raises:
+        TyperException: one is neither.
+    """
+    texts = []
     for argument in arguments:
+        data = os.fsencode(argument)
         try:
-            argument.encode()
-        except UnicodeEncodeError:
-            show_error(f"an argument is no valid UTF-8: {argument.encode(errors='surrogateescape')!r}; encode it so")
-            sys.exit(USAGE)
+            texts.append(data.decode())
+        except UnicodeDecodeError:
+            if any("\udc80" <= character <= "\udcff" for character in argument):
+                raise typer.BadParameter(f"an argument is no valid UTF-8: {data!r}; encode it so") from None
+            texts.append(argument)
+    return texts

@@ -11,6 +11,7 @@ from bus import BusError, InvalidName, NoStream, SyncBus, SystemNotification, su
 from cli.errors import CommandFailed, Interrupted
 from cli.options import AsJson, NoColor, Quiet, Server, Timeout, client_settings, seconds
 from cli.output import Output, shortened
+from cli.streams import given
 
 LONGEST_INTERVAL = 86_400
 
@@ -29,7 +30,15 @@ def _group(value: str) -> str:
     return value
 
 
-Words = Annotated[str, typer.Argument(metavar="MESSAGE", callback=_some_text, help="What to say.", show_default=False)]
+Words = Annotated[
+    str,
+    typer.Argument(
+        metavar="MESSAGE",
+        callback=_some_text,
+        help="What to say; - for what comes on standard input.",
+        show_default=False,
+    ),
+]
 Repeat = Annotated[int, typer.Option("--repeat", metavar="N", min=1, help="Say it so many times.")]
 Interval = Annotated[
     float,
@@ -64,6 +73,7 @@ def notify(
     settings = client_settings(server, timeout)
     stored = 0
     try:
+        message = given(message, "message")
         with SyncBus(settings, name="busctl notify", declare=False) as bus:
             output.line("Sending to group ", (group, "bold"), ": ", shortened(message))
             for n in range(1, repeat + 1):

@@ -103,5 +103,5 @@ def client_settings(server: str | None, timeout: float) -> Settings:
         overrides["nats_url"] = server
     settings = Settings.load(**overrides)
     settings = settings.model_copy(update={"append_timeout": min(settings.append_timeout, timeout)})
-    configure_logging(settings)
+    configure_logging(settings, whole_process=True)
     return settings

@@ -3,31 +3,52 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import sys
-import unicodedata
+from contextlib import suppress
 
 from rich.console import Console
 from rich.text import Text
 
-# Characters that reorder the text around them could make a message look like another one.
-_REORDERING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+from bus.escape import escaped
+
+Part = str | tuple[str, str]
+"""A text, or a text and its style."""
+
+_SPACES = re.compile(r"\r\n|\n|\t")
 
 
 def printable(text: str) -> str:
-    """`text` on one line, without control characters and lone surrogates: safe to show on a terminal."""
-    kept = []
-    for character in text:
-        if character in "\n\t":
-            kept.append(" ")
-        elif unicodedata.category(character) not in ("Cc", "Cs") and character not in _REORDERING:
-            kept.append(character)
-    return "".join(kept)
+    """`text` on one line, safe to show on a terminal: breaks and tabs are spaces, and what is not seen is escaped."""
+    return escaped(_SPACES.sub(" ", text))
 
 
 def shortened(text: str, length: int = 200) -> str:
     """`text`, safe to show, cut to at most `length` characters."""
     shown = printable(text[: length + 1])
     return shown if len(shown) <= length else shown[: length - 1] + "…"
+
+
+def forget_odd_sizes() -> None:
+    """Take from the environment what is no size of a terminal: Rich shows nothing in 0 columns, and fails with `²`."""
+    for name in ("COLUMNS", "LINES"):
+        if not re.fullmatch(r"[1-9][0-9]{0,3}", os.environ.get(name, "1")):
+            del os.environ[name]
+
+
+def room() -> int | None:
+    """How many columns a line on standard output may take; None where everything is shown whole.
+
+    That is the width of a terminal, or $COLUMNS. A pipe or a file has none, unless $COLUMNS is set together with what
+    makes Rich take it for a terminal, such as $FORCE_COLOR.
+    """
+    wanted = int(os.environ.get("COLUMNS", 0))
+    if not sys.stdout.isatty():
+        return wanted or None if Console().is_terminal else None
+    with suppress(OSError):
+        return wanted or os.get_terminal_size(sys.stdout.fileno()).columns or 80
+    return wanted or 80
 
 
 class Output:
@@ -43,8 +64,8 @@ class Output:
         self._quiet = quiet
         self._console = Console(highlight=False)
 
-    def line(self, *parts: str | tuple[str, str]) -> None:
-        """A line for people, from texts and (text, style) pairs. Nothing in a text is taken for markup."""
+    def line(self, *parts: Part) -> None:
+        """A line for people. Nothing in a text is taken for markup."""
         if self._as_json or self._quiet:
             return
         shown = [(printable(part), "") if isinstance(part, str) else (printable(part[0]), part[1]) for part in parts]
@@ -59,7 +80,8 @@ class Output:
 def show_error(message: str) -> None:
     """Say on standard error what went wrong."""
     text = Text.assemble(("error: ", "bold red"), printable(message))
-    Console(stderr=True, highlight=False).print(text, soft_wrap=True)
+    with suppress(SystemExit):  # how Rich says that nobody reads
+        Console(stderr=True, highlight=False).print(text, soft_wrap=True)
 
 
 def show_warning(message: str) -> None:
@@ -71,14 +93,7 @@ def show_warning(message: str) -> None:
 def show_note(message: str) -> None:
     """Say something on standard error that is no error, below what the terminal echoed for Ctrl+C."""
     console = Console(stderr=True, highlight=False)
-    if console.is_terminal:
-        console.print()
-    console.print(Text(printable(message)), soft_wrap=True)
-
-
-def tolerate_narrow_encodings() -> None:
-    """Let a terminal that cannot show a character show a `?`, instead of failing the command."""
-    for stream in (sys.stdout, sys.stderr):
-        reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:
-            reconfigure(errors="replace")
+    with suppress(SystemExit):
+        if console.is_terminal:
+            console.print()
+        console.print(Text(printable(message)), soft_wrap=True)

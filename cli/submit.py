@@ -19,6 +19,7 @@ from cli.follow import Follower
 from cli.names import client_option
 from cli.options import PANEL, AsJson, NoColor, Quiet, Server, client_settings, seconds
 from cli.output import Output, printable, shortened
+from cli.streams import given
 
 NATS_TIMEOUT = 5.0
 
@@ -35,7 +36,12 @@ def _length(what: str, most: int) -> Any:
 JobType = Annotated[
     str, typer.Argument(metavar="TYPE", callback=_length("a job type", 64), help="What to do.", show_default=False)
 ]
-Content = Annotated[str, typer.Argument(metavar="CONTENT", help="The text to work on.", show_default=False)]
+Content = Annotated[
+    str,
+    typer.Argument(
+        metavar="CONTENT", help="The text to work on; - for what comes on standard input.", show_default=False
+    ),
+]
 Wait = Annotated[bool, typer.Option("--wait", metavar="", help="Wait for the job's end and print its result.")]
 JobKey = Annotated[
     str | None,
@@ -79,6 +85,10 @@ def submit(
 
     Example: busctl submit translate hello --wait
     """
+    try:
+        content = given(content, "content")
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted; nothing was handed in") from None
     submission = Submission(
         JobRequest(task_type=job_type, job_type=job_type, content=content),
         client_id=client,

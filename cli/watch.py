@@ -6,20 +6,25 @@ import asyncio
 from typing import Annotated, Any
 
 import typer
-from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
 from bus import Bus, Settings, Stored, subjects
+from cli.columns import Column, Columns
 from cli.errors import Interrupted
 from cli.events import STYLES, moment, record, text
 from cli.follow import Follower
 from cli.names import client_option, name
 from cli.options import AsJson, NoColor, Quiet, Server, Timeout, client_settings
-from cli.output import Output, printable, shortened
+from cli.output import Output, Part, printable, room
 
-WIDE = 110
-"""Columns from which on there is room for whole ids."""
+COLUMNS = (
+    Column("TIME", 8, 8, 3, "dim"),
+    Column("WHO", 10, 22, 1),
+    Column("JOB", 9, 16, 2, "dim", whole=True),
+    Column("WHAT", 9, 12, 5),
+    Column("TEXT", 10, 24, 4),
+)
 
 Client = Annotated[str | None, client_option("Only events of this client.")]
 Group = Annotated[
@@ -80,7 +85,6 @@ class Watcher:
         self._subject = subject
         self._output = output
         self._beside = Console(stderr=True, highlight=False, quiet=quiet)
-        self._terminal = Console()
 
     async def run(self, settings: Settings, *, after: int | None) -> None:
         """Print until cancelled: what was stored after this sequence, or from now on."""
@@ -95,32 +99,20 @@ class Watcher:
     def _show(self, stored: Stored) -> None:
         event = record(stored)
         self._output.record(**event)
-        self._output.line(*self._columns(stored, event))
+        self._output.line(*self._row(stored, event))
         self.shown += 1
 
-    def _columns(self, stored: Stored, event: dict[str, Any]) -> list[str | tuple[str, str]]:
-        width = self._terminal.width
+    def _row(self, stored: Stored, event: dict[str, Any]) -> list[Part]:
         stored_at = moment(stored.timestamp)
-        job_id = event.get("job_id", "")
-        action = event["action"].removeprefix("job_").removeprefix("system_")
-        whole = width >= WIDE or not self._terminal.is_terminal
-        columns: list[str | tuple[str, str]] = [
-            (f"{stored_at:%H:%M:%S}" if stored_at else "", "dim"),
-            _cell(event.get("client_id") or event.get("group") or event.get("subject", ""), 22 if whole else 10),
-            (_cell(job_id, max(16, len(job_id)) if whole else 9), "dim"),
-            (_cell(action, 12), STYLES.get(event["action"], "")),
-        ]
-        shown = Text(shortened(text(event), 1000 if self._terminal.is_terminal else 200))
-        if self._terminal.is_terminal:
-            taken = sum(cell_len(part if isinstance(part, str) else part[0]) + 1 for part in columns)
-            shown.truncate(max(10, width - taken), overflow="ellipsis")
-        spaced = [part for column in columns for part in (column, " ")]
-        return [*spaced, shown.plain]
+        action = event["action"]
+        cells: dict[str, Part] = {
+            "TIME": f"{stored_at:%H:%M:%S}" if stored_at else "",
+            "WHO": str(event.get("client_id") or event.get("group") or event.get("subject", "")),
+            "JOB": str(event.get("job_id", "")),
+            "WHAT": (action.removeprefix("job_").removeprefix("system_"), STYLES.get(action, "")),
+            "TEXT": text(event),
+        }
+        return Columns(COLUMNS, room()).row(cells)  # anew each time: a terminal may change its size
 
     def _tell(self, message: str) -> None:
         self._beside.print(Text(printable(message), "dim"), soft_wrap=True)
-
-
-def _cell(value: str, width: int) -> str:
-    shown = printable(value)
-    return set_cell_size(shown, width) if cell_len(shown) <= width else set_cell_size(shown, width - 1) + "…"

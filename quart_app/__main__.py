@@ -7,6 +7,7 @@ import asyncio
 import sys
 
 from bus import Settings
+from bus.escape import escaped
 from bus.log import configure_logging, warn_of_unknown_settings
 from quart_app.app import our_channels
 from quart_app.asgi import CANNOT_START
@@ -28,7 +29,7 @@ def main() -> int:
     tls = Tls(arguments.certfile, arguments.keyfile) if arguments.certfile is not None else None
     try:
         settings = Settings.load()
-        configure_logging(settings)
+        configure_logging(settings, whole_process=True)
         if arguments.lifeline is None:
             warn_of_unknown_settings()
         if arguments.workers == 1:
@@ -40,7 +41,7 @@ def main() -> int:
         raise_open_files()
         return 0 if asyncio.run(Supervisor(settings, arguments.bind, tls, arguments.workers).run()) else 1
     except (*CANNOT_START, CannotListen, BadCertificate) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {escaped(str(error))}", file=sys.stderr)
         return CANNOT_HEAL if isinstance(error, CannotHeal) and arguments.lifeline is not None else 1
 
 

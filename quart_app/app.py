@@ -22,10 +22,11 @@ from quart_app.endpoint import Endpoint
 from quart_app.health import health
 from quart_app.hosts import answer_for
 from quart_app.hub import Hub
+from quart_app.identity import Sessions
 from quart_app.metrics import Metrics, metrics
 from quart_app.pages import pages
+from quart_app.renewal import Renewal
 from quart_app.services import Services
-from quart_app.session import Sessions
 from workers.enqueue import Enqueuer
 from workers.registry import discover
 
@@ -77,7 +78,10 @@ def create_app(settings: Settings | None = None, channels: Sequence[type[Channel
             await hub.start({group for channel in channels for group in channel.groups})
             app.extensions["busctl"] = Services(settings, bus, enqueuer, jobs)
             app.extensions["busctl.hub"] = hub
-            app.extensions["busctl.sessions"] = Sessions(settings)
+            app.extensions["busctl.sessions"] = sessions = Sessions(settings)
+            app.extensions["busctl.renewal"] = renewal = Renewal(sessions, settings.resume_max_age)
+            renewing = asyncio.create_task(renewal.run(), name="renewal")
+            stack.callback(renewing.cancel)
             yield
             hub.close_all(SERVICE_RESTART)
             if bus.lost is not None and not served_by_us:

@@ -15,8 +15,10 @@ from quart_app.close_codes import SERVICE_RESTART, CloseCode
 from quart_app.connection import Connection
 from quart_app.frames import FrameParser
 from quart_app.hub import Hub
+from quart_app.identity import Sessions
 from quart_app.metrics import Metrics
-from quart_app.session import SUBPROTOCOL, Greeting, HandshakeFailed, Sessions, handshake, resume
+from quart_app.renewal import Renewal
+from quart_app.session import SUBPROTOCOL, Greeting, HandshakeFailed, handshake, resume
 
 
 class Endpoint:
@@ -49,6 +51,11 @@ class Endpoint:
     def _metrics(self) -> Metrics:
         metrics: Metrics = self._extensions["busctl.metrics"]
         return metrics
+
+    @property
+    def _renewal(self) -> Renewal:
+        renewal: Renewal = self._extensions["busctl.renewal"]
+        return renewal
 
     async def serve(self) -> Response | None:
         """Quart's view of a WebSocket: refuse it with a response, or serve it to its end."""
@@ -112,7 +119,8 @@ class Endpoint:
 
     async def _open(self, connection: Connection, greeting: Greeting, sessions: Sessions) -> None:
         await self._attach(connection, fresh=greeting.identity.fresh)
-        await resume(connection, greeting, self._hub, sessions, self._settings)
+        state = await resume(connection, greeting, self._hub, sessions, self._settings)
+        self._renewal.keep(connection, greeting.identity.at(state))
 
     async def _attach(self, connection: Connection, *, fresh: bool) -> None:
         await self._hub.attach(connection, fresh=fresh)
@@ -122,6 +130,7 @@ class Endpoint:
     async def _detach(self, connection: Connection) -> None:
         if connection.closing is not None:
             self._metrics.closed(connection.closing)
+        self._renewal.drop(connection)
         await self._hub.detach(connection)
 
     def _connection(self, socket: Websocket, audience: Audience, client_id: str) -> Connection:

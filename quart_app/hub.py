@@ -16,6 +16,7 @@ from pydantic_core import from_json
 
 from bus import Bus, BusUnavailable, Stored, StreamState, subjects
 from bus.messages import Event, JobEvent, JobProgress, Message
+from bus.tracebacks import described
 from quart_app.batch import Batch
 from quart_app.close_codes import SERVICE_RESTART, CloseCode
 from quart_app.connection import Connection
@@ -173,7 +174,7 @@ class Hub:
         except (ValueError, KeyError, TypeError, ValidationError) as error:
             self._metrics.dropped.inc()
             log.warning(
-                "dropped a bus message that is no event", subject=stored.subject, seq=stored.seq, error=str(error)
+                "dropped a bus message that is no event", subject=stored.subject, seq=stored.seq, error=described(error)
             )
             return None
 

@@ -21,6 +21,7 @@ from hypercorn.asyncio import serve as hypercorn_serve
 from hypercorn.config import Config, Sockets
 
 from bus import Bus, BusRefused, Settings
+from bus.tracebacks import described
 from quart_app.app import create_app
 from quart_app.connection import FINISH_TIMEOUT
 from quart_app.drain import LINGER, Drain
@@ -194,7 +195,7 @@ def _tell_unless_peer(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) 
     """What a peer does to its own connection is no trouble of ours, such as TLS that does not end in order."""
     error = context.get("exception")
     if "transport" in context and isinstance(error, OSError):
-        log.debug("a connection broke", error=str(error))
+        log.debug("a connection broke", error=described(error))
     elif "socket" in context and isinstance(error, OSError) and error.errno in WANT:
         # asyncio waits a second before it tries again
         log.error("new clients have to wait: the system has no more for them; raise its limits", error=error.strerror)

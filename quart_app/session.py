@@ -1,129 +1,27 @@
-"""bus.v1: who a client is, and what it missed.
+"""bus.v1: how a client comes in, and what it missed.
 
 The first frame of the subprotocol is `connect`, its reply `welcome`; then replayed events in stream order, then live
-ones. A client proves who it is by the resume token of its last welcome, a JWT (RFC 7519) signed with `BUS_SECRET`.
+ones. A client proves who it is by the resume token that it was sent last (see `quart_app.identity`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import secrets
-import time
 from dataclasses import dataclass
-from typing import Any
 
-import jwt
-import structlog
 from quart import Websocket
 
-from bus import BusUnavailable, InvalidName, Settings, Stored, StreamState, subjects
+from bus import BusUnavailable, Settings, Stored, StreamState
 from bus.messages import Connect, Event, Welcome, WelcomePayload
 from quart_app.close_codes import BAD_HANDSHAKE, HANDSHAKE_TIMEOUT, TOO_BIG, UNAUTHORIZED, CloseCode
 from quart_app.connection import Connection, longer
 from quart_app.feed import CLIENT
 from quart_app.frames import BadFrame, FrameParser
 from quart_app.hub import Hub
-
-log = structlog.get_logger(__name__)
+from quart_app.identity import Identity, Sessions, Unauthorized
 
 SUBPROTOCOL = "bus.v1"
-ALGORITHM = "HS256"
 CONNECT = FrameParser({"connect": Connect})
-
-
-class Unauthorized(Exception):
-    """A `token` was given that proves nothing; close code 4401."""
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Who a client is.
-
-    Args:
-        client_id: its id.
-        epoch: the stream's epoch at its first welcome; empty for a client that was never welcomed.
-        born: the stream's last sequence when the client was made: it has no event up to there.
-        known: whether it proved to be the client it was.
-        lost: whether it claimed to be somebody and could not prove it, so that its history is out of reach.
-        fresh: whether its id was made up just now, so that it has no history.
-    """
-
-    client_id: str
-    epoch: str = ""
-    born: int = 0
-    known: bool = False
-    lost: bool = False
-    fresh: bool = False
-
-
-class Sessions:
-    """Signs and checks resume tokens.
-
-    Args:
-        settings: `secret` and `resume_max_age`.
-    """
-
-    def __init__(self, settings: Settings) -> None:
-        self._max_age = settings.resume_max_age
-        if settings.secret is None:
-            log.warning("BUS_SECRET is not set: clients can resume at this process only, until it ends")
-            self._key = secrets.token_hex(32)
-        else:
-            self._key = settings.secret.get_secret_value()
-
-    def identify(self, connect: Connect) -> Identity:
-        """Who sends this frame: the client its tokens name, else a new one.
-
-        Raises:
-            Unauthorized: a `token` was given and does not hold.
-        """
-        asked = connect.payload
-        resumed = self._read(asked.resume, "resume") if asked.resume is not None else None
-        lost = asked.resume is not None and resumed is None
-        client_id = secrets.token_urlsafe(16)
-        if asked.token is not None:
-            named = self._read(asked.token, "token")
-            if named is None:
-                raise Unauthorized
-            client_id = named["sub"]
-            if resumed is not None and resumed["sub"] != client_id:
-                resumed, lost = None, True
-        if resumed is None:
-            return Identity(client_id, lost=lost, fresh=asked.token is None)
-        return Identity(resumed["sub"], resumed["epoch"], resumed["born"], known=True)
-
-    def resume_token(self, identity: Identity, state: StreamState) -> str:
-        """A token by which the client can come back to the stream of this `state`."""
-        born = identity.born if identity.epoch == state.epoch else state.last_seq
-        return self._sign("resume", sub=identity.client_id, epoch=state.epoch, born=born)
-
-    def identity_token(self, client_id: str) -> str:
-        """A token that says: its bearer is this client.
-
-        Raises:
-            InvalidName: `client_id` is no subject token.
-        """
-        return self._sign("token", sub=subjects.token("client id", client_id))
-
-    def _sign(self, audience: str, **claims: object) -> str:
-        expires = int(time.time() + self._max_age)
-        return jwt.encode({"aud": audience, "exp": expires, **claims}, self._key, algorithm=ALGORITHM)
-
-    def _read(self, token: str, audience: str) -> dict[str, Any] | None:
-        needed = ["sub", "epoch", "born"] if audience == "resume" else ["sub"]
-        try:
-            claims: dict[str, Any] = jwt.decode(
-                token,
-                self._key,
-                algorithms=[ALGORITHM],
-                audience=audience,
-                options={"require": ["exp", *needed]},
-            )
-            subjects.token("client id", claims["sub"])
-        except (jwt.InvalidTokenError, InvalidName) as error:
-            log.info("a token does not hold", audience=audience, error=str(error))
-            return None
-        return claims
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,11 +65,16 @@ async def handshake(socket: Websocket, sessions: Sessions, settings: Settings) -
         raise HandshakeFailed(UNAUTHORIZED) from error
 
 
-async def resume(connection: Connection, greeting: Greeting, hub: Hub, sessions: Sessions, settings: Settings) -> None:
+async def resume(
+    connection: Connection, greeting: Greeting, hub: Hub, sessions: Sessions, settings: Settings
+) -> StreamState:
     """Welcome an attached connection, replay what it missed, and let live events through.
 
     Args:
         connection: attached to the hub, and holding back live events.
+
+    Returns:
+        The state of the stream that the client was welcomed to.
 
     Raises:
         BusUnavailable: NATS is away; the client should come back.
@@ -216,6 +119,7 @@ async def resume(connection: Connection, greeting: Greeting, hub: Hub, sessions:
         ref=connect.ref,
     )
     await connection.begin(welcome, replay, cursors)
+    return state
 
 
 def _whole(scope: str, cursor: int, identity: Identity, state: StreamState) -> bool:

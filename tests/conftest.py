@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from bus import Settings
-from tests.servers import Nats, System, Web, running
+from tests.servers import LEAKS, Nats, System, Web, running
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_log_tells_what_was_planted() -> Iterator[None]:
+    """The logs of every server that the tests started have none of `tests.planted`."""
+    yield
+    assert LEAKS == []
 
 
 @pytest.fixture(scope="session")

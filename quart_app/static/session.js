@@ -6,7 +6,7 @@ const CLIENT = "client"; // the scope of events without a group
 
 /** Outlives connections and, but for the cursors, reloads. */
 export class Session {
-  #known = recall("session"); // {clientId, epoch, resume, groups} of the last welcome
+  #known = recall("session"); // {clientId, epoch, resume, groups} of the last welcome; resume as renewed since
   #cursors; // scope -> the largest sequence that arrived
   #welcome = null; // whose replay is arriving
   #missing = 0; // events of that replay
@@ -48,6 +48,12 @@ export class Session {
     this.#missing = welcome.replayed;
     this.#catchUp();
     return { sameClient, recovered: sameClient && sameStream && welcome.recovered };
+  }
+
+  /** Come back with this token from now on: the one before expires. */
+  renew(resume) {
+    this.#known = { ...this.#known, resume };
+    remember("session", this.#known);
   }
 
   /** Whether a frame brings something new; it counts as seen from then on. */

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from bus import Settings
+from tests.planted import SECRET
 from tests.servers import Server, System, Web, Worker
 
 RECONCILE_INTERVAL = 2.0
@@ -39,7 +40,7 @@ class World:
         self.pool = pool
         self.system = System(
             directory,
-            BUS_SECRET="chaos" * 8,
+            BUS_SECRET=SECRET,
             BUS_JOB_DELAY_SCALE="0.05",
             BUS_RECONCILE_INTERVAL=str(RECONCILE_INTERVAL),
             BUS_VISIBILITY_TIMEOUT="10",

@@ -63,10 +63,10 @@ def test_for_people_each_one_is_a_line(nats: Nats) -> None:
     assert last == "All 2 sent."
 
 
-async def test_control_characters_are_sent_but_not_shown(nats: Nats, bus: Bus) -> None:
+async def test_control_characters_are_sent_as_they_are_and_shown_escaped(nats: Nats, bus: Bus) -> None:
     message = "red\x1b[31m\x07\n\u202etxt [red]x[/red]"
     sent = busctl("notify", message, NATS_URL=nats.url)
-    assert sent.stdout.splitlines()[0] == "Sending to group system: red[31m txt [red]x[/red]"
+    assert sent.stdout.splitlines()[0] == r"Sending to group system: red\x1b[31m\x07 \u202etxt [red]x[/red]"
     seq = int(sent.stdout.splitlines()[1].rpartition(" ")[2])
     assert (await stored(bus, seq))[1]["payload"] == message
 

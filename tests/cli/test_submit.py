@@ -35,9 +35,9 @@ def test_an_unknown_type_runs_default_and_says_so(system: System) -> None:
     assert done.stderr == "no job type 'no-such-type': running default\n"
 
 
-def test_markup_is_shown_as_it_is_and_control_characters_are_not(system: System) -> None:
+def test_markup_is_shown_as_it_is_and_control_characters_escaped(system: System) -> None:
     done = busctl("submit", "default", "[red]x[/red]\x1b[2J", "--wait", **system.env)
-    assert done.stdout == "✅ Processed: [RED]X[/RED][2J\n"
+    assert done.stdout == "✅ Processed: [RED]X[/RED]\\x1b[2J\n"
 
 
 def test_json_has_each_event_and_the_end_last(system: System) -> None:

@@ -292,6 +292,25 @@ async def test_a_result_that_came_while_the_server_was_dead_is_shown_once(browse
         await expect(tab.page.locator("#history")).to_be_hidden()
 
 
+async def test_a_page_that_is_open_for_longer_than_a_resume_token_lives_keeps_its_jobs(
+    browser: Browser, fresh: System
+) -> None:
+    web = fresh.web(BUS_SECRET=SECRET, BUS_RESUME_MAX_AGE="6")
+    async with system_page(browser, web.url + "/system/") as tab:
+        await tab.submit("default", "still mine")
+        await expect(tab.job("still mine").locator(".badge")).to_have_text("Queued")
+        for _ in range(2):  # each at half of the life of the one before
+            await tab.page.wait_for_function(
+                "before => sessionStorage['busctl.session'] !== before",
+                arg=await tab.page.evaluate("sessionStorage['busctl.session']"),
+            )
+        await tab.page.reload()
+        await tab.expect_connected()
+        await expect(tab.job("still mine").locator(".badge")).to_have_text("Queued")
+        await expect(tab.page.locator("#history")).to_be_hidden()
+        assert tab.troubles == []
+
+
 @pytest.mark.parametrize("lost", ["request", "reply"])
 @pytest.mark.parametrize("back", ["by itself", "by a reload"])
 async def test_a_job_that_was_not_confirmed_is_sent_again_and_done_once(

@@ -16,10 +16,10 @@ import pytest
 
 from bus import Settings, SyncBus, SystemNotification
 from tests.clients import Client, Frame, client
+from tests.planted import CONTENT, SECRET
 from tests.servers import System, Web, Worker, running, wait_until
 from workers.config import create_celery
 
-SECRET = "s" * 64
 ENDS = {"job_result", "job_failed", "job_cancelled"}
 JOBS = """
 import time
@@ -131,7 +131,7 @@ async def test_a_worker_killed_in_the_middle_of_a_job(broken: System, victim: st
     worker = broken.worker("--concurrency", "1", BUS_JOB_DELAY_SCALE="1")
     watcher = Watcher()
     async with watcher.connect(broken.web()) as connected:
-        await connected.submit("default", "x")
+        await connected.submit("default", CONTENT)
         await watcher.see_until(connected, "job_started")
         if victim == "worker":
             worker.kill()
@@ -157,13 +157,13 @@ async def test_redis_fails(broken: System, fault: str) -> None:
     async with watcher.connect(web) as connected:
         if fault == "wiped":
             for _ in range(10):
-                await connected.submit("default", "x")
+                await connected.submit("default", CONTENT)
             with broken.valkey.client() as redis:
                 redis.flushall()
         else:
             _ = broken.valkey.pause() if fault == "frozen" else broken.valkey.stop()
             for _ in range(10):
-                await connected.submit("default", "x")
+                await connected.submit("default", CONTENT)
         await watcher.see_until(connected, "job_queued", 10)
         async with client(web.ws_url) as other:
             await other.ping(5)
@@ -202,7 +202,7 @@ async def test_a_web_process_ends(broken: System, end: str) -> None:
     first, second = broken.web(), broken.web()
     watcher = Watcher()
     async with watcher.connect(first) as connected:
-        await connected.submit("default", "x")
+        await connected.submit("default", CONTENT)
         await watcher.see_until(connected, "job_queued")
         if end == "killed":
             first.kill()
@@ -241,7 +241,7 @@ async def test_a_client_is_offline_past_retention(broken: System) -> None:
     web = broken.web()
     watcher = Watcher()
     async with watcher.connect(web) as connected:
-        await connected.submit("default", "x")
+        await connected.submit("default", CONTENT)
         await watcher.see_until(connected, "job_queued")
     recovered = True
     async with asyncio.timeout(60):
@@ -280,7 +280,7 @@ async def test_a_job_misbehaves(broken: System) -> None:
     }
     async with watcher.connect(broken.web()) as connected:
         for name in expected:
-            await connected.submit(name, "x", ref=name)
+            await connected.submit(name, CONTENT, ref=name)
         await watcher.see_until(connected, "job_failed", 4)
     reasons = {event["ref"]: event["payload"] for event in watcher.events if event["action"] == "job_failed"}
     assert reasons == {name: f"❌ Job failed: {reason}" for name, reason in expected.items()}
@@ -299,7 +299,7 @@ async def test_two_workers_run_the_same_job(broken: System) -> None:
     await nats.subscribe("live.client.*.job.*", cb=note)
     watcher = Watcher()
     async with watcher.connect(broken.web()) as connected:
-        await connected.submit("default", "x")
+        await connected.submit("default", CONTENT)
         await watcher.see_until(connected, "job_started")
         job_id = watcher.events[0]["job_id"]
         client_id = await clients.get()

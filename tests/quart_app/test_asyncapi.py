@@ -14,7 +14,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 from bus import Settings
-from bus.messages import ClientMessage, Connect, Error, Event, Message, Reply, Welcome
+from bus.messages import ClientMessage, Connect, Error, Event, Message, Reply, ResumeToken, Welcome
 from quart_app import create_app
 from quart_app.asyncapi import build
 from quart_app.channel import Channel, channel, event_handler, ws_handler
@@ -31,7 +31,7 @@ def messages_of(*channels: type[Channel]) -> dict[str, type[Message]]:
     taken = [operation for cls in channels for operation in cls.receives.values()]
     sent = [operation for cls in channels for operation in cls.events.values()]
     messages = {operation.message for operation in taken}.union(*(operation.outputs for operation in taken + sent))
-    return {message.action_name(): message for message in messages | {Connect, Welcome, Error}}
+    return {message.action_name(): message for message in messages | {Connect, Welcome, ResumeToken, Error}}
 
 
 MESSAGES = messages_of(*CHANNELS)
@@ -125,7 +125,7 @@ def test_every_channel_takes_the_handshake_of_bus_v1(name: str) -> None:
 
 def test_events_are_sent() -> None:
     sent = {name: op for name, op in DOCUMENT["operations"].items() if op["action"] == "send"}
-    assert sent.keys() == {f"{cls.name}_send_{action}" for cls in CHANNELS for action in cls.events}
+    assert sent.keys() == {f"{cls.name}_send_{action}" for cls in CHANNELS for action in (*cls.events, "resume_token")}
     assert actions(DOCUMENT, sent["system_send_job_result"]["messages"]) == ["job_result"]
 
 

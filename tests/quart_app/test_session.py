@@ -12,9 +12,8 @@ import pytest
 from bus import Settings, SyncBus, SystemNotification, subjects
 from quart_app.session import Sessions
 from tests.clients import Client, Frame, client
+from tests.planted import CONTENT, SECRET
 from tests.servers import System, Web, wait_until
-
-SECRET = "s" * 64
 
 
 @pytest.fixture(scope="module")
@@ -251,7 +250,7 @@ async def test_a_history_that_was_cut_is_called_cut(fresh: System) -> None:
     web = fresh.web(BUS_SECRET=SECRET)
     await asyncio.to_thread(broadcast, fresh, "before anybody came")
     async with v1(web.ws_url) as (connected, welcome):
-        await connected.submit("default", "x")
+        await connected.submit("default", CONTENT)
         assert (await connected.receive())["action"] == "job_queued"
     connection = await nats_py.connect(fresh.nats.url)
     jetstream = connection.jetstream()
@@ -270,7 +269,7 @@ async def test_a_history_that_was_cut_is_called_cut(fresh: System) -> None:
 async def test_a_stream_made_anew_is_another_epoch(fresh: System) -> None:
     web = fresh.web(BUS_SECRET=SECRET)
     async with v1(web.ws_url) as (connected, welcome):
-        await connected.submit("default", "x")
+        await connected.submit("default", CONTENT)
         await connected.receive()
         connection = await nats_py.connect(fresh.nats.url)
         await connection.jetstream().delete_stream(subjects.STREAM)

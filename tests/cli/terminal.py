@@ -1,0 +1,76 @@
+"""Run the installed command in a terminal of a given width, or with its standard streams connected to odd things."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import select
+import signal
+import struct
+import subprocess
+import termios
+import time
+from dataclasses import dataclass
+
+from rich.text import Text
+
+from tests.cli.command import DEADLINE
+from tests.servers import BIN
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a terminal was sent."""
+
+    returncode: int
+    raw: str
+
+    @property
+    def lines(self) -> list[Text]:
+        """Line by line, without its colours."""
+        return [Text.from_ansi(line) for line in self.raw.replace("\r\n", "\n").splitlines()]
+
+
+def in_terminal(*arguments: str, columns: int, until: str | None = None, **env: str) -> Shown:
+    """The command's output on a terminal; `env` is added to an environment that says nothing of terminals.
+
+    Args:
+        until: the command is interrupted, as by Ctrl+C, once it has shown this.
+    """
+    main, side = pty.openpty()
+    fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+    plain = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "NO_COLOR", "FORCE_COLOR")}
+    process = subprocess.Popen(
+        [BIN / "busctl", *arguments], env=plain | {"TERM": "xterm-256color"} | env, stdin=side, stdout=side, stderr=side
+    )
+    os.close(side)
+    data, end = b"", time.monotonic() + DEADLINE
+    try:
+        while time.monotonic() < end:
+            if not select.select([main], [], [], 1)[0]:
+                continue
+            try:
+                data += os.read(main, 65536)
+            except OSError:  # the process has ended and nothing is left
+                break
+            if until is not None and until in data.decode(errors="replace"):
+                process.send_signal(signal.SIGINT)
+                until = None
+        return Shown(process.wait(DEADLINE), data.decode())
+    finally:
+        process.kill()
+        os.close(main)
+
+
+def in_shell(script: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """A line for the shell, with `busctl` on its path; status and output are those of the whole line."""
+    plain = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    return subprocess.run(
+        ["/bin/bash", "-c", f"set -o pipefail; {script}"],
+        env=plain | {"PATH": f"{BIN}:{os.environ['PATH']}"} | env,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=DEADLINE,
+        check=False,
+    )

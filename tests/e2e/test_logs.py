@@ -1,0 +1,97 @@
+"""No log of a whole system tells a secret, a local variable or what a client wrote; nobody outside forges a line."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import jwt
+import nats as nats_py
+import pytest
+
+from bus import Settings
+from tests.clients import client
+from tests.planted import CONTENT, PLANTED, SECRET
+from tests.servers import LEAKS, System, Web, running, wait_until
+from workers.config import create_celery
+
+JOBS = f'''
+from workers.registry import job, JobContext
+
+@job
+def leaky(content: str, job: JobContext) -> str:
+    api_key = "{SECRET}"
+    text = content
+    raise ValueError(f"{{api_key}} was refused for {{text}}\\n2026-01-01T00:00:00Z [error] FORGED")
+
+@job(retry_on=(ValueError,), max_attempts=2, backoff=0.01)
+def leaky_twice(content: str, job: JobContext) -> str:
+    return leaky(content, job)
+'''
+
+
+@pytest.fixture(scope="module", params=["console", "json"])
+def broken(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    directory: Path = tmp_path_factory.mktemp("logs")
+    info = directory / "package" / "leaky-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info.parent / "leaky.py").write_text(JOBS)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: leaky\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[busctl.jobs]\nleaky = leaky\n")
+    settings = {"BUS_LOG_FORMAT": request.param, "BUS_LOG_LEVEL": "debug", "BUS_SECRET": SECRET}
+    with running(directory, PYTHONPATH=str(info.parent), **settings) as system:
+        yield system
+    assert [line for line in LEAKS if str(directory) in line] == []
+
+
+@pytest.fixture(scope="module")
+def web(broken: System) -> Web:
+    return broken.web()
+
+
+def checked(log: str) -> list[str]:
+    """The lines of a log, once none of them tells what was planted, or is forged."""
+    assert PLANTED not in log
+    lines = log.splitlines()
+    assert not [line for line in lines if line.startswith("2026-01-01T00:00:00Z")]
+    assert not set(log) & set("\x1b\x9b\r\u2028\u202e\u200b")
+    return lines
+
+
+async def test_jobs_that_raise_what_they_were_given(broken: System, web: Web) -> None:
+    worker = broken.worker("--concurrency", "1")
+    celery = create_celery(Settings.load(redis_url=broken.valkey.url))
+    celery.send_task("jobs.unknown", args=("ann", CONTENT, {"content": CONTENT}), queue="jobs")
+    celery.send_task("jobs.leaky", args=(CONTENT,), kwargs={"other": CONTENT}, queue="jobs")
+    async with client(web.ws_url) as connected:
+        for job in ("leaky", "leaky_twice"):
+            await connected.submit(job, CONTENT)
+            failed = (await connected.receive_until("job_failed", 60))[-1]
+            assert SECRET in failed["payload"]  # what a job raises is for its client
+    wait_until(lambda: worker.output().count("the job raised") == 3, "three attempts in the log")
+    lines = checked(worker.output())
+    assert any("leaky.py" in line for line in lines)
+    assert any("ValueError" in line for line in lines)
+    assert any("unregistered task" in line for line in lines)
+
+
+async def test_what_reaches_the_web_process_from_outside(broken: System, web: Web) -> None:
+    forged = "x\n2026-01-01T00:00:00Z [error] FORGED \x1b[31m\u2028\u202e\u200b"
+    header = base64.urlsafe_b64encode(json.dumps({"alg": "HS256", "crit": [forged], "kid": forged}).encode()).decode()
+    for token in (f"{header}.e30.eHh4", jwt.encode({"aud": forged, "sub": forged, "exp": 2**40}, SECRET)):
+        async with client(web.ws_url, subprotocols=["bus.v1"]) as connected:
+            await connected.send({"action": "connect", "payload": {"resume": token}})
+            assert (await connected.receive())["payload"]["recovered"] is False
+    async with client(web.ws_url) as connected:
+        nats = await nats_py.connect(broken.nats.url)
+        for garbage in ({"action": "system_notification", "payload": {CONTENT: forged}}, {"action": forged}, CONTENT):
+            await nats.publish("bus.group.system", json.dumps(garbage).encode())
+        await nats.close()
+        await connected.send({"action": "system_message", "payload": {"task_type": [CONTENT], "content": forged}})
+        await connected.receive_until("error")
+    wait_until(lambda: web.output().count("that is no event") >= 2, "dropped messages in the log")
+    lines = checked(web.output())
+    if broken.settings["BUS_LOG_FORMAT"] == "json":
+        assert all(json.loads(line) for line in lines)
