@@ -40,6 +40,7 @@ def create_celery(settings: Settings, *, socket_timeout: float = 5.0) -> Celery:
         # Redis may be away for any length of time, at start and later.
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
+        worker_consumer="workers.consumer:Consumer",
         worker_cancel_long_running_tasks_on_connection_loss=False,
         # On SIGTERM running jobs are finished; on SIGQUIT they get this long and go back to the queue.
         worker_soft_shutdown_timeout=5.0,

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from typing import Self
 
 import structlog
 from celery import Celery
 from kombu.exceptions import OperationalError
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from bus import Settings
 from bus.job_log import JobState
@@ -27,7 +28,14 @@ RETRY_LONGEST = 5.0
 
 
 class BrokerUnavailable(Exception):
-    """Redis does not answer."""
+    """Redis does not answer, or takes no tasks."""
+
+    @classmethod
+    def because(cls, error: Exception) -> Self:
+        """What went wrong, in a sentence: whether Redis is away, or there and refuses."""
+        answered = isinstance(error.__cause__ or error, ResponseError)
+        what = "takes no tasks" if answered else "does not answer"
+        return cls(f"Redis {what}: {str(error) or type(error).__name__}")
 
 
 class BacklogFull(Exception):
@@ -85,21 +93,21 @@ class Enqueuer:
             raise BacklogFull(f"{self._waiting.maxsize} jobs wait for Redis already; try again later") from None
 
     async def ping(self) -> None:
-        """One round trip to Redis.
+        """Ask Redis whether it would take a task now; nothing is left there.
 
         Raises:
-            BrokerUnavailable: no answer within `enqueue_timeout`, or Redis cannot be reached.
+            BrokerUnavailable: it would not, it cannot be reached, or does not answer within `enqueue_timeout`.
         """
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._settings.enqueue_timeout):
                 await loop.run_in_executor(self._threads, self._ping)
         except AWAY as error:
-            raise BrokerUnavailable(f"Redis does not answer: {str(error) or type(error).__name__}") from error
+            raise BrokerUnavailable.because(error) from error
 
     def _ping(self) -> None:
         with self._celery.connection_for_write() as connection:
-            connection.default_channel.client.ping()
+            _ = connection.default_channel  # opening it is the question: see workers.transport.check_writable
 
     async def _work(self) -> None:
         while True:
@@ -142,6 +150,6 @@ def enqueue_once(settings: Settings, job: JobState) -> None:
     try:
         send(celery, [job])
     except AWAY as error:
-        raise BrokerUnavailable(f"Redis does not answer: {str(error) or type(error).__name__}") from error
+        raise BrokerUnavailable.because(error) from error
     finally:
         celery.close()

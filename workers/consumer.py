@@ -1,0 +1,54 @@
+"""The part of a worker that takes messages from Redis, for as long as it takes. Written against Celery 5.7."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import Any
+
+import structlog
+from celery.worker import consumer as celery_consumer
+from celery.worker.state import maybe_shutdown
+
+log = structlog.get_logger(__name__)
+
+RETRY_FIRST = 0.2
+RETRY_LONGEST = 2.0
+"""Seconds between two attempts to reach Redis: doubled from the first up to the longest."""
+CALM = 10.0
+"""Seconds without an error after which the next one is the first again."""
+
+
+class Consumer(celery_consumer.Consumer):  # type: ignore[misc]
+    """Celery's consumer, which is back within seconds however long Redis refused to work."""
+
+    _delay = RETRY_FIRST
+    _failed_at = float("-inf")
+
+    def ensure_connected(self, conn: Any) -> Any:
+        """Connect, trying again every few seconds; Celery's own pause grows to half a minute."""
+        conn.ensure_connection = partial(
+            conn.ensure_connection, interval_start=1, interval_step=1, interval_max=RETRY_LONGEST
+        )
+        return super().ensure_connected(conn)
+
+    def on_connection_error_before_connected(self, exc: Exception) -> None:
+        """Say why there is no connection, and wait a little before the next attempt."""
+        log.warning("could not begin to take tasks from Redis; trying again", error=str(exc) or type(exc).__name__)
+        self._pause()
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """Close the connection, say why, and wait a little before the next attempt."""
+        log.warning("stopped taking tasks from Redis; connecting again", error=str(exc) or type(exc).__name__)
+        super().on_connection_error_after_connected(exc)
+        self._pause()
+
+    def _pause(self) -> None:
+        # What Redis refuses once a connection stands, it refuses at once: without a pause the worker would spin.
+        now = time.monotonic()
+        self._delay = min(2 * self._delay, RETRY_LONGEST) if now - self._failed_at < CALM else RETRY_FIRST
+        end = now + self._delay
+        while (left := end - time.monotonic()) > 0:
+            maybe_shutdown()
+            time.sleep(min(left, 0.2))
+        self._failed_at = time.monotonic()
