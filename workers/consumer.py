@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from functools import partial
 from typing import Any
@@ -9,6 +10,9 @@ from typing import Any
 import structlog
 from celery.worker import consumer as celery_consumer
 from celery.worker.state import maybe_shutdown
+from kombu.message import Message
+
+from workers.malformed import set_aside
 
 log = structlog.get_logger(__name__)
 
@@ -42,6 +46,36 @@ class Consumer(celery_consumer.Consumer):  # type: ignore[misc]
         log.warning("stopped taking tasks from Redis; connecting again", error=str(exc) or type(exc).__name__)
         super().on_connection_error_after_connected(exc)
         self._pause()
+
+    def on_decode_error(self, message: Message, exc: Exception) -> None:
+        """Set a message aside that cannot be decoded. Celery would log it whole."""
+        self._set_aside(message, exc)
+
+    def on_invalid_task(self, body: object, message: Message, exc: Exception) -> None:
+        """Set a task aside that Celery cannot make sense of. Celery would log it whole."""
+        self._set_aside(message, exc)
+
+    def on_unknown_message(self, body: object, message: Message) -> None:
+        """Set a message aside that holds no task. Celery would log it whole."""
+        self._set_aside(message, TypeError())
+
+    def on_unknown_task(self, body: object, message: Message, exc: Exception) -> None:
+        """Leave the task of another application alone. Celery would log it whole, and drop it.
+
+        Nobody else can take it while this worker is asked first; so it is given out again when the visibility timeout
+        has passed, to whoever asks then.
+        """
+        log.warning("left a task of another application in Redis", task=str(message.headers["task"])[:80])
+        message.reject()  # type: ignore[no-untyped-call]
+
+    def _set_aside(self, message: Message, error: Exception) -> None:
+        if message.delivery_tag not in message.channel.qos._delivered:
+            log.warning("dropped a malformed broadcast", error=type(error).__name__)
+            return
+        channel = message.channel
+        raw = json.dumps(message._raw).encode()  # type: ignore[attr-defined]
+        set_aside(channel.plain_client(), channel.global_keyprefix, raw, type(error).__name__)
+        message.ack()  # type: ignore[no-untyped-call]
 
     def _pause(self) -> None:
         # What Redis refuses once a connection stands, it refuses at once: without a pause the worker would spin.

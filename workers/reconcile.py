@@ -12,7 +12,6 @@ honest backlog is never enqueued twice, because its tasks are in Redis.
 from __future__ import annotations
 
 import random
-import re
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -27,6 +26,7 @@ from redis.exceptions import RedisError
 
 from bus import AppendRefused, Bus, BusError, Settings, SyncBus, UnknownJob, holder, job_log, subjects
 from bus.job_log import CorruptJob, JobState
+from workers import envelope
 from workers.config import QUEUE
 from workers.registry import Job, resolve
 from workers.task_message import send
@@ -41,9 +41,6 @@ MOST_PER_LOOK = 1000
 
 SCAN_TIMEOUT = 120.0
 """Deadline in seconds for reading what is new in the stream; the next look goes on where it stopped."""
-
-TASK_ID = re.compile(rb'"id": ?"([A-Za-z0-9_-]{1,64})"')
-"""A task's id in its message; what clients wrote has its quotes escaped there."""
 
 
 @dataclass(slots=True)
@@ -139,10 +136,10 @@ class Reconciler:
             del self._open[key]
 
     def _in_redis(self) -> set[str]:
-        """The ids of all tasks that wait in Redis, or were taken from it and not acknowledged."""
+        """The ids of all jobs whose tasks wait in Redis, or were taken from it and not acknowledged."""
         with self._celery.connection_for_write() as connection:
             client: Redis = connection.default_channel.client
-            return {task_id.decode() for message in _messages(client) for task_id in TASK_ID.findall(message)}
+            return {found for message in _messages(client) if (found := envelope.job_id(message)) is not None}
 
     def _heal(self, client_id: str, job_id: str, seq: int) -> bool:
         with structlog.contextvars.bound_contextvars(job_id=job_id, client_id=client_id):

@@ -7,6 +7,8 @@ script that runs too long: all of it passes without the worker, so all of it is 
 
 from __future__ import annotations
 
+import json
+from queue import Empty
 from typing import Any
 
 import structlog
@@ -15,6 +17,9 @@ from kombu.transport import redis as kombu_redis
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisClusterException, RedisError
+
+from workers import envelope
+from workers.malformed import set_aside
 
 log = structlog.get_logger(__name__)
 
@@ -50,11 +55,31 @@ class QoS(kombu_redis.QoS):
             self._let_go(delivery_tag, error)
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
-        """Give a message back, or drop it; like `ack` when Redis refuses."""
+        """Give a message back at once, or else leave it in Redis, to be given out when the visibility timeout passes.
+
+        Nothing is dropped: what this worker does not want may be a task of somebody else.
+        """
+        if not requeue:
+            virtual.QoS.ack(self, delivery_tag)  # type: ignore[no-untyped-call]
+            return
         try:
-            super().reject(delivery_tag, requeue=requeue)  # type: ignore[no-untyped-call]
+            super().reject(delivery_tag, requeue=True)  # type: ignore[no-untyped-call]
         except CONNECTION_ERRORS as error:
             self._let_go(delivery_tag, error)
+
+    def restore_by_tag(self, tag: bytes | str, client: Redis | None = None, leftmost: bool = False) -> None:
+        """Put a message that was taken back into its queue; set it aside when it cannot be one."""
+        redis = self.channel.plain_client()
+        prefix = self.channel.global_keyprefix
+        if (entry := redis.hget(f"{prefix}{self.unacked_key}", tag)) is not None:
+            try:
+                message, exchange, queue = json.loads(entry)
+                envelope.DeliveryInfo(exchange=exchange, routing_key=queue)
+                envelope.check(message, task=False)
+            except (ValueError, TypeError, RecursionError) as error:
+                set_aside(redis, prefix, entry, f"taken, and cannot be given back: {type(error).__name__}")
+                redis.hdel(f"{prefix}{self.unacked_key}", tag)
+        super().restore_by_tag(tag, client=client, leftmost=leftmost)  # type: ignore[no-untyped-call]
 
     def _let_go(self, delivery_tag: str, error: Exception) -> None:
         log.warning("Redis did not take the end of a task; the task will come again and find it", error=str(error))
@@ -84,6 +109,58 @@ class Channel(kombu_redis.Channel):
         except BaseException:
             self._discard(connection)
             raise
+
+    def plain_client(self) -> Redis:
+        """A client that takes keys as they are; kombu's own puts the prefix before the keys of some commands."""
+        return Redis(connection_pool=self.pool)
+
+    def _brpop_read(self, **options: Any) -> bool:
+        """Take what Redis answers, and hand it on if it is a message. Returns True, or raises `Empty`."""
+        connection = self.client.connection
+        try:
+            try:
+                answer = self.client.parse_response(connection, "BRPOP", **options)
+            except self.connection_errors:
+                connection.disconnect()
+                raise
+        finally:
+            self._in_poll = None  # type: ignore[assignment]
+            self._flush_brpop_reauth()  # type: ignore[no-untyped-call]
+        if not answer:
+            raise Empty
+        queue, raw = answer[0].decode().rsplit(self.sep, 1)[0], answer[1]
+        self._queue_cycle.rotate(queue)
+        try:
+            message = envelope.read(raw, queue)
+        except envelope.Malformed as error:
+            set_aside(self.plain_client(), self.global_keyprefix, raw, str(error))
+        else:
+            self.connection._deliver(message, queue)
+        return True
+
+    def _handle_message(self, client: Any, r: Any) -> dict[str, Any]:
+        """Read what was broadcast; what is no JSON counts as nothing, since kombu would log it whole."""
+        answer: dict[str, Any] = super()._handle_message(client, r)  # type: ignore[no-untyped-call]
+        if bytes(answer["type"]).endswith(b"message"):
+            try:
+                json.loads(answer["data"])
+            except (ValueError, RecursionError) as error:
+                log.warning("dropped a malformed broadcast", error=type(error).__name__)
+                answer["data"] = None
+        return answer
+
+    def _deliver_fanout_message(self, message: Any, exchange: str) -> bool:
+        """Hand on what was broadcast; drop what is malformed, since nobody waits for it."""
+        try:
+            if exchange not in self._fanout_to_queue:
+                raise envelope.Malformed("unknown exchange")
+            envelope.check(message, task=False)
+            return bool(super()._deliver_fanout_message(message, exchange))  # type: ignore[no-untyped-call]
+        except (RedisError, OSError):
+            raise
+        except Exception as error:
+            log.warning("dropped a malformed broadcast", exchange=exchange[:40], error=type(error).__name__)
+            return False
 
     def _discard(self, connection: Any) -> None:
         # kombu keeps the number of a channel that could not be opened, and has 65,535 of them.
