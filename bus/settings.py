@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from bus import redis_url
 from bus.errors import SettingsError
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -28,7 +29,14 @@ class Settings(BaseSettings):
         description="NATS server, or several separated by commas. User, password or token may be in the URL.",
     )
     redis_url: str = Field(
-        "redis://127.0.0.1:6379/0", alias="REDIS_URL", description="Redis or Valkey: Celery's transport."
+        "redis://127.0.0.1:6379/0",
+        alias="REDIS_URL",
+        description="Redis or Valkey, Celery's transport: redis://[user][:password]@host[:port][/database], "
+        "rediss:// the same with TLS, unix:///path/of/socket?db=0, or "
+        "sentinel://host:port;sentinel://host:port/database?master_name=NAME (and sentinel_username, "
+        "sentinel_password). Percent-encode what is special in a password. With TLS the certificate is verified; "
+        "ssl_ca_certs=FILE names its authority, ssl_certfile and ssl_keyfile our own, ssl_check_hostname=false and "
+        "ssl_cert_reqs=none verify less. valkey:// and valkeys:// mean the same.",
     )
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
@@ -143,6 +151,12 @@ class Settings(BaseSettings):
     def _split_commas(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_served(cls, value: str) -> str:
+        redis_url.parse(value)
         return value
 
     @field_validator("secret")

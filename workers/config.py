@@ -9,8 +9,9 @@ import structlog
 from celery import Celery
 from celery.signals import setup_logging
 
-from bus import Settings
+from bus import Settings, redis_url
 from bus.log import configure_logging
+from bus.redis_url import RedisUrl
 from workers import transport
 
 QUEUE = "jobs"
@@ -26,8 +27,11 @@ def create_celery(settings: Settings, *, socket_timeout: float = 5.0) -> Celery:
             enqueueing has a deadline (kombu passes it to redis-py).
     """
     transport.install()
-    app = Celery("busctl", broker=settings.redis_url, set_as_current=False)
+    address = redis_url.parse(settings.redis_url)
+    # Celery shows its settings to whoever asks, so they have no password: the transport gets it with the address.
+    app = Celery("busctl", broker=str(address), set_as_current=False)
     app.conf.update(
+        broker_use_ssl=address.tls.options() if address.tls else None,
         task_default_queue=QUEUE,
         task_ignore_result=True,
         task_serializer="json",
@@ -53,13 +57,14 @@ def create_celery(settings: Settings, *, socket_timeout: float = 5.0) -> Celery:
             "interval_step": 0.1,
             "interval_max": 0.1,
         },
-        broker_transport_options=_transport_options(settings, socket_timeout),
+        broker_transport_options=_transport_options(settings, address, socket_timeout),
     )
     return app
 
 
-def _transport_options(settings: Settings, socket_timeout: float) -> dict[str, Any]:
+def _transport_options(settings: Settings, address: RedisUrl, socket_timeout: float) -> dict[str, Any]:
     return {
+        "address": address,
         "visibility_timeout": settings.visibility_timeout,
         "unacked_restore_interval": 1,
         "unacked_restore_throttle": 1,

@@ -15,9 +15,12 @@ import structlog
 from kombu.transport import TRANSPORT_ALIASES, virtual
 from kombu.transport import redis as kombu_redis
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisClusterException, RedisError
+from redis.retry import Retry
 
+from bus.redis_url import RedisUrl
 from workers import envelope
 from workers.malformed import set_aside
 
@@ -95,6 +98,8 @@ class Channel(kombu_redis.Channel):
     """
 
     QoS = QoS
+    address: RedisUrl
+    from_transport_options = (*kombu_redis.Channel.from_transport_options, "address")  # type: ignore[assignment]
 
     def __init__(self, connection: Any, **kwargs: Any) -> None:
         """Open a channel, on a Redis that takes writes.
@@ -172,11 +177,31 @@ class Channel(kombu_redis.Channel):
     def _connparams(self, asynchronous: bool = False) -> Any:
         if self.connection.client is None:
             raise RedisConnectionError("the connection to Redis was closed")
-        return super()._connparams(asynchronous)  # type: ignore[no-untyped-call]
+        parameters = super()._connparams(asynchronous)  # type: ignore[no-untyped-call]
+        return parameters | self.address.login() | {"db": self.address.database}
 
 
 class SentinelChannel(Channel, kombu_redis.SentinelChannel):
     """The same for a Redis that Sentinel names."""
+
+    from_transport_options = (*kombu_redis.SentinelChannel.from_transport_options, "address")  # type: ignore[assignment]
+
+    @property
+    def master_name(self) -> str | None:
+        """What Sentinel calls the server."""
+        return self.address.master_name
+
+    @property
+    def sentinel_kwargs(self) -> dict[str, Any]:
+        """How to connect to the Sentinels themselves."""
+        tls = self.address.tls
+        return {
+            "socket_timeout": self.socket_timeout,
+            "socket_connect_timeout": self.socket_connect_timeout,
+            "retry": Retry(NoBackoff(), 0),  # the next Sentinel is asked at once
+            **self.address.sentinel_login(),
+            **({"ssl": True, **tls.options()} if tls else {}),
+        }
 
 
 class Transport(kombu_redis.Transport):
