@@ -38,6 +38,11 @@ class Settings(BaseSettings):
         "ssl_ca_certs=FILE names its authority, ssl_certfile and ssl_keyfile our own, ssl_check_hostname=false and "
         "ssl_cert_reqs=none verify less. valkey:// and valkeys:// mean the same.",
     )
+    redis_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{0,64}$")] = Field(
+        "",
+        description="Name of this system on a Redis database that it shares with others: every key begins with it "
+        "and a colon. Empty when the database is its own.",
+    )
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="Browser origins that may open a WebSocket besides the host's own, separated by commas, "

@@ -65,6 +65,7 @@ def create_celery(settings: Settings, *, socket_timeout: float = 5.0) -> Celery:
 def _transport_options(settings: Settings, address: RedisUrl, socket_timeout: float) -> dict[str, Any]:
     return {
         "address": address,
+        "global_keyprefix": f"{settings.redis_prefix}:" if settings.redis_prefix else "",
         "visibility_timeout": settings.visibility_timeout,
         "unacked_restore_interval": 1,
         "unacked_restore_throttle": 1,
@@ -83,7 +84,8 @@ def use_our_logging(settings: Settings) -> None:
 
     def configure(**_: object) -> None:
         configure_logging(settings)
-        for name in ("celery.app.trace", "celery.worker.strategy"):
-            logging.getLogger(name).setLevel(logging.WARNING)  # workers/execute.py says the same better
+        # workers/execute.py says the same better
+        logging.getLogger("celery.app.trace").setLevel(logging.ERROR)
+        logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)
 
     setup_logging.connect(configure, weak=False)
