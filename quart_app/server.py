@@ -27,6 +27,7 @@ from quart_app.drain import LINGER, Drain
 from quart_app.hypercorn_inside import install
 from quart_app.lifeline import Lifeline
 from quart_app.listener import Listener
+from workers.enqueue import Enqueuer
 
 log = structlog.get_logger(__name__)
 
@@ -117,7 +118,7 @@ def serve(settings: Settings, bind: str, tls: Tls | None = None, lifeline: int |
     Raises:
         CannotListen: the address cannot be used.
         BadCertificate: TLS cannot be served with these files.
-        BusError: NATS cannot be used; see `Bus.connect`.
+        BusError: NATS cannot be used, see `Bus.connect`, or Redis is another system's.
     """
     with Listener.bound(bind) as listener:
         config = ServerConfig(settings, listener, tls)
@@ -171,13 +172,13 @@ def _tell_unless_peer(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) 
 
 
 async def _bus_answers(settings: Settings, drain: Drain) -> bool:
-    """Whether NATS can be used; False when the drain began before that was known.
+    """Whether NATS can be used, and Redis is not another system's; False when the drain began before that was known.
 
     Hypercorn hides why a startup failed in an error of its own; asking first keeps the reason whole.
     """
 
     async def ask() -> None:
-        async with Bus(settings, name="busctl web", update_stream=True):
+        async with Bus(settings, name="busctl web", update_stream=True) as bus, Enqueuer(settings, bus):
             pass
 
     asking = asyncio.create_task(ask())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -72,15 +73,8 @@ class Enqueuer:
         Raises:
             ForeignRedis: it is another system's.
         """
-        try:
-            if self._bus is not None:
-                await self._know(self._bus)
-                await self._in_thread(settle, self._celery, self._identity)
-        except (BusError, *AWAY) as error:
-            if isinstance(error, ForeignRedis):
-                self._celery.close()
-                raise
-            log.warning("whose Redis it is will be looked at later", error=str(error) or type(error).__name__)
+        if self._bus is not None:
+            await self._settle(self._bus)
         self._tasks = [asyncio.create_task(self._work(), name="enqueue")]
         if self._bus is not None:
             self._tasks.append(asyncio.create_task(self._renew(self._bus), name="renew the claim on Redis"))
@@ -134,6 +128,24 @@ class Enqueuer:
             _ = connection.default_channel  # opening it is the question: see workers.transport.check_writable
             if self._identity is not None:
                 hand_over(connection, self._identity)
+
+    async def _settle(self, bus: Bus) -> None:
+        over = threading.Event()
+
+        def give_up() -> None:
+            if over.is_set():
+                raise BrokerUnavailable("nobody waits for it any more")
+
+        try:
+            await self._know(bus)
+            await self._in_thread(settle, self._celery, self._identity, give_up)
+        except ForeignRedis:
+            self._celery.close()
+            raise
+        except (BusError, *AWAY) as error:
+            log.warning("whose Redis it is will be looked at later", error=str(error) or type(error).__name__)
+        finally:
+            over.set()
 
     async def _renew(self, bus: Bus) -> None:
         """Say every few seconds that this system lives, and notice when its event stream was made anew."""

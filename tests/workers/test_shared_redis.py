@@ -69,6 +69,7 @@ def test_a_process_of_another_system_refuses_to_start(second: System, command: t
     assert ended.returncode == 1, ended.stdout
     assert "REDIS_URL leads to a database of another system" in ended.stdout
     assert "BUS_REDIS_PREFIX" in ended.stdout
+    assert "Traceback" not in ended.stdout
 
 
 def test_submit_says_that_the_redis_is_not_its_own_and_puts_nothing_there(first: System, second: System) -> None:
