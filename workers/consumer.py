@@ -19,6 +19,8 @@ log = structlog.get_logger(__name__)
 RETRY_FIRST = 0.2
 RETRY_LONGEST = 2.0
 """Seconds between two attempts to reach Redis: doubled from the first up to the longest."""
+MOST_NAMED = 100
+"""Other applications' tasks that are logged by name."""
 CALM = 10.0
 """Seconds without an error after which the next one is the first again."""
 
@@ -28,6 +30,10 @@ class Consumer(celery_consumer.Consumer):  # type: ignore[misc]
 
     _delay = RETRY_FIRST
     _failed_at = float("-inf")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._foreign: set[str] = set()
+        super().__init__(*args, **kwargs)
 
     def ensure_connected(self, conn: Any) -> Any:
         """Connect, trying again every few seconds; Celery's own pause grows to half a minute."""
@@ -65,7 +71,10 @@ class Consumer(celery_consumer.Consumer):  # type: ignore[misc]
         Nobody else can take it while this worker is asked first; so it is given out again when the visibility timeout
         has passed, to whoever asks then.
         """
-        log.warning("left a task of another application in Redis", task=str(message.headers["task"])[:80])
+        name = str(message.headers["task"])[:80]
+        if name not in self._foreign and len(self._foreign) < MOST_NAMED:
+            self._foreign.add(name)
+            log.warning("left a task of another application in Redis, like all that follow with its name", task=name)
         message.reject()  # type: ignore[no-untyped-call]
 
     def _set_aside(self, message: Message, error: Exception) -> None:

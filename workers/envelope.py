@@ -11,7 +11,7 @@ import json
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 LARGEST = 1024 * 1024
 """Bytes of the largest message that is looked at; a task of ours has a few KiB."""
@@ -53,7 +53,7 @@ class Envelope(Part):
 
     body: str
     properties: Properties
-    headers: dict[str, JsonValue]
+    headers: dict[str, Any]
     content_type: Annotated[str | None, Field(alias="content-type")] = None
     content_encoding: Annotated[str | None, Field(alias="content-encoding")] = None
 
@@ -90,7 +90,7 @@ class TaskHeaders(Part):
     kwargsrepr: str | None = None
     origin: str | None = None
     stamped_headers: list[str] | None = None
-    stamps: dict[str, JsonValue] | None = None
+    stamps: dict[str, Any] | None = None
     replaced_task_nesting: int | None = None
 
 
@@ -120,7 +120,7 @@ JOB_ID = re.compile(rb'"body": ?"\[\[\\"[^"\\]*\\", ?\\"([A-Za-z0-9_-]{1,64})\\"
 """The job of a message as `workers.task_message` writes it, found without reading all of it. What clients wrote cannot
 pass for it: their quotes are escaped once more."""
 
-Ids = tuple[str, str] | tuple[str, str, JsonValue]
+Ids = tuple[str, str] | tuple[str, str, Any]
 BODY: TypeAdapter[tuple[Ids, Nothing, Embedded]] = TypeAdapter(tuple[Ids, Nothing, Embedded])
 
 
@@ -153,11 +153,13 @@ def check(payload: object, *, task: bool) -> None:
     Raises:
         ValueError: it is malformed; pydantic's `ValidationError` is one.
     """
-    envelope = Envelope.model_validate(payload)
+    headers = payload.get("headers") if isinstance(payload, dict) else None
+    ours = task and isinstance(headers, dict) and str(headers.get("task")).startswith(OURS)
+    envelope = (OurTask if ours else Envelope).model_validate(payload)
     if task:
-        headers = TaskHeaders.model_validate(envelope.headers)
-        if headers.task.startswith(OURS):
-            BODY.validate_json(OurTask.model_validate(payload).content)
+        TaskHeaders.model_validate(envelope.headers)
+    if ours:
+        BODY.validate_json(envelope.content)
 
 
 def job_id(raw: bytes) -> str | None:

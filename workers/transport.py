@@ -12,6 +12,7 @@ from queue import Empty
 from typing import Any
 
 import structlog
+from kombu.exceptions import OperationalError
 from kombu.transport import TRANSPORT_ALIASES, virtual
 from kombu.transport import redis as kombu_redis
 from redis import Redis
@@ -26,7 +27,12 @@ from workers.malformed import set_aside
 
 log = structlog.get_logger(__name__)
 
-CONNECTION_ERRORS = (*kombu_redis.Transport.connection_errors, RedisError, RedisClusterException)
+CONNECTION_ERRORS = (
+    *kombu_redis.Transport.connection_errors,
+    OperationalError,  # what kombu makes of the others once it has tried again in vain
+    RedisError,
+    RedisClusterException,
+)
 """What a worker answers by connecting again."""
 
 
@@ -99,6 +105,7 @@ class Channel(kombu_redis.Channel):
 
     QoS = QoS
     address: RedisUrl
+    _plain: Redis | None = None
     from_transport_options = (*kombu_redis.Channel.from_transport_options, "address")  # type: ignore[assignment]
 
     def __init__(self, connection: Any, **kwargs: Any) -> None:
@@ -117,7 +124,9 @@ class Channel(kombu_redis.Channel):
 
     def plain_client(self) -> Redis:
         """A client that takes keys as they are; kombu's own puts the prefix before the keys of some commands."""
-        return Redis(connection_pool=self.pool)
+        if self._plain is None or self._plain.connection_pool is not self.pool:
+            self._plain = Redis(connection_pool=self.pool)
+        return self._plain
 
     def _brpop_read(self, **options: Any) -> bool:
         """Take what Redis answers, and hand it on if it is a message. Returns True, or raises `Empty`."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import pytest
 import redis
+from kombu.exceptions import OperationalError
 from redis import exceptions
 
 from tests.http import get
@@ -186,11 +187,26 @@ def test_so_does_one_that_gives_back_tasks_to_a_full_redis(bench: Bench, worker:
     assert worker.process.poll() is None
 
 
+@pytest.mark.usefixtures("worker")
+def test_one_that_is_told_to_stop_meanwhile_ends_in_order(bench: Bench, admin: redis.Redis) -> None:
+    told = bench.system.worker("--concurrency", "1", "--hostname", "told@here", **QUICK)
+    jobs = [bench.submit() for _ in range(3)]
+    wait_until(lambda: sum(bench.read(job).started for job in jobs) == 2, "a job on each worker")
+    FAULTS["READONLY"].begin(admin)
+    try:
+        assert told.stop() == 0
+    finally:
+        FAULTS["READONLY"].end(admin)
+    assert "Traceback" not in told.output()
+    bench.all_ended(*jobs)
+
+
 def test_every_error_of_redis_is_one_that_passes_by_itself() -> None:
     errors = [
         error for _, error in inspect.getmembers(exceptions, inspect.isclass) if issubclass(error, redis.RedisError)
     ]
     assert len(errors) > 20
+    errors.append(OperationalError)
     for transport in (Transport, SentinelTransport):
         assert [error for error in errors if not issubclass(error, transport.connection_errors)] == []
         assert transport.channel_errors == ()

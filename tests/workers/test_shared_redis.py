@@ -116,6 +116,9 @@ def test_a_task_of_somebody_else_is_left_there(bench: Bench, of: str) -> None:
             [entry] = redis.hvals("unacked")
             assert json.loads(entry)[0]["headers"]["id"] == "foreign"
             assert "dropped a task" not in worker.output()
+            [tag] = redis.zrange("unacked_index", 0, -1)
+            redis.zadd("unacked_index", {tag: 0})  # as when the visibility timeout has passed
+            wait_until(lambda: (redis.zscore("unacked_index", tag) or 0) > 1, "task that is given out again")
         finally:
             redis.delete("unacked", "unacked_index")
     assert SECRET not in worker.output()
