@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from bus import nats_url, setting_files
+from bus import nats_url, redis_url, setting_files
 from bus.errors import SettingsError
 from bus.origins import hosts, origins
 from bus.setting_values import (
@@ -51,7 +51,17 @@ class Settings(BaseSettings):
         "redis://127.0.0.1:6379/0",
         alias="REDIS_URL",
         repr=False,
-        description="Redis or Valkey: Celery's transport.",
+        description="Redis or Valkey, Celery's transport: redis://[user][:password]@host[:port][/database], "
+        "rediss:// the same with TLS, unix:///path/of/socket?db=0, or "
+        "sentinel://host:port;sentinel://host:port/database?master_name=NAME (and sentinel_username, "
+        "sentinel_password). Percent-encode what is special in a password. With TLS the certificate is verified; "
+        "ssl_ca_certs=FILE names its authority, ssl_certfile and ssl_keyfile our own, ssl_check_hostname=false and "
+        "ssl_cert_reqs=none verify less. valkey:// and valkeys:// mean the same.",
+    )
+    redis_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{0,64}$")] = Field(
+        "",
+        description="Name of this system on a Redis database that it shares with others: every key begins with it "
+        "and a colon. Empty when the database is its own.",
     )
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
@@ -205,6 +215,12 @@ class Settings(BaseSettings):
         if not isinstance(value, str):
             return value
         return origins(value) if info.field_name == "allowed_origins" else hosts(value)
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_served(cls, value: str) -> str:
+        redis_url.parse(value)
+        return value
 
     @field_validator("secret")
     @classmethod

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Any
 
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel
+from redis.backoff import NoBackoff
 from redis.exceptions import NoPermissionError, RedisError
+
+from bus import redis_url
 
 PATIENCE = 5.0
 """Seconds after which one question counts as unanswered."""
@@ -52,5 +59,21 @@ async def worker_listens(url: str) -> bool:
         return False
 
 
-def _client(url: str) -> Redis:
-    return Redis.from_url(url, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE)
+@asynccontextmanager
+async def _client(url: str) -> AsyncIterator[Redis]:
+    address = redis_url.parse(url)
+    patience: dict[str, Any] = {"socket_timeout": PATIENCE, "socket_connect_timeout": PATIENCE}
+    if address.master_name is None:
+        async with Redis(**address.options(), **patience) as client:
+            yield client
+        return
+    asking = address.sentinel_login() | patience | {"retry": Retry(NoBackoff(), 0)}
+    if address.tls:
+        asking |= {"ssl": True, **address.tls.options()}
+    sentinel = Sentinel(  # type: ignore[no-untyped-call]
+        address.hosts, sentinel_kwargs=asking, **address.options(), **patience
+    )
+    async with AsyncExitStack() as stack:
+        for each in sentinel.sentinels:
+            await stack.enter_async_context(each)
+        yield await stack.enter_async_context(sentinel.master_for(address.master_name))

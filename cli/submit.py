@@ -159,6 +159,7 @@ class Submission:
 
     async def _hand_in(self, bus: Bus, settings: Settings) -> JobState:
         from workers.enqueue import BrokerUnavailable, enqueue_once
+        from workers.redis_owner import ForeignRedis, Identity
 
         self.outlook = f"the job may have been handed in: see 'busctl jobs --client {self._client_id}'"
         try:
@@ -174,7 +175,10 @@ class Submission:
             raise
         self._accepted()
         try:
-            await asyncio.to_thread(enqueue_once, settings, job)
+            identity = Identity((await bus.stream.state()).epoch)
+            await asyncio.to_thread(enqueue_once, settings, job, identity)
+        except ForeignRedis as error:
+            self._say(f"{error} (the job is stored as queued; a worker of its own system runs it)", "yellow")
         except BrokerUnavailable as error:
             self._say(f"{error} (the job is stored as queued; a worker runs it when Redis is back)", "yellow")
         return job

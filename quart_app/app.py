@@ -68,7 +68,7 @@ def create_app(settings: Settings | None = None, channels: Sequence[type[Channel
         configure_logging(settings)
         async with AsyncExitStack() as stack:
             bus = await stack.enter_async_context(Bus(settings, name="busctl web", update_stream=True))
-            enqueuer = await stack.enter_async_context(Enqueuer(settings))
+            enqueuer = await stack.enter_async_context(Enqueuer(settings, bus))
             events = {action: op.message for channel in channels for action, op in channel.events.items()}
             hub = Hub(bus, events, counters)
             bus.on_gap = hub.on_gap

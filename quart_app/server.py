@@ -29,6 +29,7 @@ from quart_app.hypercorn_inside import install
 from quart_app.lifeline import Lifeline
 from quart_app.listener import WANT, Listener
 from quart_app.metrics import Metrics
+from workers.enqueue import Enqueuer
 
 log = structlog.get_logger(__name__)
 
@@ -125,7 +126,7 @@ def serve(settings: Settings, bind: str, tls: Tls | None = None, lifeline: int |
         CannotListen: the address cannot be used.
         BadCertificate: TLS cannot be served with these files.
         CannotHeal: NATS has refused this process for `heal_timeout`, and every client was told to come back.
-        BusError: NATS cannot be used; see `Bus.connect`.
+        BusError: NATS cannot be used, see `Bus.connect`, or Redis is another system's.
     """
     with Listener.bound(bind) as listener:
         config = ServerConfig(settings, listener, tls)
@@ -204,13 +205,13 @@ def _tell_unless_peer(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) 
 
 
 async def _bus_answers(settings: Settings, drain: Drain) -> bool:
-    """Whether NATS can be used; False when the drain began before that was known.
+    """Whether NATS can be used, and Redis is not another system's; False when the drain began before that was known.
 
     Hypercorn hides why a startup failed in an error of its own; asking first keeps the reason whole.
     """
 
     async def ask() -> None:
-        async with Bus(settings, name="busctl web", update_stream=True):
+        async with Bus(settings, name="busctl web", update_stream=True) as bus, Enqueuer(settings, bus):
             pass
 
     asking = asyncio.create_task(ask())

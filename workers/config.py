@@ -9,8 +9,9 @@ import structlog
 from celery import Celery
 from celery.signals import setup_logging
 
-from bus import Settings
+from bus import Settings, redis_url
 from bus.log import configure_logging, warn_of_unknown_settings
+from bus.redis_url import RedisUrl
 from workers import transport
 
 QUEUE = "jobs"
@@ -26,8 +27,11 @@ def create_celery(settings: Settings, *, socket_timeout: float = 5.0) -> Celery:
             enqueueing has a deadline (kombu passes it to redis-py).
     """
     transport.install()
-    app = Celery("busctl", broker=settings.redis_url, set_as_current=False)
+    address = redis_url.parse(settings.redis_url)
+    # Celery shows its settings to whoever asks, so they have no password: the transport gets it with the address.
+    app = Celery("busctl", broker=str(address), set_as_current=False)
     app.conf.update(
+        broker_use_ssl=address.tls.options() if address.tls else None,
         task_default_queue=QUEUE,
         task_ignore_result=True,
         task_serializer="json",
@@ -40,6 +44,7 @@ def create_celery(settings: Settings, *, socket_timeout: float = 5.0) -> Celery:
         # Redis may be away for any length of time, at start and later.
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
+        worker_consumer="workers.consumer:Consumer",
         worker_cancel_long_running_tasks_on_connection_loss=False,
         # On SIGTERM running jobs are finished; on SIGQUIT they get this long and go back to the queue.
         worker_soft_shutdown_timeout=5.0,
@@ -52,13 +57,15 @@ def create_celery(settings: Settings, *, socket_timeout: float = 5.0) -> Celery:
             "interval_step": 0.1,
             "interval_max": 0.1,
         },
-        broker_transport_options=_transport_options(settings, socket_timeout),
+        broker_transport_options=_transport_options(settings, address, socket_timeout),
     )
     return app
 
 
-def _transport_options(settings: Settings, socket_timeout: float) -> dict[str, Any]:
+def _transport_options(settings: Settings, address: RedisUrl, socket_timeout: float) -> dict[str, Any]:
     return {
+        "address": address,
+        "global_keyprefix": f"{settings.redis_prefix}:" if settings.redis_prefix else "",
         "visibility_timeout": settings.visibility_timeout,
         "unacked_restore_interval": 1,
         "unacked_restore_throttle": 1,
@@ -78,7 +85,8 @@ def use_our_logging(settings: Settings) -> None:
     def configure(**_: object) -> None:
         configure_logging(settings, whole_process=True)
         warn_of_unknown_settings()
-        for name in ("celery.app.trace", "celery.worker.strategy"):
-            logging.getLogger(name).setLevel(logging.WARNING)  # workers/execute.py says the same better
+        # workers/execute.py says the same better
+        logging.getLogger("celery.app.trace").setLevel(logging.ERROR)
+        logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)
 
     setup_logging.connect(configure, weak=False)

@@ -3,31 +3,41 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from typing import Any, Self, TypeVar
 
 import structlog
 from celery import Celery
-from kombu.exceptions import OperationalError
-from redis.exceptions import RedisError
+from redis.exceptions import ResponseError
 
-from bus import Settings
+from bus import Bus, BusError, Settings
 from bus.job_log import JobState
 from workers.config import create_celery
+from workers.redis_owner import AWAY, RENEWED_EVERY, ForeignRedis, Identity, hand_over, settle
 from workers.task_message import send
 
 log = structlog.get_logger(__name__)
 
+T = TypeVar("T")
+
 LARGEST_BATCH = 100
 """Jobs handed over in one command."""
-AWAY = (OperationalError, RedisError, OSError)
-"""What a broken or silent Redis raises, through kombu or not; `TimeoutError` is an `OSError`."""
 RETRY_FIRST = 0.2
 RETRY_LONGEST = 5.0
 
 
 class BrokerUnavailable(Exception):
-    """Redis does not answer."""
+    """Redis does not answer, or takes no tasks."""
+
+    @classmethod
+    def because(cls, error: Exception) -> Self:
+        """What went wrong, in a sentence: whether Redis is away, or there and refuses."""
+        answered = isinstance(error.__cause__ or error, ResponseError)
+        what = "takes no tasks" if answered else "does not answer"
+        return cls(f"Redis {what}: {str(error) or type(error).__name__}")
 
 
 class BacklogFull(Exception):
@@ -39,20 +49,35 @@ class Enqueuer:
 
     `put` never waits: a job whose task cannot be handed over stays in line until Redis is back.
 
-        async with Enqueuer(settings) as enqueuer:
+        async with Enqueuer(settings, bus) as enqueuer:
             enqueuer.put(job)
+
+    Args:
+        settings: where Redis is, and the deadlines.
+        bus: to ask which system this is; without it nobody looks whose Redis it is.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, bus: Bus | None = None) -> None:
         self._settings = settings
+        self._bus = bus
+        self._identity: Identity | None = None
         self._celery: Celery = create_celery(settings, socket_timeout=settings.enqueue_timeout)
         self._waiting: asyncio.Queue[JobState] = asyncio.Queue(settings.enqueue_backlog)
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="enqueue")  # one for jobs, one for pings
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self._away = False
 
     async def __aenter__(self) -> Enqueuer:
-        self._task = asyncio.create_task(self._work(), name="enqueue")
+        """Begin, on a Redis that is this system's as far as one can see; one that is away is looked at later.
+
+        Raises:
+            ForeignRedis: it is another system's.
+        """
+        if self._bus is not None:
+            await self._settle(self._bus)
+        self._tasks = [asyncio.create_task(self._work(), name="enqueue")]
+        if self._bus is not None:
+            self._tasks.append(asyncio.create_task(self._renew(self._bus), name="renew the claim on Redis"))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -60,9 +85,9 @@ class Enqueuer:
         if not self._away:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._waiting.join(), self._settings.enqueue_timeout)
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         if left := self._waiting.qsize():
             log.warning("jobs were not handed to Redis before the end; they stay queued in the stream", jobs=left)
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -85,21 +110,57 @@ class Enqueuer:
             raise BacklogFull(f"{self._waiting.maxsize} jobs wait for Redis already; try again later") from None
 
     async def ping(self) -> None:
-        """One round trip to Redis.
+        """Ask Redis whether it would take a task now; nothing is left there.
 
         Raises:
-            BrokerUnavailable: no answer within `enqueue_timeout`, or Redis cannot be reached.
+            BrokerUnavailable: it would not, it cannot be reached, or does not answer within `enqueue_timeout`.
         """
-        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._settings.enqueue_timeout):
-                await loop.run_in_executor(self._threads, self._ping)
+                await self._in_thread(self._ping)
+        except ForeignRedis as error:
+            raise BrokerUnavailable(str(error)) from error
         except AWAY as error:
-            raise BrokerUnavailable(f"Redis does not answer: {str(error) or type(error).__name__}") from error
+            raise BrokerUnavailable.because(error) from error
 
     def _ping(self) -> None:
         with self._celery.connection_for_write() as connection:
-            connection.default_channel.client.ping()
+            _ = connection.default_channel  # opening it is the question: see workers.transport.check_writable
+            if self._identity is not None:
+                hand_over(connection, self._identity)
+
+    async def _settle(self, bus: Bus) -> None:
+        over = threading.Event()
+
+        def give_up() -> None:
+            if over.is_set():
+                raise BrokerUnavailable("nobody waits for it any more")
+
+        try:
+            await self._know(bus)
+            await self._in_thread(settle, self._celery, self._identity, give_up)
+        except ForeignRedis:
+            self._celery.close()
+            raise
+        except (BusError, *AWAY) as error:
+            log.warning("whose Redis it is will be looked at later", error=str(error) or type(error).__name__)
+        finally:
+            over.set()
+
+    async def _renew(self, bus: Bus) -> None:
+        """Say every few seconds that this system lives, and notice when its event stream was made anew."""
+        while True:
+            await asyncio.sleep(RENEWED_EVERY)
+            with suppress(BusError, BrokerUnavailable):
+                await self._know(bus)
+                await self.ping()
+
+    async def _know(self, bus: Bus) -> None:
+        epoch = (await bus.stream.state()).epoch
+        self._identity = Identity(epoch) if self._identity is None else self._identity.now(epoch)
+
+    async def _in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
 
     async def _work(self) -> None:
         while True:
@@ -113,14 +174,13 @@ class Enqueuer:
                     self._waiting.task_done()
 
     async def _hand_over(self, jobs: list[JobState]) -> None:
-        loop = asyncio.get_running_loop()
         delay = RETRY_FIRST
         while True:
             try:
-                await loop.run_in_executor(self._threads, send, self._celery, jobs)
-            except AWAY as error:
+                await self._in_thread(send, self._celery, jobs, self._identity)
+            except (*AWAY, ForeignRedis) as error:
                 if not self._away:
-                    log.warning("Redis is away; jobs wait in line", error=str(error))
+                    log.warning("jobs cannot be handed to Redis and wait in line", error=str(error))
                 self._away = True
                 await asyncio.sleep(delay)
                 delay = min(2 * delay, RETRY_LONGEST)
@@ -131,17 +191,21 @@ class Enqueuer:
                 return
 
 
-def enqueue_once(settings: Settings, job: JobState) -> None:
+def enqueue_once(settings: Settings, job: JobState, identity: Identity | None = None) -> None:
     """Hand one stored job to Celery and wait for Redis to take it: for a program that hands in a job and ends.
 
+    Args:
+        identity: of the job's system; without it nobody looks whose Redis it is.
+
     Raises:
+        ForeignRedis: it is another system's; the job stays queued like below.
         BrokerUnavailable: Redis did not take it within `enqueue_timeout` or a little more. The job stays queued in
             the stream, and a worker's reconciler enqueues it.
     """
     celery = create_celery(settings, socket_timeout=settings.enqueue_timeout)
     try:
-        send(celery, [job])
+        send(celery, [job], identity)
     except AWAY as error:
-        raise BrokerUnavailable(f"Redis does not answer: {str(error) or type(error).__name__}") from error
+        raise BrokerUnavailable.because(error) from error
     finally:
         celery.close()

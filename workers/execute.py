@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import structlog
 from celery import Celery, Task
+from celery.exceptions import Reject
 from celery.signals import worker_process_shutdown, worker_shutdown
 
 from bus import (
@@ -79,14 +80,22 @@ def register(app: Celery, jobs: Mapping[str, Job], settings: Settings) -> SyncBu
 
 def _task(job: Job, bus: SyncBus, settings: Settings) -> Callable[..., None]:
     def run(task: Task, client_id: str, job_id: str, ticket: object = None) -> None:
-        execute(job, client_id, job_id, bus, settings, Ticket.read(ticket))
+        system = getattr(task.request, "system", None)
+        execute(job, client_id, job_id, bus, settings, Ticket.read(ticket), system=system)
 
     run.__doc__ = job.summary
     return run
 
 
 def execute(
-    job: Job, client_id: str, job_id: str, bus: SyncBus, settings: Settings, ticket: Ticket | None = None
+    job: Job,
+    client_id: str,
+    job_id: str,
+    bus: SyncBus,
+    settings: Settings,
+    ticket: Ticket | None = None,
+    *,
+    system: str | None = None,
 ) -> None:
     """Bring one job to its stored end, or leave it to whoever answers for it.
 
@@ -94,12 +103,21 @@ def execute(
 
     Args:
         ticket: what the task tells of the job; without it, or when the job has moved on since, the job is read.
+        system: the epoch of the event stream that the task says its job is in.
+
+    Raises:
+        Reject: the job is unknown here, and the task may be another system's: it is left in Redis.
     """
     with structlog.contextvars.bound_contextvars(job_id=job_id, client_id=client_id, type=job.name):
         execution = Execution(job, client_id, job_id, bus, settings)
         try:
             execution.run(ticket)
-        except (UnknownJob, CorruptJob, InvalidName) as error:
+        except UnknownJob as error:
+            if not execution.is_of(system):
+                log.warning("left a task in Redis that may be another system's", error=described(error))
+                raise Reject("another system's task", requeue=False) from None
+            log.warning("dropped a task whose job is gone", error=described(error))
+        except (CorruptJob, InvalidName) as error:
             log.warning("dropped a task without a job behind it", error=described(error))
 
 
@@ -140,6 +158,10 @@ class Execution:
                 return
             state = self._read()
         log.info("the job has ended already; nothing to do")
+
+    def is_of(self, system: str | None) -> bool:
+        """Whether the event stream is the one of this epoch."""
+        return self._persist(lambda bus: bus.stream.state()).epoch == system
 
     def _read(self) -> JobState:
         return self._persist(lambda bus: job_log.read(bus.stream, self._client_id, self._job_id))

@@ -12,7 +12,6 @@ honest backlog is never enqueued twice, because its tasks are in Redis.
 from __future__ import annotations
 
 import random
-import re
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -27,7 +26,9 @@ from redis.exceptions import RedisError
 
 from bus import AppendRefused, Bus, BusError, Settings, SyncBus, UnknownJob, holder, job_log, subjects
 from bus.job_log import CorruptJob, JobState
+from workers import envelope
 from workers.config import QUEUE
+from workers.redis_owner import Identity, keep_owning
 from workers.registry import Job, resolve
 from workers.task_message import send
 
@@ -41,9 +42,6 @@ MOST_PER_LOOK = 1000
 
 SCAN_TIMEOUT = 120.0
 """Deadline in seconds for reading what is new in the stream; the next look goes on where it stopped."""
-
-TASK_ID = re.compile(rb'"id": ?"([A-Za-z0-9_-]{1,64})"')
-"""A task's id in its message; what clients wrote has its quotes escaped there."""
 
 
 @dataclass(slots=True)
@@ -139,10 +137,11 @@ class Reconciler:
             del self._open[key]
 
     def _in_redis(self) -> set[str]:
-        """The ids of all tasks that wait in Redis, or were taken from it and not acknowledged."""
+        """The ids of all jobs whose tasks wait in Redis, or were taken from it and not acknowledged."""
         with self._celery.connection_for_write() as connection:
-            client: Redis = connection.default_channel.client
-            return {task_id.decode() for message in _messages(client) for task_id in TASK_ID.findall(message)}
+            channel = connection.default_channel
+            messages = _messages(channel.plain_client(), channel.global_keyprefix)
+            return {found for message in messages if (found := envelope.job_id(message)) is not None}
 
     def _heal(self, client_id: str, job_id: str, seq: int) -> bool:
         with structlog.contextvars.bound_contextvars(job_id=job_id, client_id=client_id):
@@ -173,34 +172,38 @@ class Reconciler:
 
     def _enqueue_again(self, state: JobState) -> None:
         log.warning("enqueueing a job again that nobody held", attempt=state.attempt)
-        send(self._celery, [self._bus.call(lambda bus: job_log.requeue(bus.stream, state))])
+        requeued = self._bus.call(lambda bus: job_log.requeue(bus.stream, state))
+        send(self._celery, [requeued], Identity(self._epoch))
 
 
 def keep_reconciling(app: Celery, bus: SyncBus, jobs: Mapping[str, Job], settings: Settings) -> None:
     """Run a `Reconciler` in each worker's main process, from when it is ready until it stops."""
     reconciler = Reconciler(app, bus, jobs, settings)
-    thread = threading.Thread(target=reconciler.run, name="reconcile", daemon=True)
+    ownership = keep_owning(app, bus)
+    threads = [threading.Thread(target=run, daemon=True) for run in (reconciler.run, ownership.run)]
 
     def start(**_: object) -> None:
-        thread.start()
+        for thread in threads:
+            thread.start()
 
     def stop(**_: object) -> None:
         reconciler.stop()
+        ownership.stop()
 
     worker_ready.connect(start, weak=False)
     worker_shutdown.connect(stop, weak=False)
 
 
-def _messages(client: Redis) -> Iterator[bytes]:
+def _messages(client: Redis, prefix: str) -> Iterator[bytes]:
     # What is taken is read before and after what waits: a message that moves meanwhile is seen in one of the three.
-    yield from _taken(client)
+    yield from _taken(client, prefix)
     start = 0
-    while page := client.lrange(QUEUE, start, start + REDIS_PAGE - 1):
+    while page := client.lrange(f"{prefix}{QUEUE}", start, start + REDIS_PAGE - 1):
         yield from page  # type: ignore[misc]
         start += REDIS_PAGE // 2  # pages overlap, since the list moves while it is read
-    yield from _taken(client)
+    yield from _taken(client, prefix)
 
 
-def _taken(client: Redis) -> Iterator[bytes]:
-    for _, message in client.hscan_iter("unacked", count=REDIS_PAGE):
+def _taken(client: Redis, prefix: str) -> Iterator[bytes]:
+    for _, message in client.hscan_iter(f"{prefix}unacked", count=REDIS_PAGE):
         yield message

@@ -16,22 +16,30 @@ from kombu.utils.json import dumps
 
 from bus.job_log import JobState
 from workers.config import QUEUE
+from workers.redis_owner import Identity, hand_over
 from workers.ticket import Ticket
 
 
-def send(celery: Celery, jobs: Sequence[JobState]) -> None:
+def send(celery: Celery, jobs: Sequence[JobState], identity: Identity | None = None) -> None:
     """Hand jobs to Celery, in this order, in one command that Redis takes whole or not at all.
 
+    Args:
+        identity: of the jobs' system; without it nobody looks whose Redis it is.
+
     Raises:
+        ForeignRedis: it is another system's; nothing was put there.
         OperationalError, RedisError, OSError: Redis is away or silent. It may have taken the tasks: sending them again
             is harmless, since a job is claimed once.
     """
-    messages = [_message(celery, job) for job in jobs]
+    messages = [_message(celery, job, identity) for job in jobs]
     with celery.pool.acquire(block=True) as connection:
-        connection.default_channel.client.lpush(QUEUE, *messages)
+        if identity is None:
+            connection.default_channel.client.lpush(QUEUE, *messages)
+        else:
+            hand_over(connection, identity, QUEUE, messages)
 
 
-def _message(celery: Celery, job: JobState) -> str:
+def _message(celery: Celery, job: JobState, identity: Identity | None) -> str:
     ticket = Ticket.of(job)
     task = celery.amqp.as_task_v2(
         job.job_id,
@@ -41,6 +49,8 @@ def _message(celery: Celery, job: JobState) -> str:
         argsrepr="",  # only for display, and it would show what clients wrote
         kwargsrepr="{}",
     )
+    if identity is not None:
+        task.headers["system"] = identity.current
     content_type, encoding, body = serialize(task.body, "json")  # type: ignore[no-untyped-call]
     envelope: dict[str, Any] = {
         "body": body,

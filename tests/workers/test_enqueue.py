@@ -45,6 +45,19 @@ async def test_jobs_wait_in_line_while_redis_is_frozen(fresh: System) -> None:
             await asyncio.to_thread(wait_until, lambda: _ids(redis) == {f"job{n}" for n in range(10)}, "ten tasks")
 
 
+@pytest.mark.parametrize(("option", "answer"), [("maxmemory", "used memory"), ("min-replicas-to-write", "NOREPLICAS")])
+async def test_a_redis_that_takes_no_tasks_is_not_available(fresh: System, option: str, answer: str) -> None:
+    async with Enqueuer(settings_of(fresh)) as enqueuer:
+        with fresh.valkey.client() as redis:
+            await enqueuer.ping()
+            redis.config_set(option, 1)
+            with pytest.raises(BrokerUnavailable, match=f"Redis takes no tasks: .*{answer}"):
+                await enqueuer.ping()
+            redis.config_set(option, 0)
+            await enqueuer.ping()
+            assert redis.keys() == []
+
+
 async def test_jobs_wait_in_line_while_redis_is_down(fresh: System) -> None:
     fresh.valkey.kill()
     async with Enqueuer(settings_of(fresh)) as enqueuer:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from celery.exceptions import Reject
 
 from bus import Bus, Settings, SyncBus, holder, job_log, subjects
 from bus.job_log import JobRequest, JobState, new_job_id
@@ -46,6 +47,10 @@ def life(bus: SyncBus, job_id: str) -> list[str]:
         return [job_log.step_of(stored).action async for stored in bus.stream.replay(subject, after=0)]
 
     return bus.call(replay)
+
+
+def epoch(bus: SyncBus) -> str:
+    return bus.call(lambda bus: bus.stream.state()).epoch
 
 
 def run(function: Callable[..., Any], bus: SyncBus, settings: Settings) -> JobState:
@@ -161,12 +166,19 @@ def test_a_ticket_of_a_job_that_another_worker_runs_is_dropped(bus: SyncBus, set
 def test_a_ticket_for_no_job_is_dropped(bus: SyncBus, settings: Settings) -> None:
     ticket = Ticket(seq=1, attempt=0, ref=None, request=JobRequest(task_type="t", job_type="t", content="x"))
     for job_id in ("unknown", "a.b", "*"):
-        execute(Job(raises, "t", "t"), CLIENT, job_id, bus, settings, ticket)
+        execute(Job(raises, "t", "t"), CLIENT, job_id, bus, settings, ticket, system=epoch(bus))
 
 
 @pytest.mark.parametrize("job_id", ["unknown", "a.b", "*", "", "x" * 100])
 def test_a_task_without_a_job_is_dropped(bus: SyncBus, settings: Settings, job_id: str) -> None:
-    execute(shout, CLIENT, job_id, bus, settings)
+    execute(shout, CLIENT, job_id, bus, settings, system=epoch(bus))
+
+
+@pytest.mark.parametrize("system", [None, "another epoch"])
+def test_one_that_may_be_another_systems_is_not(bus: SyncBus, settings: Settings, system: str | None) -> None:
+    with pytest.raises(Reject) as rejected:
+        execute(shout, CLIENT, "unknown", bus, settings, system=system)
+    assert not rejected.value.requeue
 
 
 def test_a_task_whose_job_is_garbage_is_dropped(bus: SyncBus, settings: Settings) -> None:

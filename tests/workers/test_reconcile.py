@@ -24,9 +24,9 @@ QUICK = {"BUS_RECONCILE_INTERVAL": "0.5", "BUS_VISIBILITY_TIMEOUT": "5"}
 class Bench:
     """A system without web processes, and hands to put jobs into it whole or half."""
 
-    def __init__(self, system: System) -> None:
+    def __init__(self, system: System, settings: Settings | None = None) -> None:
         self.system = system
-        self.settings = Settings.load(
+        self.settings = settings or Settings.load(
             nats_url=system.nats.url, redis_url=system.valkey.url, reconcile_interval=0.01, visibility_timeout=5
         )
         self.bus = SyncBus(self.settings, update_stream=True)

@@ -1,0 +1,97 @@
+"""The part of a worker that takes messages from Redis, for as long as it takes. Written against Celery 5.7."""
+
+from __future__ import annotations
+
+import json
+import time
+from functools import partial
+from typing import Any
+
+import structlog
+from celery.worker import consumer as celery_consumer
+from celery.worker.state import maybe_shutdown
+from kombu.message import Message
+
+from workers.malformed import set_aside
+
+log = structlog.get_logger(__name__)
+
+RETRY_FIRST = 0.2
+RETRY_LONGEST = 2.0
+"""Seconds between two attempts to reach Redis: doubled from the first up to the longest."""
+MOST_NAMED = 100
+"""Other applications' tasks that are logged by name."""
+CALM = 10.0
+"""Seconds without an error after which the next one is the first again."""
+
+
+class Consumer(celery_consumer.Consumer):  # type: ignore[misc]
+    """Celery's consumer, which is back within seconds however long Redis refused to work."""
+
+    _delay = RETRY_FIRST
+    _failed_at = float("-inf")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._foreign: set[str] = set()
+        super().__init__(*args, **kwargs)
+
+    def ensure_connected(self, conn: Any) -> Any:
+        """Connect, trying again every few seconds; Celery's own pause grows to half a minute."""
+        conn.ensure_connection = partial(
+            conn.ensure_connection, interval_start=1, interval_step=1, interval_max=RETRY_LONGEST
+        )
+        return super().ensure_connected(conn)
+
+    def on_connection_error_before_connected(self, exc: Exception) -> None:
+        """Say why there is no connection, and wait a little before the next attempt."""
+        log.warning("could not begin to take tasks from Redis; trying again", error=str(exc) or type(exc).__name__)
+        self._pause()
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """Close the connection, say why, and wait a little before the next attempt."""
+        log.warning("stopped taking tasks from Redis; connecting again", error=str(exc) or type(exc).__name__)
+        super().on_connection_error_after_connected(exc)
+        self._pause()
+
+    def on_decode_error(self, message: Message, exc: Exception) -> None:
+        """Set a message aside that cannot be decoded. Celery would log it whole."""
+        self._set_aside(message, exc)
+
+    def on_invalid_task(self, body: object, message: Message, exc: Exception) -> None:
+        """Set a task aside that Celery cannot make sense of. Celery would log it whole."""
+        self._set_aside(message, exc)
+
+    def on_unknown_message(self, body: object, message: Message) -> None:
+        """Set a message aside that holds no task. Celery would log it whole."""
+        self._set_aside(message, TypeError())
+
+    def on_unknown_task(self, body: object, message: Message, exc: Exception) -> None:
+        """Leave the task of another application alone. Celery would log it whole, and drop it.
+
+        Nobody else can take it while this worker is asked first; so it is given out again when the visibility timeout
+        has passed, to whoever asks then.
+        """
+        name = str(message.headers["task"])[:80]
+        if name not in self._foreign and len(self._foreign) < MOST_NAMED:
+            self._foreign.add(name)
+            log.warning("left a task of another application in Redis, like all that follow with its name", task=name)
+        message.reject()  # type: ignore[no-untyped-call]
+
+    def _set_aside(self, message: Message, error: Exception) -> None:
+        if message.delivery_tag not in message.channel.qos._delivered:
+            log.warning("dropped a malformed broadcast", error=type(error).__name__)
+            return
+        channel = message.channel
+        raw = json.dumps(message._raw).encode()  # type: ignore[attr-defined]
+        set_aside(channel.plain_client(), channel.global_keyprefix, raw, type(error).__name__)
+        message.ack()  # type: ignore[no-untyped-call]
+
+    def _pause(self) -> None:
+        # What Redis refuses once a connection stands, it refuses at once: without a pause the worker would spin.
+        now = time.monotonic()
+        self._delay = min(2 * self._delay, RETRY_LONGEST) if now - self._failed_at < CALM else RETRY_FIRST
+        end = now + self._delay
+        while (left := end - time.monotonic()) > 0:
+            maybe_shutdown()
+            time.sleep(min(left, 0.2))
+        self._failed_at = time.monotonic()
