@@ -88,6 +88,11 @@ class Bus:
         await self.close()
 
     @property
+    def settings(self) -> Settings:
+        """The settings that this bus was made with."""
+        return self._settings
+
+    @property
     def connected(self) -> bool:
         """Whether NATS can be talked to at this moment."""
         return self._connection.is_connected
@@ -221,7 +226,9 @@ class Bus:
             raise BusUnavailable(f"cannot subscribe to {subject}: {error}") from error
         return Subscription(inner, self._unsubscribe)
 
-    async def request(self, subject: str, data: bytes, *, timeout: float) -> bytes | None:
+    async def request(
+        self, subject: str, data: bytes, *, timeout: float, headers: dict[str, str] | None = None
+    ) -> bytes | None:
         """Ask whoever responds on `subject`.
 
         Returns:
@@ -233,7 +240,7 @@ class Bus:
         if not self._connection.is_connected:
             raise BusUnavailable(f"NATS at {self._url} is away; try again when it is back")
         try:
-            answer: bytes = (await self._connection.request(subject, data, timeout=timeout)).data
+            answer: bytes = (await self._connection.request(subject, data, timeout=timeout, headers=headers)).data
         except nats.errors.NoRespondersError:
             return None
         except (nats.errors.Error, TimeoutError) as error:
