@@ -64,7 +64,7 @@ class MainProcess:
     def _on_revoked(self, request: Any = None, terminated: bool = False, **_: object) -> None:
         if job := _job(request.args):
             log.info("a task was revoked; its job is cancelled", job_id=job[1], terminated=terminated)
-            self._tell("a revoked task", lambda bus: _cancel(bus, *job, terminated=terminated))
+            self._tell("a revoked task", lambda bus: cancel_revoked(bus, *job, terminated=terminated))
 
     def _take_limits(self, sender: Any, **_: object) -> None:
         # Celery would kill a child that waits with a finished result; only the child knows when its function returned.
@@ -129,10 +129,16 @@ def _job(args: Any) -> tuple[str, str] | None:
             return None
 
 
-async def _cancel(bus: Bus, client_id: str, job_id: str, *, terminated: bool) -> None:
+async def cancel_revoked(bus: Bus, client_id: str, job_id: str, *, terminated: bool = False) -> None:
+    """Cancel a job whose task an operator revoked.
+
+    Args:
+        terminated: the child that runs it is ended too. Otherwise Celery's revoke leaves a running task alone, and so
+            does this.
+    """
     job = await job_log.read(bus.stream, client_id, job_id)
     if job.ended or (job.started and not terminated and await liveness.is_running(bus, job.instance, job_id)):
-        return  # Celery's revoke leaves a running task alone, so one that was delivered twice does not end it
+        return
     cancelled = await job_log.cancel(bus.stream, client_id, job_id, by="an operator")
     await liveness.tell_cancelled(bus, cancelled.instance, job_id)
 

@@ -18,10 +18,12 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 from celery import Celery
 from celery.signals import worker_ready, worker_shutdown
+from celery.worker.state import revoked
 from kombu.exceptions import OperationalError
 from redis import Redis
 from redis.exceptions import RedisError
@@ -31,6 +33,7 @@ from bus.job_log import CorruptJob, JobState
 from bus.liveness import Observer
 from bus.messages import JobRequeued
 from workers.config import QUEUE
+from workers.main_process import cancel_revoked
 from workers.registry import Job, resolve
 from workers.task_message import send
 
@@ -136,8 +139,13 @@ class Reconciler:
         return healed + self._heal_all(lost)
 
     def look_at_leases(self) -> int:
-        """Read what is new, and heal the jobs of workers that are gone. Returns and raises as `look` does."""
+        """Read what is new, cancel what was revoked, and heal the jobs of workers that are gone.
+
+        Returns and raises as `look` does.
+        """
         self._bus.call(self._scan, timeout=SCAN_TIMEOUT)
+        for key in [key for key in self._open if key[1] in revoked]:
+            self._bus.call(partial(cancel_revoked, client_id=key[0], job_id=key[1]))
         instances = {job.instance for job in self._open.values() if job.instance is not None}
         if not instances:
             return 0
