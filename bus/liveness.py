@@ -135,6 +135,9 @@ class Instance:
                 raise
             raise NoLease(f"a request to itself on {self._subject} was not answered", publish=self._subject) from error
         if answer != word.encode():
+            # Refused once is refused for ever: the next try subscribes anew.
+            await self._subscription.close()
+            self._subscription = None
             raise NoLease("it does not hear of cancelled jobs", subscribe=self._subject)
 
     def _answer(self, request: bytes) -> bytes:

@@ -13,6 +13,6 @@ settings = Settings.load()
 app = create_celery(settings)
 use_our_logging(settings)
 jobs = discover()
-keep_reconciling(app, register(app, jobs, settings).bus, jobs, settings)
+keep_reconciling(app, register(app, jobs, settings), jobs, settings)
 
 __all__ = ["app"]

@@ -36,15 +36,15 @@ NO_LEASE_PAUSE = 5.0
 """Seconds that a worker that may take no job keeps a task from going round."""
 
 
-def register(app: Celery, jobs: Mapping[str, Job], settings: Settings) -> WorkerProcess:
+def register(app: Celery, jobs: Mapping[str, Job], settings: Settings) -> MainProcess:
     """Make each job a Celery task named `jobs.<type>` that takes a client id, a job id, and perhaps a ticket.
 
     Returns:
-        What the tasks share; it connects in each process that uses it.
+        What the worker's main process does about tasks besides.
     """
     bus = SyncBus(settings, name="busctl worker", update_stream=True)
     process = WorkerProcess(bus, settings)
-    main_process = MainProcess(process)
+    main_process = MainProcess(process, jobs)
     for job in jobs.values():
         app.task(_task(job, process), name=job.task_name, bind=True, Request=main_process.request_class)
 
@@ -53,13 +53,13 @@ def register(app: Celery, jobs: Mapping[str, Job], settings: Settings) -> Worker
 
     worker_process_shutdown.connect(close, weak=False)
     worker_shutdown.connect(close, weak=False)
-    return process
+    return main_process
 
 
 def _task(job: Job, process: WorkerProcess) -> Callable[..., None]:
     def run(task: Task, client_id: str, job_id: str, ticket: object = None) -> None:
-        hard, soft = task.request.timelimit or (None, None)
-        execute(job, client_id, job_id, process, Ticket.read(ticket), Limits.of(job, soft=soft, hard=hard))
+        limits = Limits.of(job, task.request.timelimit)
+        execute(job, client_id, job_id, process, Ticket.read(ticket), limits)
 
     run.__doc__ = job.summary
     return run

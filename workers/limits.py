@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -25,8 +26,9 @@ class Limits:
     """Why the job fails, for its client."""
 
     @classmethod
-    def of(cls, job: Job, *, soft: float | None = None, hard: float | None = None) -> Self:
-        """The smaller of the job's own limit and the worker's (Celery's `--soft-time-limit` and `--time-limit`)."""
+    def of(cls, job: Job, worker: Sequence[float | None] | None = None) -> Self:
+        """The smaller of the job's own limit and the worker's (Celery's `--time-limit`, `--soft-time-limit`)."""
+        hard, soft = worker or (None, None)
         allowed = min(limit or float("inf") for limit in (soft, hard))
         if job.time_limit <= allowed:
             reason = f"it took longer than {job.time_limit:g} s"

@@ -8,17 +8,24 @@ from __future__ import annotations
 
 import os
 import queue
+import signal
 import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import structlog
 from billiard.exceptions import Terminated, WorkerLostError
 from celery.signals import task_revoked, worker_init, worker_shutdown
 from celery.worker.request import Request
+from celery.worker.state import active_requests
 
 from bus import Bus, BusError, job_log, leases, liveness
 from bus.job_log import JobState
+from workers.limits import Limits
 from workers.process import Verb, WorkerProcess
+from workers.registry import Job
 
 log = structlog.get_logger(__name__)
 
@@ -31,10 +38,13 @@ class MainProcess:
 
     Args:
         process: the bus, and the names of the children.
+        jobs: the registered jobs by name.
     """
 
-    def __init__(self, process: WorkerProcess) -> None:
+    def __init__(self, process: WorkerProcess, jobs: Mapping[str, Job]) -> None:
+        self.bus = process.bus
         self._process = process
+        self._jobs = {job.task_name: job for job in jobs.values()}
         self._waiting: queue.Queue[tuple[str, Verb[object]] | None] = queue.Queue(MOST_WAITING)
         self._thread: threading.Thread | None = None
         self._soft: float | None = None
@@ -55,10 +65,28 @@ class MainProcess:
             instance = self._process.instance_id(pid)
             self._tell("a child died", lambda bus: leases.give_up(bus, instance))
 
-    def on_hard_limit(self, args: Any, seconds: float) -> None:
-        """Celery is about to kill a child for its time limit."""
+    def kill_stuck(self, gone: set[str]) -> None:
+        """Kill children that nothing runs in any more, such as one that is deep in a regular expression.
+
+        A child keeps to its time limits itself, as long as its threads get a turn. One that does not renew its lease
+        either, long after its time was over, is of no use.
+        """
+        for request in list(active_requests):
+            pid, limits = request.worker_pid, Limits.of(self._jobs[request.name], request.request_dict["timelimit"])
+            over = limits.soft + limits.grace + limits.last_resort
+            if (
+                pid != os.getpid()
+                and self._process.instance_id(pid) in gone
+                and time.time() - request.time_start > over
+            ):
+                log.error("killing a child that is stuck in its job", pid=pid, task=request.name)
+                self.on_hard_limit(request.args, limits.reason)
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+    def on_hard_limit(self, args: Any, reason: str) -> None:
+        """A child is about to be killed for its time limit."""
         if job := _job(args):
-            reason = f"it took longer than {seconds:g} s, the time limit of its worker"
             self._tell("a time limit", lambda bus: _fail(bus, *job, reason))
 
     def _on_revoked(self, request: Any = None, terminated: bool = False, **_: object) -> None:
@@ -114,7 +142,9 @@ def _request_class(main_process: MainProcess) -> type[Request]:
 
         def on_timeout(self, soft: bool, timeout: float) -> None:
             if not soft:
-                main_process.on_hard_limit(self.args, timeout)
+                main_process.on_hard_limit(
+                    self.args, f"it took longer than {timeout:g} s, the time limit of its worker"
+                )
                 main_process.on_child_lost(self.worker_pid)
             super().on_timeout(soft, timeout)
 

@@ -16,7 +16,7 @@ import random
 import re
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -33,7 +33,7 @@ from bus.job_log import CorruptJob, JobState
 from bus.liveness import Observer
 from bus.messages import JobRequeued
 from workers.config import QUEUE
-from workers.main_process import cancel_revoked
+from workers.main_process import MainProcess, cancel_revoked
 from workers.registry import Job, resolve
 from workers.task_message import send
 
@@ -77,9 +77,18 @@ class Reconciler:
         bus: the bus.
         jobs: the registered jobs by name.
         settings: `reconcile_interval`.
+        on_gone: told which instances are gone.
     """
 
-    def __init__(self, celery: Celery, bus: SyncBus, jobs: Mapping[str, Job], settings: Settings) -> None:
+    def __init__(
+        self,
+        celery: Celery,
+        bus: SyncBus,
+        jobs: Mapping[str, Job],
+        settings: Settings,
+        on_gone: Callable[[set[str]], None] = lambda gone: None,
+    ) -> None:
+        self._on_gone = on_gone
         self._celery = celery
         self._bus = bus
         self._jobs = jobs
@@ -150,6 +159,7 @@ class Reconciler:
         if not instances:
             return 0
         gone = self._bus.call(lambda bus: self._leases.look(bus, instances))
+        self._on_gone(gone)
         return self._heal_all([key for key, job in self._open.items() if job.instance in gone], gone=True)
 
     async def _scan(self, bus: Bus) -> None:
@@ -227,9 +237,9 @@ class Reconciler:
         send(self._celery, [self._bus.call(lambda bus: job_log.requeue(bus.stream, state))])
 
 
-def keep_reconciling(app: Celery, bus: SyncBus, jobs: Mapping[str, Job], settings: Settings) -> None:
+def keep_reconciling(app: Celery, main_process: MainProcess, jobs: Mapping[str, Job], settings: Settings) -> None:
     """Run a `Reconciler` in each worker's main process, from when it is ready until it stops."""
-    reconciler = Reconciler(app, bus, jobs, settings)
+    reconciler = Reconciler(app, main_process.bus, jobs, settings, main_process.kill_stuck)
     thread = threading.Thread(target=reconciler.run, name="reconcile", daemon=True)
 
     def start(**_: object) -> None:

@@ -39,6 +39,10 @@ class Bench:
         self.enqueue(job)
         return job
 
+    def start(self, job: JobState, instance: str | None) -> JobState:
+        """Begin an attempt as a worker does that is never heard of again."""
+        return self.bus.call(lambda bus: job_log.start(bus.stream, job, instance=instance))
+
     def read(self, job: JobState) -> JobState:
         return self.bus.call(lambda bus: job_log.read(bus.stream, CLIENT, job.job_id))
 
