@@ -72,13 +72,11 @@ class MainProcess:
         either, long after its time was over, is of no use.
         """
         for request in list(active_requests):
-            pid, limits = request.worker_pid, Limits.of(self._jobs[request.name], request.request_dict["timelimit"])
-            over = limits.soft + limits.grace + limits.last_resort
-            if (
-                pid != os.getpid()
-                and self._process.instance_id(pid) in gone
-                and time.time() - request.time_start > over
-            ):
+            pid, job = request.worker_pid, self._jobs.get(request.name)
+            if job is None or pid == os.getpid() or self._process.instance_id(pid) not in gone:
+                continue
+            limits = Limits.of(job, request.request_dict["timelimit"])
+            if time.time() > request.time_start + limits.soft + limits.grace + limits.last_resort:
                 log.error("killing a child that is stuck in its job", pid=pid, task=request.name)
                 self.on_hard_limit(request.args, limits.reason)
                 with suppress(ProcessLookupError):

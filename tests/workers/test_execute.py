@@ -89,15 +89,48 @@ def exits(content: str, job: JobContext) -> str:
     raise SystemExit(3)
 
 
+def raising(error: BaseException) -> Callable[..., Any]:
+    def function(content: str, job: JobContext) -> str:
+        raise error
+
+    return function
+
+
+def recurses(content: str, job: JobContext) -> str:
+    return recurses(content, job)
+
+
+class Unspeakable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+class Odd(str):
+    """Text whose methods are of no use."""
+
+    def encode(self, *_: object) -> bytes:
+        raise RuntimeError("no bytes")
+
+
 @pytest.mark.parametrize(
     ("function", "reason"),
     [
         (raises, "ValueError: no <dictionary>"),
         (exits, "SystemExit: 3"),
+        (raising(SystemExit(-241)), "SystemExit: -241"),
+        (raising(KeyboardInterrupt()), "KeyboardInterrupt"),
+        (raising(GeneratorExit()), "GeneratorExit"),
+        (raising(asyncio.CancelledError()), "CancelledError"),
+        (raising(MemoryError()), "MemoryError"),
+        (raising(Unspeakable()), "Unspeakable"),
+        (raising(ValueError("\ud800" * 400)), "ValueError: ???"),
+        (recurses, "RecursionError: maximum recursion depth exceeded"),
         (lambda content, job: None, "returned NoneType, not text"),
         (lambda content, job: b"x", "returned bytes, not text"),
         (lambda content, job: "\ud800", "no valid Unicode"),
         (lambda content, job: "x" * 10_000_000, "10000000 bytes; at most 262144"),
+        # Its JSON alone would fit into one message of NATS, which has 1,048,576 bytes with its headers.
+        (lambda content, job: "\x01" * 174_748, "the NATS server takes at most 1048576"),
     ],
 )
 def test_whatever_else_happens_is_a_failure_with_its_reason(
@@ -109,6 +142,10 @@ def test_whatever_else_happens_is_a_failure_with_its_reason(
     assert reason in state.last.payload
     assert len(state.last.payload) <= len("❌ Job failed: ") + LONGEST_REASON
     assert "Traceback" not in state.last.payload
+
+
+def test_of_a_text_of_another_class_the_text_is_stored(process: WorkerProcess) -> None:
+    assert run(lambda content, job: Odd("odd"), process).last.payload == "odd"
 
 
 def test_a_job_that_has_ended_is_not_run_again(bus: SyncBus, process: WorkerProcess) -> None:

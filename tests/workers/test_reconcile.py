@@ -12,6 +12,7 @@ from bus import job_log, subjects
 from tests.servers import System, wait_until
 from tests.workers import bench as bench_module
 from tests.workers.bench import CLIENT, signal_children
+from workers import reconcile
 from workers.config import QUEUE
 from workers.reconcile import Reconciler
 from workers.registry import Job, discover
@@ -87,6 +88,22 @@ def test_a_started_job_without_a_worker_is_enqueued_again_then_failed(bench: Ben
     look_until_healed(reconciler, 1)
     assert "attempt 3 of as many" in bench.read(job).last.payload
     assert reconciler.look() == 0
+
+
+def test_a_task_that_always_goes_astray_is_not_enqueued_for_ever(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconcile, "MOST_TIMES", 3)
+    job = bench.store()
+    reconciler = bench.reconciler()
+    with bench.system.valkey.client() as redis:
+
+        def ended() -> bool:
+            reconciler.look()
+            redis.flushall()  # such as a worker that does not know the job's type
+            return bench.read(job).ended
+
+        wait_until(ended, "end of the job")
+    assert "no worker began it, though it was handed to them 4 times" in bench.read(job).last.payload
+    assert bench.life(job) == ["job_queued", *["job_requeued"] * 3, "job_failed"]
 
 
 def test_when_redis_or_nats_is_away_nothing_is_decided(bench: Bench) -> None:
