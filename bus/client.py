@@ -93,6 +93,11 @@ class Bus:
         await self.close()
 
     @property
+    def settings(self) -> Settings:
+        """The settings that this bus was made with."""
+        return self._settings
+
+    @property
     def connected(self) -> bool:
         """Whether everything works at this moment: NATS, the stream, and all that is subscribed."""
         return self._connection.condition.trouble is None
@@ -234,7 +239,9 @@ class Bus:
         inner.on_refused = on_refused
         return Subscription(inner)
 
-    async def request(self, subject: str, data: bytes, *, timeout: float) -> bytes | None:
+    async def request(
+        self, subject: str, data: bytes, *, timeout: float, headers: dict[str, str] | None = None
+    ) -> bytes | None:
         """Ask whoever responds on `subject`.
 
         Returns:
@@ -244,7 +251,7 @@ class Bus:
             BusUnavailable: NATS is away, or somebody listens and was silent past `timeout` (`maybe_done`).
         """
         try:
-            answer: bytes = (await self._connection.request(subject, data, timeout=timeout)).data
+            answer: bytes = (await self._connection.request(subject, data, timeout=timeout, headers=headers)).data
         except nats.errors.NoRespondersError:
             return None
         except (nats.errors.Error, TimeoutError) as error:

@@ -59,6 +59,22 @@ class StreamConflict(BusError):
     """A stream exists that cannot be used, or cannot be changed, as the EVENTS stream."""
 
 
+class NoLease(BusError):
+    """This process cannot show others that it lives, so it may not take a job.
+
+    Args:
+        why: what happened.
+        publish, subscribe: the subject for which its NATS user may lack that permission.
+    """
+
+    def __init__(self, why: str, *, publish: str | None = None, subscribe: str | None = None) -> None:
+        self.publish = publish
+        self.subscribe = subscribe
+        verb, subject = ("publish to", publish) if publish else ("subscribe to", subscribe)
+        hint = f"; see whether its NATS user may {verb} {subject}" if subject else ""
+        super().__init__(f"this worker cannot prove that it lives, so it takes no job: {why}{hint}")
+
+
 class AppendRefused(BusError):
     """The subject has moved on since it was read (JetStream error 10071)."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -50,8 +50,14 @@ class _Queued(JobQueued):
     request: JobRequest
 
 
+class _Started(JobStarted):
+    """`job_started` as it is stored: the frame, and which process runs the job."""
+
+    instance: str | None = None
+
+
 STEPS: dict[str, type[JobEvent]] = {
-    step.action_name(): step for step in (_Queued, JobStarted, JobRequeued, JobResult, JobFailed, JobCancelled)
+    step.action_name(): step for step in (_Queued, _Started, JobRequeued, JobResult, JobFailed, JobCancelled)
 }
 
 
@@ -71,6 +77,10 @@ class JobState:
     ref: str | None
     attempt: int = 0
     """How often a worker has begun. Known while the job is open."""
+    instance: str | None = None
+    """The process that runs the job, or that ran it when it was cancelled; see `bus.liveness`."""
+    requeued: int = 0
+    """How often it was enqueued again since a worker began."""
 
     @property
     def state(self) -> State:
@@ -86,6 +96,11 @@ class JobState:
     def ended(self) -> bool:
         """Whether the job has its one end."""
         return self.last.ended
+
+
+def instance_of(step: JobEvent) -> str | None:
+    """The process that runs the job after this step, if it is known."""
+    return step.instance if isinstance(step, _Started) else None
 
 
 def new_job_id() -> str:
@@ -143,8 +158,8 @@ async def read(stream: EventStream, client_id: str, job_id: str) -> JobState:
         last = steps[-1]
     if queued is None:
         raise UnknownJob(client_id, job_id)
-    attempt = last.attempt if isinstance(last, JobStarted | JobRequeued) else 0
-    return JobState(client_id, job_id, queued.request, last, stored.seq, queued.ref, attempt)
+    job = JobState(client_id, job_id, queued.request, last, stored.seq, queued.ref)
+    return _after(job, last, stored.seq)
 
 
 def step_of(stored: Stored) -> JobEvent:
@@ -156,8 +171,14 @@ def step_of(stored: Stored) -> JobEvent:
     return _parse_step(stored)
 
 
-async def start(stream: EventStream, job: JobState, *, message_id: str | None = None) -> JobState:
-    """Claim the job for one more attempt; `message_id` as for `EventStream.append`.
+async def start(
+    stream: EventStream, job: JobState, *, instance: str | None = None, message_id: str | None = None
+) -> JobState:
+    """Claim the job for one more attempt.
+
+    Args:
+        instance: the process that runs it, as it can be asked by `bus.liveness`.
+        message_id: as for `EventStream.append`.
 
     Raises:
         AppendRefused: somebody else took the next step.
@@ -165,7 +186,7 @@ async def start(stream: EventStream, job: JobState, *, message_id: str | None = 
     """
     attempt = job.attempt + 1
     payload = f"▶ Job started: {job.request.task_type} (attempt {attempt})"
-    started = JobStarted(payload=payload, job_id=job.job_id, ref=job.ref, attempt=attempt)
+    started = _Started(payload=payload, job_id=job.job_id, ref=job.ref, attempt=attempt, instance=instance)
     return await _step(stream, job, started, message_id)
 
 
@@ -188,11 +209,15 @@ async def requeue(stream: EventStream, job: JobState) -> JobState:
         BusUnavailable: not stored, or (`maybe_done`) perhaps stored.
     """
     payload = f"↻ Job enqueued again: {job.request.task_type}"
-    return await _step(stream, job, JobRequeued(payload=payload, job_id=job.job_id, attempt=job.attempt))
+    again = JobRequeued(payload=payload, job_id=job.job_id, attempt=job.attempt, times=job.requeued + 1)
+    return await _step(stream, job, again)
 
 
-async def cancel(stream: EventStream, client_id: str, job_id: str) -> JobState:
+async def cancel(stream: EventStream, client_id: str, job_id: str, *, by: str = "") -> JobState:
     """Call a job off, queued or running. Returns its state: cancelled now, or the end that it had already.
+
+    Args:
+        by: who did, if it was not its client.
 
     Raises:
         UnknownJob, CorruptJob, BusUnavailable: as for `read`.
@@ -202,15 +227,25 @@ async def cancel(stream: EventStream, client_id: str, job_id: str) -> JobState:
         if job.ended:
             return job
         try:
-            return await _step(stream, job, JobCancelled(payload="🚫 Job cancelled", job_id=job_id, ref=job.ref))
+            payload = "🚫 Job cancelled" + (f" by {by}" if by else "")
+            return await _step(stream, job, JobCancelled(payload=payload, job_id=job_id, ref=job.ref))
         except AppendRefused:
             continue
 
 
 async def _step(stream: EventStream, job: JobState, event: JobEvent, message_id: str | None = None) -> JobState:
     seq = await _append(stream, subjects.job(job.client_id, job.job_id), event, after=job.seq, message_id=message_id)
-    attempt = event.attempt if isinstance(event, JobStarted | JobRequeued) else job.attempt
-    return JobState(job.client_id, job.job_id, job.request, event, seq, job.ref, attempt)
+    return _after(job, event, seq)
+
+
+def _after(job: JobState, event: JobEvent, seq: int) -> JobState:
+    match event:
+        case _Started():
+            return replace(job, last=event, seq=seq, attempt=event.attempt, instance=event.instance, requeued=0)
+        case JobRequeued():
+            return replace(job, last=event, seq=seq, attempt=event.attempt, instance=None, requeued=event.times)
+        case _:
+            return replace(job, last=event, seq=seq)
 
 
 async def _append(

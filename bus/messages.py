@@ -289,6 +289,7 @@ class JobRequeued(JobEvent):
     action: Literal["job_requeued"] = "job_requeued"
     payload: str
     attempt: int = Field(ge=0)
+    times: int = Field(1, ge=1, description="How often in a row, without a worker that began.")
 
 
 class JobProgress(JobEvent):

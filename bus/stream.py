@@ -150,8 +150,9 @@ class EventStream:
         }
         if expected_last is not None:
             headers[Header.EXPECTED_LAST_SUBJECT_SEQUENCE] = str(expected_last)
-        if len(data) > self._connection.max_payload:
-            raise EventTooLarge(len(data), self._connection.max_payload)
+        size = len(data) + sum(len(key) + len(value) + 4 for key, value in headers.items()) + len("NATS/1.0\r\n\r\n")
+        if size > self._connection.max_payload:
+            raise EventTooLarge(size, self._connection.max_payload)
         try:
             ack = await self._jetstream.publish(subject, data, headers=headers)
         except APIError as error:

@@ -5,7 +5,8 @@ bus.client.<client_id>.event           any other event for one client
 bus.group.<group>                      an event for everybody in a group
 live.…                                 the same, republished by NATS once stored
 live.client.<client_id>.progress.<job_id>   progress of a job: live only, never stored
-holder.<job_id>                        requests to whoever runs a job: is it alive, cancel
+instance.<instance>                    requests to a process that runs jobs: does it run this one, this one is cancelled
+$KV.busctl-leases.<instance>           its lease: gone when it is
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ STREAM = "EVENTS"
 STREAM_SUBJECTS = "bus.>"
 REPUBLISH = "live.>"
 ALL_JOBS = "bus.client.*.job.*"
+LEASES = "KV_busctl-leases"
+ALL_LEASES = "$KV.busctl-leases.>"
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -59,9 +62,14 @@ def progress(client_id: str, job_id: str) -> str:
     return f"live.client.{token('client id', client_id)}.progress.{token('job id', job_id)}"
 
 
-def holder(job_id: str) -> str:
-    """Where whoever runs the job answers. Nobody there means that nobody runs it."""
-    return f"holder.{token('job id', job_id)}"
+def instance(name: str) -> str:
+    """Where a process that runs jobs answers for them."""
+    return f"instance.{token('instance', name)}"
+
+
+def lease(name: str) -> str:
+    """The key that an instance renews while it lives."""
+    return f"$KV.busctl-leases.{token('instance', name)}"
 
 
 def any_client(job_id: str) -> str:

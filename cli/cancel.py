@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated
 
-from bus import Bus, BusUnavailable, holder, job_log, subjects
+from bus import Bus, BusUnavailable, job_log, liveness, subjects
 from bus.job_log import JobState
 from cli.errors import CommandFailed, Interrupted
 from cli.names import Job, client_option
@@ -75,7 +75,7 @@ async def _cancel(bus: Bus, client_id: str, job_id: str) -> tuple[JobState, bool
     if after.state != "job_cancelled":
         return after, True
     try:
-        await holder.tell_cancelled(bus, job_id)
+        await liveness.tell_cancelled(bus, after.instance, job_id)
     except BusUnavailable as error:
         raise CommandFailed(
             f"job {job_id} is cancelled, but NATS went away before its worker was told: it may work on for a while, "

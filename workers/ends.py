@@ -24,11 +24,13 @@ def result(state: JobState, value: object, *, job_name: str, max_bytes: int) -> 
     """
     if not isinstance(value, str):
         return failed(state, f"{job_name} returned {type(value).__name__}, not text")
-    text = value
     try:
+        text = str.__str__(value)  # of a subclass only the text: its methods may do anything
         size = len(text.encode())
     except UnicodeEncodeError:
         return failed(state, f"{job_name} returned text that is no valid Unicode")
+    except MemoryError:
+        return failed(state, f"{job_name} returned more than fits into memory twice")
     if size > max_bytes:
         return failed(state, f"the result has {size} bytes; at most {max_bytes} are allowed")
     message_id = secrets.token_hex(12)
@@ -37,18 +39,28 @@ def result(state: JobState, value: object, *, job_name: str, max_bytes: int) -> 
         try:
             return await job_log.finish(bus.stream, state, text, message_id=message_id)
         except EventTooLarge as error:
-            return await job_log.fail(bus.stream, state, str(error), message_id=message_id)
+            return await _fail(bus, state, f"the result is too large: {error}", message_id)
 
     return finish
 
 
+def raised(state: JobState, error: BaseException) -> End:
+    """The job's function raised."""
+    name = type(error).__name__
+    try:
+        told = str(error)
+    except Exception:  # a method of the job's own class, which may do anything
+        told = ""
+    return failed(state, f"{name}: {told}" if told else name)
+
+
 def failed(state: JobState, reason: str) -> End:
     """The job will not be done. The reason may quote anything: it is made short, printable and encodable."""
-    short = reason.encode("utf-8", "replace").decode()[:LONGEST_REASON]
+    short = reason[:LONGEST_REASON].encode("utf-8", "replace").decode()
     message_id = secrets.token_hex(12)
 
     async def fail(bus: Bus) -> JobState:
-        return await job_log.fail(bus.stream, state, short, message_id=message_id)
+        return await _fail(bus, state, short, message_id)
 
     return fail
 
@@ -60,3 +72,10 @@ def cancelled(state: JobState) -> End:
         return await job_log.cancel(bus.stream, state.client_id, state.job_id)
 
     return cancel
+
+
+async def _fail(bus: Bus, state: JobState, reason: str, message_id: str) -> JobState:
+    try:
+        return await job_log.fail(bus.stream, state, reason, message_id=message_id)
+    except EventTooLarge:
+        return await job_log.fail(bus.stream, state, "too large to say why", message_id=message_id)

@@ -6,82 +6,64 @@ somebody else answers for the job.
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import threading
 import time
-from collections.abc import Callable, Coroutine, Mapping
-from functools import partial
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping
 
 import structlog
+from billiard.common import terminate_handler_fired
 from celery import Celery, Task
 from celery.exceptions import Reject
 from celery.signals import worker_process_shutdown, worker_shutdown
 
-from bus import (
-    AppendRefused,
-    Bus,
-    BusUnavailable,
-    InvalidName,
-    Settings,
-    StreamConflict,
-    SyncBus,
-    UnknownJob,
-    UnsupportedServer,
-    holder,
-    job_log,
-)
+from bus import AppendRefused, Bus, InvalidName, NoLease, Settings, SyncBus, UnknownJob, job_log, liveness
 from bus.job_log import CorruptJob, JobState
 from bus.messages import JobResult
 from bus.tracebacks import described
 from workers import ends
 from workers.ends import End
-from workers.hold import Hold
-from workers.interrupt import Interrupted, interruptible
+from workers.hold import AlreadyHeld, Hold
+from workers.interrupt import Interrupted, Signals
+from workers.limits import Limits
 from workers.lost_bus import end_when_lost
+from workers.main_process import MainProcess
+from workers.process import WorkerProcess, persist
 from workers.registry import Job, JobContext
 from workers.ticket import Ticket
 
 log = structlog.get_logger(__name__)
 
-T = TypeVar("T")
-Verb = Callable[[Bus], Coroutine[Any, Any, T]]
-
-RETRY_FIRST = 0.2
-RETRY_LONGEST = 5.0
-"""Seconds between two attempts to reach NATS: doubled from the first up to the longest."""
-
-LAST_RESORT = 30.0
-"""Seconds past a job's time limit after which Celery kills a prefork child that is stuck in foreign code."""
-
-AWAY = (BusUnavailable, UnsupportedServer, StreamConflict)
-"""What may pass by waiting: NATS is down, or was started wrongly and will be started rightly."""
+NO_LEASE_PAUSE = 5.0
+"""Seconds that a worker that may take no job keeps a task from going round."""
 
 
-def register(app: Celery, jobs: Mapping[str, Job], settings: Settings) -> SyncBus:
+def register(app: Celery, jobs: Mapping[str, Job], settings: Settings) -> MainProcess:
     """Make each job a Celery task named `jobs.<type>` that takes a client id, a job id, and perhaps a ticket.
 
     Returns:
-        The bus that the tasks use; it connects in each process that uses it.
+        What the worker's main process does about tasks besides.
     """
     bus = SyncBus(settings, name="busctl worker", update_stream=True)
+    process = WorkerProcess(bus, settings)
+    main_process = MainProcess(process, jobs)
     for job in jobs.values():
-        app.task(_task(job, bus, settings), name=job.task_name, bind=True, time_limit=job.time_limit + LAST_RESORT)
+        app.task(_task(job, process), name=job.task_name, bind=True, Request=main_process.request_class)
 
     def close(**_: object) -> None:
-        bus.close()
+        process.close()
 
     end_when_lost(bus)
     worker_process_shutdown.connect(close, weak=False)
     worker_shutdown.connect(close, weak=False)
-    return bus
+    return main_process
 
 
-def _task(job: Job, bus: SyncBus, settings: Settings) -> Callable[..., None]:
+def _task(job: Job, process: WorkerProcess) -> Callable[..., None]:
     def run(task: Task, client_id: str, job_id: str, ticket: object = None) -> None:
+        limits = Limits.of(job, task.request.timelimit)
         system = getattr(task.request, "system", None)
-        execute(job, client_id, job_id, bus, settings, Ticket.read(ticket), system=system)
+        execute(job, client_id, job_id, process, Ticket.read(ticket), limits, system=system)
 
     run.__doc__ = job.summary
     return run
@@ -91,9 +73,9 @@ def execute(
     job: Job,
     client_id: str,
     job_id: str,
-    bus: SyncBus,
-    settings: Settings,
+    process: WorkerProcess,
     ticket: Ticket | None = None,
+    limits: Limits | None = None,
     *,
     system: str | None = None,
 ) -> None:
@@ -103,13 +85,18 @@ def execute(
 
     Args:
         ticket: what the task tells of the job; without it, or when the job has moved on since, the job is read.
+        limits: how long one attempt may take; by default what the job asks for.
         system: the epoch of the event stream that the task says its job is in.
 
     Raises:
-        Reject: the job is unknown here, and the task may be another system's: it is left in Redis.
+        Reject: this worker cannot prove that it lives, and the task goes back to Redis; or the job is unknown here,
+            and the task may be another system's: it is left in Redis.
     """
-    with structlog.contextvars.bound_contextvars(job_id=job_id, client_id=client_id, type=job.name):
-        execution = Execution(job, client_id, job_id, bus, settings)
+    with (
+        structlog.contextvars.bound_contextvars(job_id=job_id, client_id=client_id, type=job.name),
+        Signals() as signals,
+    ):
+        execution = Execution(job, client_id, job_id, process, limits or Limits.of(job), signals)
         try:
             execution.run(ticket)
         except UnknownJob as error:
@@ -119,34 +106,45 @@ def execute(
             log.warning("dropped a task whose job is gone", error=described(error))
         except (CorruptJob, InvalidName) as error:
             log.warning("dropped a task without a job behind it", error=described(error))
+        except AlreadyHeld:
+            log.info("this process works on the job already; this task is dropped")
+        except NoLease as error:
+            log.error("gave a task back", error=described(error))
+            time.sleep(NO_LEASE_PAUSE)
+            raise Reject(str(error), requeue=True) from error
+        finally:
+            execution.let_go()
 
 
 class Execution:
     """One worker's work on one job: as many attempts as the job may have, then its end."""
 
-    def __init__(self, job: Job, client_id: str, job_id: str, bus: SyncBus, settings: Settings) -> None:
+    def __init__(
+        self, job: Job, client_id: str, job_id: str, process: WorkerProcess, limits: Limits, signals: Signals
+    ) -> None:
         self._job = job
         self._client_id = client_id
         self._job_id = job_id
-        self._bus = bus
-        self._settings = settings
+        self._process = process
+        self._limits = limits
+        self._signals = signals
         self._cancelled = threading.Event()
         self._over_time = False
-        self._interrupt: Callable[[], None] = lambda: None
-        self._hold = Hold(client_id, job_id, settings, self._on_cancel)
+        self._hold = Hold(client_id, job_id, process, self._on_cancel)
 
     def run(self, ticket: Ticket | None) -> None:
         """Claim the job, run it, and store its end.
 
         Raises:
             UnknownJob, CorruptJob, InvalidName: there is no such job.
+            NoLease: this process may take no job.
         """
         if ticket is not None and ticket.attempt < self._job.max_attempts:
             state = ticket.job(self._client_id, self._job_id)
         else:
             state = self._read()
         while not state.ended:
-            if state.started and self._persist(lambda bus: holder.is_held(bus, self._job_id)):
+            if state.started and self._is_running(state):
                 log.info("another worker runs the job; this task is dropped")
                 return
             if state.attempt >= self._job.max_attempts:
@@ -161,27 +159,31 @@ class Execution:
 
     def is_of(self, system: str | None) -> bool:
         """Whether the event stream is the one of this epoch."""
-        return self._persist(lambda bus: bus.stream.state()).epoch == system
+        return self._process.persist(lambda bus: bus.stream.state()).epoch == system
+
+    def let_go(self) -> None:
+        """Whatever happened: this process no longer answers for the job."""
+        self._hold.end()
 
     def _read(self) -> JobState:
-        return self._persist(lambda bus: job_log.read(bus.stream, self._client_id, self._job_id))
+        return self._process.persist(lambda bus: job_log.read(bus.stream, self._client_id, self._job_id))
+
+    def _is_running(self, state: JobState) -> bool:
+        return self._process.persist(lambda bus: liveness.is_running(bus, state.instance, state.job_id))
 
     def _claim(self, state: JobState) -> JobState | None:
         """Answer for the job and begin its next attempt, whose time runs from now on."""
         message_id = secrets.token_hex(12)
 
         async def claim(bus: Bus) -> JobState:
-            await self._hold.begin(bus)
-            try:
-                claimed = await job_log.start(bus.stream, state, message_id=message_id)
-            except AppendRefused:
-                await self._hold.end()
-                raise
-            self._hold.limit(self._job.time_limit, self._on_over_time, partial(_give_up, bus, self._too_long(claimed)))
+            instance = await self._hold.begin(bus)
+            claimed = await job_log.start(bus.stream, state, instance=instance, message_id=message_id)
+            too_long = ends.failed(claimed, self._limits.reason)
+            self._hold.limit(self._limits, self._on_over_time, lambda: persist(bus, too_long))
             return claimed
 
         try:
-            return self._persist(claim)
+            return self._process.persist(claim)
         except AppendRefused:
             log.info("somebody else took the next step of the job; looking again")
             return None
@@ -190,16 +192,16 @@ class Execution:
         while True:
             log.debug("job started", attempt=state.attempt)
             end = self._attempt(state)
+            self._hold.relax()
             if end is not None:
                 self._end(end)
                 return
-            self._hold.relax()
+            self._signals.release()
             pause = self._job.backoff * 2 ** (state.attempt - 1)
             log.info("the job will be tried again", seconds=pause)
             again = None if self._cancelled.wait(pause) else self._claim(state)
             if again is None:
                 log.info("the job was ended by somebody else meanwhile")
-                self._persist(lambda bus: self._hold.end())
                 return
             state = again
 
@@ -209,45 +211,34 @@ class Execution:
             self._job_id,
             self._client_id,
             state.attempt,
-            self._settings.job_delay_scale,
+            self._process.settings.job_delay_scale,
             self._cancelled,
             self._hold.progress,
         )
-        value: object = ""
         try:
-            with interruptible() as self._interrupt:
-                if not self._cancelled.is_set():
-                    value = self._job(state.request.content, context)
+            with self._signals.function():
+                value = "" if self._cancelled.is_set() else self._job(state.request.content, context)
         except Interrupted:
             log.info("the job was interrupted")
-        except (Exception, SystemExit) as error:
-            if _pool_is_stopping(error):
+            end = ends.failed(state, "its worker was told to stop it (SIGUSR1, Celery's soft time limit)")
+        except BaseException as error:
+            if _process_is_ending(error):
                 raise
             log.exception("the job raised")
             if isinstance(error, self._job.retry_on) and state.attempt < self._job.max_attempts:
                 return None
-            return ends.failed(state, f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
+            return ends.raised(state, error)
+        else:
+            end = ends.result(
+                state, value, job_name=self._job.name, max_bytes=self._process.settings.job_result_max_bytes
+            )
         if self._over_time:
-            return self._too_long(state)
-        if self._cancelled.is_set():
-            return ends.cancelled(state)
-        return ends.result(state, value, job_name=self._job.name, max_bytes=self._settings.job_result_max_bytes)
-
-    def _too_long(self, state: JobState) -> End:
-        return ends.failed(state, f"it took longer than {self._job.time_limit:g} s")
+            return ends.failed(state, self._limits.reason)
+        return ends.cancelled(state) if self._cancelled.is_set() else end
 
     def _end(self, end: End) -> None:
-        async def end_and_let_go(bus: Bus) -> JobState:
-            try:
-                ended = await end(bus)
-            except AppendRefused:
-                await self._hold.end()
-                raise
-            await self._hold.end()
-            return ended
-
         try:
-            ended = self._persist(end_and_let_go)
+            ended = self._process.persist(end, between=self._signals.release_if_overdue)
         except AppendRefused:
             log.info("the job was ended by somebody else meanwhile; this end is dropped")
         else:
@@ -256,45 +247,14 @@ class Execution:
 
     def _on_cancel(self) -> None:
         self._cancelled.set()
-        self._interrupt()
+        self._signals.interrupt()
 
     def _on_over_time(self) -> None:
         self._over_time = True
-        self._cancelled.set()
-        self._interrupt()
-
-    def _persist(self, verb: Verb[T]) -> T:
-        """Repeat `verb` with growing delays until NATS answers."""
-        delay = RETRY_FIRST
-        while True:
-            try:
-                return self._bus.call(verb)
-            except AWAY as error:
-                log.warning("waiting for NATS", error=str(error), retry_in=delay)
-                time.sleep(delay)
-                delay = min(2 * delay, RETRY_LONGEST)
+        self._on_cancel()
 
 
-async def _give_up(bus: Bus, too_long: End) -> None:
-    """Store the failure of a job that does not notice that its time is over."""
-    delay = RETRY_FIRST
-    while True:
-        try:
-            await too_long(bus)
-        except AppendRefused:
-            return
-        except AWAY as error:
-            log.warning("waiting for NATS", error=str(error), retry_in=delay)
-            await asyncio.sleep(delay)
-            delay = min(2 * delay, RETRY_LONGEST)
-        else:
-            log.warning("the job took too long and does not notice it; its failure is stored without it")
-            return
-
-
-def _pool_is_stopping(error: BaseException) -> bool:
-    # Celery ends a worker by subclasses of SystemExit, billiard a child by negative exit codes. Then the job has
-    # not failed: the task is not acknowledged and runs again.
-    return isinstance(error, SystemExit) and (
-        type(error) is not SystemExit or (isinstance(error.code, int) and error.code < 0)
-    )
+def _process_is_ending(error: BaseException) -> bool:
+    # Celery ends a worker by subclasses of SystemExit, and billiard a child by one that its signal handler raises.
+    # Then the job has not failed: the task is not acknowledged and runs again.
+    return isinstance(error, SystemExit) and (type(error) is not SystemExit or terminate_handler_fired())

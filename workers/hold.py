@@ -3,59 +3,81 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
-from bus import Bus, Settings, Subscription, holder
-from bus.messages import JobProgress
+import structlog
+from billiard.process import current_process
 
-GRACE = 2.0
-"""Seconds that a job over its time has to notice it, before its failure is stored without it."""
+from bus import Bus
+from bus.liveness import Instance
+from bus.messages import JobProgress
+from workers.limits import Limits
+from workers.process import WorkerProcess
+
+log = structlog.get_logger(__name__)
+
+
+class AlreadyHeld(Exception):
+    """This process works on the job already."""
 
 
 class Hold:
-    """Holds one job for as long as this process works on it. `begin`, `limit` and `end` are called on
-    the bus's loop.
+    """Holds one job for as long as this process works on it. `begin` and `limit` are called on the bus's loop.
 
     Args:
         client_id, job_id: the job.
-        settings: for the rate of progress messages.
+        process: this process.
         on_cancel: called on the loop when the job was cancelled.
     """
 
-    def __init__(self, client_id: str, job_id: str, settings: Settings, on_cancel: Callable[[], None]) -> None:
+    def __init__(self, client_id: str, job_id: str, process: WorkerProcess, on_cancel: Callable[[], None]) -> None:
         self._client_id = client_id
         self._job_id = job_id
-        self._interval = settings.progress_interval
+        self._process = process
         self._on_cancel = on_cancel
-        self._bus: Bus | None = None
+        self._instance: Instance | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._subscription: Subscription | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._watch: asyncio.TimerHandle | None = None
-        self._over: asyncio.Task[None] | None = None
+        self._watch: asyncio.Task[None] | None = None
         self._latest: JobProgress | None = None
         self._progressing = False
 
-    async def begin(self, bus: Bus) -> None:
-        """Answer for the job from now on. Does nothing when that has begun already."""
-        if self._subscription is None:
-            self._bus = bus
+    async def begin(self, bus: Bus) -> str:
+        """Answer for the job from now on, as the instance that is returned.
+
+        Raises:
+            AlreadyHeld: this process does so already, for another task.
+            NoLease, BusUnavailable: this process cannot prove that it lives.
+        """
+        instance = await self._process.instance(bus)
+        if self._instance is not instance:
+            if not instance.begin(self._job_id, self._on_cancel):
+                raise AlreadyHeld
             self._loop = asyncio.get_running_loop()
-            self._subscription = await holder.hold(bus, self._job_id, self._on_cancel)
+            self._instance = instance
+        return instance.id
 
-    def limit(self, seconds: float, on_over: Callable[[], None], give_up: Callable[[], Awaitable[None]]) -> None:
-        """Call `on_over` on the loop after `seconds`, and run `give_up` if the job is still held `GRACE` later."""
+    def limit(self, limits: Limits, on_over: Callable[[], None], give_up: Callable[[], Awaitable[object]]) -> None:
+        """Call `on_over` when the time is over, and run `give_up` if the job does not notice it.
 
-        async def over() -> None:
+        A function that goes on all the same is ended with its process, if that is Celery's to replace.
+        """
+
+        async def watch() -> None:
+            await asyncio.sleep(limits.soft)
             on_over()
-            await asyncio.sleep(GRACE)
+            await asyncio.sleep(limits.grace)
             await give_up()
+            await asyncio.sleep(limits.last_resort)
+            if current_process().name != "MainProcess":
+                log.error("killing this process, whose job does not end")
+                os.kill(os.getpid(), signal.SIGKILL)
 
-        def begin() -> None:
-            self._over = self._own(over())
-
-        self._watch = asyncio.get_running_loop().call_later(seconds, begin)
+        self._watch = self._own(watch())
 
     def relax(self) -> None:
         """Stop limiting the time, from any thread: this attempt is over."""
@@ -69,27 +91,28 @@ class Hold:
             self._progressing = True
             self._loop.call_soon_threadsafe(lambda: self._own(self._send_progress()))
 
-    async def end(self) -> None:
-        """Let go: no progress, no limit and no answer after this."""
-        self._stop_watch()
+    def end(self) -> None:
+        """Let go, from any thread: soon there is no progress, no limit and no answer."""
+        if self._loop is not None:
+            with suppress(RuntimeError):  # the loop is closed, and this went with it
+                self._loop.call_soon_threadsafe(self._end)
+
+    def _end(self) -> None:
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._subscription is not None:
-            await self._subscription.close()
-            self._subscription = None
+        if self._instance is not None:
+            self._instance.end(self._job_id)
+            self._instance = None
 
     def _stop_watch(self) -> None:
         if self._watch is not None:
             self._watch.cancel()
-        if self._over is not None:
-            self._over.cancel()
 
     async def _send_progress(self) -> None:
-        while (latest := self._latest) is not None and self._bus is not None:
+        while (latest := self._latest) is not None and self._instance is not None:
             self._latest = None
-            await self._bus.publish_progress(latest, self._client_id, self._job_id)
-            await asyncio.sleep(self._interval)
+            await self._instance.bus.publish_progress(latest, self._client_id, self._job_id)
+            await asyncio.sleep(self._process.settings.progress_interval)
         self._progressing = False
 
     def _own(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

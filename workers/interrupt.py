@@ -1,51 +1,113 @@
-"""Leaving a job's function from outside it."""
+"""What signals do to a process that executes a job."""
 
 from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
+from typing import Any, Self
 
 SIGNAL = signal.SIGUSR1
+"""Ours, and Celery's for a soft time limit."""
+
+LEAVING = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR2, signal.SIGALRM, signal.SIGXCPU)
+"""Those whose handlers, Celery's or a library's, leave what the process does by an exception."""
+
+HELD_LONGEST = 30.0
+"""Seconds for which a signal waits for the end of a job to be stored."""
 
 
 class Interrupted(BaseException):
-    """Raised inside a job's function that nobody waits for any more. No `Exception`: jobs must not catch it."""
+    """Raised inside a job's function that has to stop. No `Exception`: jobs must not catch it."""
 
 
-@contextmanager
-def interruptible() -> Iterator[Callable[[], None]]:
-    """A block that the yielded function, called from any thread, leaves by `Interrupted`.
+class Signals:
+    """Signals to the main thread while it executes one job.
 
-    Python runs signal handlers in the main thread only, so under Celery's threads pool the yielded function does
-    nothing and jobs have to look at `JobContext.cancelled`.
+    Inside the job's function `SIGNAL` raises `Interrupted`, and any other does what it did before. Once the function
+    has returned, nothing may come between its result and the log: signals wait until `release`, or the block's end.
+
+    Python runs signal handlers in the main thread only, so in another thread (Celery's threads pool) this does nothing,
+    and jobs have to look at `JobContext.cancelled`.
     """
-    thread = threading.current_thread()
-    if thread is not threading.main_thread() or thread.ident is None:
-        yield lambda: None
-        return
-    ident = thread.ident
-    guard = threading.Lock()
-    inside = True
 
-    def leave(*_: object) -> None:
-        if inside:
-            raise Interrupted
+    def __init__(self) -> None:
+        self._before: dict[int, Callable[[int, FrameType | None], Any]] = {}
+        self._guard = threading.Lock()
+        self._thread: int | None = None
+        self._inside = False
+        self._holding = False
+        self._held: dict[int, float] = {}
 
-    def interrupt() -> None:
-        with guard:
-            if inside:
-                signal.pthread_kill(ident, SIGNAL)
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            self._thread = threading.get_ident()
+            for number in (SIGNAL, *LEAVING):
+                before = signal.getsignal(number)
+                if callable(before) or number == SIGNAL:
+                    self._before[number] = before if callable(before) else _ignore
+            self._install()
+        return self
 
-    before = signal.signal(SIGNAL, leave)
-    try:
-        yield interrupt
-    finally:
-        while inside:
-            try:
-                with guard:  # from here on interrupt() sends nothing, and what it sent has arrived
-                    inside = False
-            except Interrupted:
-                continue
-        signal.signal(SIGNAL, before)
+    def __exit__(self, *_: object) -> None:
+        for number, before in self._before.items():
+            signal.signal(number, signal.SIG_DFL if before is _ignore else before)
+        self._before.clear()
+        self._deliver()
+
+    @contextmanager
+    def function(self) -> Iterator[None]:
+        """The job's function runs inside this block. After it signals are held."""
+        self._inside = True
+        try:
+            yield
+        finally:
+            while self._inside:
+                try:
+                    with self._guard:  # from here on interrupt() sends nothing, and what it sent has arrived
+                        self._holding = True
+                        self._inside = False
+                except Interrupted:
+                    continue
+            self._install()  # over what the function, or a library that it called, may have put there
+
+    def interrupt(self) -> None:
+        """Leave the function by `Interrupted`, from any thread. Does nothing when it has returned."""
+        with self._guard:
+            if self._inside and self._thread is not None:
+                signal.pthread_kill(self._thread, SIGNAL)
+
+    def release(self) -> None:
+        """Let signals do again what they did before, those that waited first."""
+        self._holding = False
+        self._deliver()
+
+    def release_if_overdue(self) -> None:
+        """Release when one has waited for too long: a process that cannot store an end must end all the same."""
+        if any(time.monotonic() - since > HELD_LONGEST for since in self._held.values()):
+            self.release()
+
+    def _install(self) -> None:
+        for number in self._before:
+            signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if number == SIGNAL:
+            if self._inside:
+                raise Interrupted
+        elif self._holding:
+            self._held.setdefault(number, time.monotonic())
+        else:
+            self._before[number](number, frame)
+
+    def _deliver(self) -> None:
+        while self._held:
+            number, _ = self._held.popitem()
+            signal.raise_signal(number)
+
+
+def _ignore(number: int, frame: FrameType | None) -> None:
+    pass

@@ -1,8 +1,9 @@
 """Find open jobs that nobody holds, and enqueue them again.
 
-A job is held when its task waits in Redis, when it was taken from Redis and not acknowledged, or when a worker answers
-for it. A job that nobody held at two looks in a row was never enqueued, or its message was lost between Redis and a
-worker, or Redis was wiped, or its worker is gone: it is enqueued again, or failed after its last attempt.
+A started job is held by the instance that its `job_started` names, until that has no lease or says that it does not
+run the job. Any other is held by its task, which waits in Redis, or was taken from there and is not acknowledged. A job
+that nobody held at two looks in a row was never enqueued, or its message was lost between Redis and a worker, or
+discarded, or Redis was wiped, or its worker is gone: it is enqueued again, or failed after its last attempt.
 
 Every worker runs one reconciler in a thread of its main process, so there is nothing more to deploy. Several are
 harmless: each appends `job_requeued` before it enqueues, and NATS lets only one append follow the last event. An
@@ -14,20 +15,25 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 from celery import Celery
 from celery.signals import worker_ready, worker_shutdown
+from celery.worker.state import revoked
 from kombu.exceptions import OperationalError
 from redis import Redis
 from redis.exceptions import RedisError
 
-from bus import AppendRefused, Bus, BusError, Settings, SyncBus, UnknownJob, holder, job_log, subjects
+from bus import AppendRefused, Bus, BusError, Settings, SyncBus, UnknownJob, job_log, liveness, subjects
 from bus.job_log import CorruptJob, JobState
+from bus.liveness import Observer
+from bus.messages import JobRequeued
 from workers import envelope
 from workers.config import QUEUE
+from workers.main_process import MainProcess, cancel_revoked
 from workers.redis_owner import Identity, keep_owning
 from workers.registry import Job, resolve
 from workers.task_message import send
@@ -43,12 +49,21 @@ MOST_PER_LOOK = 1000
 SCAN_TIMEOUT = 120.0
 """Deadline in seconds for reading what is new in the stream; the next look goes on where it stopped."""
 
+LEASE_INTERVAL = 2.0
+"""Seconds between two looks at the leases of running jobs, which cost one request; see `liveness.LOOK_INTERVAL`."""
+
+MOST_TIMES = 10
+LONGEST_PATIENCE = 600.0
+"""A task that goes astray again and again is given longer each time, up to these seconds, then the job fails."""
+
 
 @dataclass(slots=True)
 class OpenJob:
-    """An open job as the reconciler knows it: its last event, and since when nobody held it."""
+    """An open job as the reconciler knows it: its last event, and since when Redis had no task of it."""
 
     seq: int
+    instance: str | None = None
+    requeued: int = 0
     unheld_since: float | None = None
 
 
@@ -60,9 +75,18 @@ class Reconciler:
         bus: the bus.
         jobs: the registered jobs by name.
         settings: `reconcile_interval`.
+        on_gone: told which instances are gone.
     """
 
-    def __init__(self, celery: Celery, bus: SyncBus, jobs: Mapping[str, Job], settings: Settings) -> None:
+    def __init__(
+        self,
+        celery: Celery,
+        bus: SyncBus,
+        jobs: Mapping[str, Job],
+        settings: Settings,
+        on_gone: Callable[[set[str]], None] = lambda gone: None,
+    ) -> None:
+        self._on_gone = on_gone
         self._celery = celery
         self._bus = bus
         self._jobs = jobs
@@ -70,17 +94,28 @@ class Reconciler:
         self._epoch = ""
         self._cursor = 0
         self._open: dict[tuple[str, str], OpenJob] = {}
+        self._leases = Observer()
         self._stop = threading.Event()
 
     def run(self) -> None:
-        """Look every `reconcile_interval` seconds, give or take a fifth, until `stop`."""
-        while not self._stop.wait(self._interval * random.uniform(0.8, 1.2)):  # noqa: S311 - only spreads the load
+        """Look every `reconcile_interval` seconds, give or take a fifth, and at leases more often, until `stop`."""
+        due = time.monotonic() + self._pause(self._interval)
+        while not self._stop.is_set():
             try:
-                self.look()
+                if time.monotonic() < due:
+                    self.look_at_leases()
+                else:
+                    due = time.monotonic() + self._pause(self._interval)
+                    self.look()
             except (BusError, OperationalError, RedisError, OSError) as error:
                 log.warning("could not look for lost jobs; trying again", error=str(error))
             except Exception:
                 log.exception("looking for lost jobs failed; trying again")
+            soon = liveness.LOOK_INTERVAL if self._leases.suspects else LEASE_INTERVAL
+            self._stop.wait(self._pause(min(soon, self._interval)))
+
+    def _pause(self, seconds: float) -> float:
+        return seconds * random.uniform(1.0, 1.3)  # noqa: S311 - only spreads the load
 
     def stop(self) -> None:
         """End `run` soon."""
@@ -95,9 +130,9 @@ class Reconciler:
         Raises:
             BusError, OperationalError, RedisError, OSError: NATS or Redis cannot be asked; nothing is decided then.
         """
-        self._bus.call(self._scan, timeout=SCAN_TIMEOUT)
+        healed = self.look_at_leases()
         if not self._open:
-            return 0
+            return healed
         in_redis = self._in_redis()
         now = time.monotonic()
         lost = []
@@ -106,9 +141,24 @@ class Reconciler:
                 job.unheld_since = None
             elif job.unheld_since is None:
                 job.unheld_since = now
-            elif now - job.unheld_since >= self._interval / 2:
+            elif now - job.unheld_since >= min(self._interval / 2 * 2**job.requeued, LONGEST_PATIENCE):
                 lost.append(key)
-        return sum(self._heal(*key, self._open[key].seq) for key in lost[:MOST_PER_LOOK] if not self._stop.is_set())
+        return healed + self._heal_all(lost)
+
+    def look_at_leases(self) -> int:
+        """Read what is new, cancel what was revoked, and heal the jobs of workers that are gone.
+
+        Returns and raises as `look` does.
+        """
+        self._bus.call(self._scan, timeout=SCAN_TIMEOUT)
+        for key in [key for key in self._open if key[1] in revoked]:
+            self._bus.call(partial(cancel_revoked, client_id=key[0], job_id=key[1]))
+        instances = {job.instance for job in self._open.values() if job.instance is not None}
+        if not instances:
+            return 0
+        gone = self._bus.call(lambda bus: self._leases.look(bus, instances))
+        self._on_gone(gone)
+        return self._heal_all([key for key, job in self._open.items() if job.instance in gone], gone=True)
 
     async def _scan(self, bus: Bus) -> None:
         state = await bus.stream.state()
@@ -122,16 +172,17 @@ class Reconciler:
                 continue
             key = (address.client_id, address.job_id)
             try:
-                ended = job_log.step_of(stored).ended
+                step = job_log.step_of(stored)
             except CorruptJob as error:
                 log.warning("passed over an event of another program", error=str(error))
                 if key in self._open:
                     self._open[key].seq = stored.seq
                 continue
-            if ended:
+            if step.ended:
                 self._open.pop(key, None)
             else:
-                self._open[key] = OpenJob(stored.seq)
+                times = step.times if isinstance(step, JobRequeued) else 0
+                self._open[key] = OpenJob(stored.seq, job_log.instance_of(step), times)
         # What retention has cut can neither be run nor healed.
         for key in [key for key, job in self._open.items() if job.seq < state.first_seq]:
             del self._open[key]
@@ -143,17 +194,28 @@ class Reconciler:
             messages = _messages(channel.plain_client(), channel.global_keyprefix)
             return {found for message in messages if (found := envelope.job_id(message)) is not None}
 
-    def _heal(self, client_id: str, job_id: str, seq: int) -> bool:
+    def _heal_all(self, lost: list[tuple[str, str]], *, gone: bool = False) -> int:
+        return sum(
+            self._heal(*key, self._open[key].seq, gone=gone) for key in lost[:MOST_PER_LOOK] if not self._stop.is_set()
+        )
+
+    def _heal(self, client_id: str, job_id: str, seq: int, *, gone: bool) -> bool:
         with structlog.contextvars.bound_contextvars(job_id=job_id, client_id=client_id):
             try:
                 state = self._bus.call(lambda bus: job_log.read(bus.stream, client_id, job_id))
-                if state.seq != seq:
+                if state.seq != seq or state.ended:
                     return False  # it has moved on since it was looked at, perhaps by another reconciler
-                if state.ended or (state.started and self._bus.call(lambda bus: holder.is_held(bus, job_id))):
-                    return False
+                instance = state.instance
+                if instance is not None and not gone:
+                    # A task may be acknowledged while its job runs: as a duplicate, after the visibility timeout.
+                    gone = self._bus.call(lambda bus: liveness.denies(bus, instance, job_id))
+                    if not gone:
+                        return False
                 job = resolve(self._jobs, state.request.job_type)
                 if state.attempt >= job.max_attempts:
-                    self._fail(state)
+                    self._fail(state, f"the worker died, and that was attempt {state.attempt} of as many")
+                elif state.requeued >= MOST_TIMES:
+                    self._fail(state, f"no worker began it, though it was handed to them {state.requeued + 1} times")
                 else:
                     self._enqueue_again(state)
             except (UnknownJob, CorruptJob) as error:
@@ -165,9 +227,8 @@ class Reconciler:
                 return True
             return False
 
-    def _fail(self, state: JobState) -> None:
-        log.warning("failing a job whose worker died at the last attempt", attempt=state.attempt)
-        reason = f"the worker died, and that was attempt {state.attempt} of as many"
+    def _fail(self, state: JobState, reason: str) -> None:
+        log.warning("failing a job that nobody can do", reason=reason)
         self._bus.call(lambda bus: job_log.fail(bus.stream, state, reason))
 
     def _enqueue_again(self, state: JobState) -> None:
@@ -176,10 +237,10 @@ class Reconciler:
         send(self._celery, [requeued], Identity(self._epoch))
 
 
-def keep_reconciling(app: Celery, bus: SyncBus, jobs: Mapping[str, Job], settings: Settings) -> None:
+def keep_reconciling(app: Celery, main_process: MainProcess, jobs: Mapping[str, Job], settings: Settings) -> None:
     """Run a `Reconciler` in each worker's main process, from when it is ready until it stops."""
-    reconciler = Reconciler(app, bus, jobs, settings)
-    ownership = keep_owning(app, bus)
+    reconciler = Reconciler(app, main_process.bus, jobs, settings, main_process.kill_stuck)
+    ownership = keep_owning(app, main_process.bus)
     threads = [threading.Thread(target=run, daemon=True) for run in (reconciler.run, ownership.run)]
 
     def start(**_: object) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bus import AppendRefused, InvalidName, UnknownJob, holder, job_log
+from bus import AppendRefused, InvalidName, UnknownJob, job_log, liveness
 from bus.job_log import CorruptJob, JobRequest, JobState
 from bus.messages import (
     CancelJob,
@@ -76,7 +76,7 @@ class SystemChannel(Channel):
         after = await job_log.cancel(self.services.bus.stream, self.client_id, before.job_id)
         if not isinstance(after.last, JobCancelled):
             return _status(after)
-        await holder.tell_cancelled(self.services.bus, before.job_id)
+        await liveness.tell_cancelled(self.services.bus, after.instance, before.job_id)
         return None
 
     @ws_handler

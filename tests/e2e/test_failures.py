@@ -332,7 +332,7 @@ async def test_garbage_on_the_bus(broken: System) -> None:
             await nats.jetstream().publish("bus.group.system", garbage)
             await nats.jetstream().publish("bus.client.somebody.job.something", garbage)
             await nats.publish("live.group.system", garbage)
-            await nats.publish("holder.something", garbage)
+            await nats.publish("instance.something", garbage)
         await connected.submit("default", "undisturbed")
         await watcher.see_until(connected, "job_result")
     await nats.close()

@@ -4,28 +4,44 @@ import asyncio
 import json
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from celery.exceptions import Reject
 
-from bus import Bus, Settings, SyncBus, holder, job_log, subjects
+from bus import Bus, Settings, SyncBus, job_log, leases, liveness, subjects
 from bus.job_log import JobRequest, JobState, new_job_id
 from bus.messages import JobFailed, JobResult
 from tests.servers import Nats, wait_until
 from workers.ends import LONGEST_REASON
 from workers.execute import execute
+from workers.process import WorkerProcess
 from workers.registry import Job, JobContext, job
 from workers.ticket import Ticket
 
 CLIENT = "execute"
 
 
+@contextmanager
+def working(settings: Settings) -> Iterator[WorkerProcess]:
+    process = WorkerProcess(SyncBus(settings), settings)
+    try:
+        yield process
+    finally:
+        process.close()
+
+
 @pytest.fixture
-def bus(settings: Settings) -> Iterator[SyncBus]:
-    with SyncBus(settings) as bus:
-        yield bus
+def process(settings: Settings) -> Iterator[WorkerProcess]:
+    with working(settings) as process:
+        yield process
+
+
+@pytest.fixture
+def bus(process: WorkerProcess) -> SyncBus:
+    return process.bus
 
 
 def submit(bus: SyncBus, content: str = "hi") -> str:
@@ -53,10 +69,10 @@ def epoch(bus: SyncBus) -> str:
     return bus.call(lambda bus: bus.stream.state()).epoch
 
 
-def run(function: Callable[..., Any], bus: SyncBus, settings: Settings) -> JobState:
-    job_id = submit(bus)
-    execute(Job(function, "t", "t"), CLIENT, job_id, bus, settings)
-    return read(bus, job_id)
+def run(function: Callable[..., Any], process: WorkerProcess) -> JobState:
+    job_id = submit(process.bus)
+    execute(Job(function, "t", "t"), CLIENT, job_id, process)
+    return read(process.bus, job_id)
 
 
 @job
@@ -64,8 +80,8 @@ def shout(content: str, job: JobContext) -> str:
     return f"{content.upper()} {job.job_id} {job.attempt}"
 
 
-def test_a_result_is_stored(bus: SyncBus, settings: Settings) -> None:
-    state = run(shout, bus, settings)
+def test_a_result_is_stored(bus: SyncBus, process: WorkerProcess) -> None:
+    state = run(shout, process)
     assert isinstance(state.last, JobResult)
     assert state.last.payload == f"HI {state.job_id} 1"
 
@@ -78,21 +94,54 @@ def exits(content: str, job: JobContext) -> str:
     raise SystemExit(3)
 
 
+def raising(error: BaseException) -> Callable[..., Any]:
+    def function(content: str, job: JobContext) -> str:
+        raise error
+
+    return function
+
+
+def recurses(content: str, job: JobContext) -> str:
+    return recurses(content, job)
+
+
+class Unspeakable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+class Odd(str):
+    """Text whose methods are of no use."""
+
+    def encode(self, *_: object) -> bytes:
+        raise RuntimeError("no bytes")
+
+
 @pytest.mark.parametrize(
     ("function", "reason"),
     [
         (raises, "ValueError: no <dictionary>"),
         (exits, "SystemExit: 3"),
+        (raising(SystemExit(-241)), "SystemExit: -241"),
+        (raising(KeyboardInterrupt()), "KeyboardInterrupt"),
+        (raising(GeneratorExit()), "GeneratorExit"),
+        (raising(asyncio.CancelledError()), "CancelledError"),
+        (raising(MemoryError()), "MemoryError"),
+        (raising(Unspeakable()), "Unspeakable"),
+        (raising(ValueError("\ud800" * 400)), "ValueError: ???"),
+        (recurses, "RecursionError: maximum recursion depth exceeded"),
         (lambda content, job: None, "returned NoneType, not text"),
         (lambda content, job: b"x", "returned bytes, not text"),
         (lambda content, job: "\ud800", "no valid Unicode"),
         (lambda content, job: "x" * 10_000_000, "10000000 bytes; at most 262144"),
+        # Its JSON alone would fit into one message of NATS, which has 1,048,576 bytes with its headers.
+        (lambda content, job: "\x01" * 174_748, "the NATS server takes at most 1048576"),
     ],
 )
 def test_whatever_else_happens_is_a_failure_with_its_reason(
-    bus: SyncBus, settings: Settings, function: Callable[..., Any], reason: str
+    bus: SyncBus, process: WorkerProcess, function: Callable[..., Any], reason: str
 ) -> None:
-    state = run(function, bus, settings)
+    state = run(function, process)
     assert isinstance(state.last, JobFailed)
     assert state.last.payload.startswith("❌ Job failed: ")
     assert reason in state.last.payload
@@ -100,7 +149,11 @@ def test_whatever_else_happens_is_a_failure_with_its_reason(
     assert "Traceback" not in state.last.payload
 
 
-def test_a_job_that_has_ended_is_not_run_again(bus: SyncBus, settings: Settings) -> None:
+def test_of_a_text_of_another_class_the_text_is_stored(process: WorkerProcess) -> None:
+    assert run(lambda content, job: Odd("odd"), process).last.payload == "odd"
+
+
+def test_a_job_that_has_ended_is_not_run_again(bus: SyncBus, process: WorkerProcess) -> None:
     job_id = submit(bus)
     runs: list[int] = []
 
@@ -109,19 +162,19 @@ def test_a_job_that_has_ended_is_not_run_again(bus: SyncBus, settings: Settings)
         return "done"
 
     for _ in range(3):
-        execute(Job(count, "t", "t"), CLIENT, job_id, bus, settings)
+        execute(Job(count, "t", "t"), CLIENT, job_id, process)
     assert runs == [1]
 
 
-def test_a_ticket_saves_the_read_and_changes_nothing_else(bus: SyncBus, settings: Settings) -> None:
+def test_a_ticket_saves_the_read_and_changes_nothing_else(bus: SyncBus, process: WorkerProcess) -> None:
     state = read(bus, submit(bus, "ticket"))
-    execute(Job(shout.function, "t", "t"), CLIENT, state.job_id, bus, settings, Ticket.of(state))
+    execute(Job(shout.function, "t", "t"), CLIENT, state.job_id, process, Ticket.of(state))
     ended = read(bus, state.job_id)
     assert ended.last.payload == f"TICKET {state.job_id} 1"
     assert life(bus, state.job_id) == ["job_queued", "job_started", "job_result"]
 
 
-def test_a_ticket_that_is_out_of_date_runs_nothing_twice(bus: SyncBus, settings: Settings) -> None:
+def test_a_ticket_that_is_out_of_date_runs_nothing_twice(bus: SyncBus, process: WorkerProcess) -> None:
     queued = read(bus, submit(bus))
     ticket = Ticket.of(queued)
     runs: list[int] = []
@@ -131,60 +184,60 @@ def test_a_ticket_that_is_out_of_date_runs_nothing_twice(bus: SyncBus, settings:
         return "done"
 
     for _ in range(3):
-        execute(Job(count, "t", "t"), CLIENT, queued.job_id, bus, settings, ticket)
+        execute(Job(count, "t", "t"), CLIENT, queued.job_id, process, ticket)
     assert runs == [1]
     assert life(bus, queued.job_id) == ["job_queued", "job_started", "job_result"]
 
 
-def test_a_job_cancelled_before_its_ticket_is_used_does_not_run(bus: SyncBus, settings: Settings) -> None:
+def test_a_job_cancelled_before_its_ticket_is_used_does_not_run(bus: SyncBus, process: WorkerProcess) -> None:
     queued = read(bus, submit(bus))
     bus.call(lambda bus: job_log.cancel(bus.stream, CLIENT, queued.job_id))
-    execute(Job(raises, "t", "t"), CLIENT, queued.job_id, bus, settings, Ticket.of(queued))
+    execute(Job(raises, "t", "t"), CLIENT, queued.job_id, process, Ticket.of(queued))
     assert life(bus, queued.job_id) == ["job_queued", "job_cancelled"]
 
 
-def test_a_ticket_from_before_the_worker_died_is_read_up_to_date(bus: SyncBus, settings: Settings) -> None:
+def test_a_ticket_from_before_the_worker_died_is_read_up_to_date(bus: SyncBus, process: WorkerProcess) -> None:
     queued = read(bus, submit(bus))
-    bus.call(lambda bus: job_log.start(bus.stream, queued))
-    execute(Job(shout.function, "t", "t"), CLIENT, queued.job_id, bus, settings, Ticket.of(queued))
+    begin_and_die(bus, queued)
+    execute(Job(shout.function, "t", "t"), CLIENT, queued.job_id, process, Ticket.of(queued))
     assert read(bus, queued.job_id).last.payload == f"HI {queued.job_id} 2"
 
 
-def test_a_ticket_of_a_job_that_another_worker_runs_is_dropped(bus: SyncBus, settings: Settings) -> None:
+def test_a_ticket_of_a_job_that_another_worker_runs_is_dropped(bus: SyncBus, process: WorkerProcess) -> None:
     queued = read(bus, submit(bus))
 
     def duplicate(content: str, job: JobContext) -> str:
-        execute(Job(raises, "t", "t"), CLIENT, queued.job_id, bus, settings, Ticket.of(queued))
+        execute(Job(raises, "t", "t"), CLIENT, queued.job_id, process, Ticket.of(queued))
         return "the first"
 
-    with SyncBus(settings) as first:
-        execute(Job(duplicate, "t", "t"), CLIENT, queued.job_id, first, settings, Ticket.of(queued))
+    with working(process.settings) as first:
+        execute(Job(duplicate, "t", "t"), CLIENT, queued.job_id, first, Ticket.of(queued))
     assert life(bus, queued.job_id) == ["job_queued", "job_started", "job_result"]
     assert read(bus, queued.job_id).last.payload == "the first"
 
 
-def test_a_ticket_for_no_job_is_dropped(bus: SyncBus, settings: Settings) -> None:
+def test_a_ticket_for_no_job_is_dropped(bus: SyncBus, process: WorkerProcess) -> None:
     ticket = Ticket(seq=1, attempt=0, ref=None, request=JobRequest(task_type="t", job_type="t", content="x"))
     for job_id in ("unknown", "a.b", "*"):
-        execute(Job(raises, "t", "t"), CLIENT, job_id, bus, settings, ticket, system=epoch(bus))
+        execute(Job(raises, "t", "t"), CLIENT, job_id, process, ticket, system=epoch(bus))
 
 
 @pytest.mark.parametrize("job_id", ["unknown", "a.b", "*", "", "x" * 100])
-def test_a_task_without_a_job_is_dropped(bus: SyncBus, settings: Settings, job_id: str) -> None:
-    execute(shout, CLIENT, job_id, bus, settings, system=epoch(bus))
+def test_a_task_without_a_job_is_dropped(bus: SyncBus, process: WorkerProcess, job_id: str) -> None:
+    execute(shout, CLIENT, job_id, process, system=epoch(bus))
 
 
 @pytest.mark.parametrize("system", [None, "another epoch"])
-def test_one_that_may_be_another_systems_is_not(bus: SyncBus, settings: Settings, system: str | None) -> None:
+def test_one_that_may_be_another_systems_is_not(bus: SyncBus, process: WorkerProcess, system: str | None) -> None:
     with pytest.raises(Reject) as rejected:
-        execute(shout, CLIENT, "unknown", bus, settings, system=system)
+        execute(shout, CLIENT, "unknown", process, system=system)
     assert not rejected.value.requeue
 
 
-def test_a_task_whose_job_is_garbage_is_dropped(bus: SyncBus, settings: Settings) -> None:
+def test_a_task_whose_job_is_garbage_is_dropped(bus: SyncBus, process: WorkerProcess) -> None:
     job_id = submit(bus)
     bus.call(lambda bus: bus.stream.append(subjects.job(CLIENT, job_id), b"garbage"))
-    execute(shout, CLIENT, job_id, bus, settings)
+    execute(shout, CLIENT, job_id, process)
 
 
 def test_a_result_waits_for_nats(tmp_path: Path) -> None:
@@ -199,9 +252,10 @@ def test_a_result_waits_for_nats(tmp_path: Path) -> None:
 
     try:
         settings = Settings.load(nats_url=server.url, append_timeout=0.5, connect_timeout=1)
-        with SyncBus(settings) as bus:
+        with working(settings) as process:
+            bus = process.bus
             job_id = submit(bus)
-            worker = threading.Thread(target=execute, args=(Job(slow, "t", "t"), CLIENT, job_id, bus, settings))
+            worker = threading.Thread(target=execute, args=(Job(slow, "t", "t"), CLIENT, job_id, process))
             worker.start()
             assert running.wait(20)
             server.kill()
@@ -215,19 +269,19 @@ def test_a_result_waits_for_nats(tmp_path: Path) -> None:
         server.kill()
 
 
-def in_background(job: Job, job_id: str, bus: SyncBus, settings: Settings) -> threading.Thread:
+def in_background(job: Job, job_id: str, process: WorkerProcess) -> threading.Thread:
     """Execute as the threads pool does."""
-    thread = threading.Thread(target=execute, args=(job, CLIENT, job_id, bus, settings))
+    thread = threading.Thread(target=execute, args=(job, CLIENT, job_id, process))
     thread.start()
     return thread
 
 
 def cancel(bus: SyncBus, job_id: str) -> None:
-    bus.call(lambda bus: job_log.cancel(bus.stream, CLIENT, job_id))
-    assert bus.call(lambda bus: holder.tell_cancelled(bus, job_id))
+    state = bus.call(lambda bus: job_log.cancel(bus.stream, CLIENT, job_id))
+    assert bus.call(lambda bus: liveness.tell_cancelled(bus, state.instance, job_id))
 
 
-def test_a_cancelled_job_is_left_in_the_middle(bus: SyncBus, settings: Settings) -> None:
+def test_a_cancelled_job_is_left_in_the_middle(bus: SyncBus, process: WorkerProcess) -> None:
     job_id = submit(bus)
     running = threading.Event()
 
@@ -242,12 +296,12 @@ def test_a_cancelled_job_is_left_in_the_middle(bus: SyncBus, settings: Settings)
 
     canceller = threading.Thread(target=cancel_when_running)
     canceller.start()
-    execute(Job(endless, "t", "t"), CLIENT, job_id, bus, settings)
+    execute(Job(endless, "t", "t"), CLIENT, job_id, process)
     canceller.join(20)
     assert read(bus, job_id).state == "job_cancelled"
 
 
-def test_under_threads_a_cancelled_job_sees_it(bus: SyncBus, settings: Settings) -> None:
+def test_under_threads_a_cancelled_job_sees_it(bus: SyncBus, process: WorkerProcess) -> None:
     job_id = submit(bus)
     running = threading.Event()
 
@@ -256,7 +310,7 @@ def test_under_threads_a_cancelled_job_sees_it(bus: SyncBus, settings: Settings)
         assert job.cancelled.wait(20)
         return "too late"
 
-    thread = in_background(Job(cooperative, "t", "t"), job_id, bus, settings)
+    thread = in_background(Job(cooperative, "t", "t"), job_id, process)
     assert running.wait(20)
     cancel(bus, job_id)
     thread.join(20)
@@ -264,17 +318,17 @@ def test_under_threads_a_cancelled_job_sees_it(bus: SyncBus, settings: Settings)
     assert read(bus, job_id).state == "job_cancelled"
 
 
-def test_a_job_over_its_time_fails(bus: SyncBus, settings: Settings) -> None:
+def test_a_job_over_its_time_fails(bus: SyncBus, process: WorkerProcess) -> None:
     def endless(content: str, job: JobContext) -> str:
         threading.Event().wait(100)
         return "never"
 
     job_id = submit(bus)
-    execute(Job(endless, "t", "t", time_limit=0.2), CLIENT, job_id, bus, settings)
+    execute(Job(endless, "t", "t", time_limit=0.2), CLIENT, job_id, process)
     assert read(bus, job_id).last.payload == "❌ Job failed: it took longer than 0.2 s"
 
 
-def test_a_job_over_its_time_that_does_not_notice_fails_all_the_same(bus: SyncBus, settings: Settings) -> None:
+def test_a_job_over_its_time_that_does_not_notice_fails_all_the_same(bus: SyncBus, process: WorkerProcess) -> None:
     job_id = submit(bus)
     release = threading.Event()
 
@@ -282,14 +336,14 @@ def test_a_job_over_its_time_that_does_not_notice_fails_all_the_same(bus: SyncBu
         assert release.wait(60)
         return "too late"
 
-    thread = in_background(Job(deaf, "t", "t", time_limit=0.1), job_id, bus, settings)
+    thread = in_background(Job(deaf, "t", "t", time_limit=0.1), job_id, process)
     wait_until(lambda: read(bus, job_id).ended, "failure in the stream")
     release.set()
     thread.join(20)
     assert read(bus, job_id).last.payload == "❌ Job failed: it took longer than 0.1 s"
 
 
-def test_listed_exceptions_are_tried_again_up_to_the_last_attempt(bus: SyncBus, settings: Settings) -> None:
+def test_listed_exceptions_are_tried_again_up_to_the_last_attempt(bus: SyncBus, process: WorkerProcess) -> None:
     attempts: list[int] = []
 
     def flaky(content: str, job: JobContext) -> str:
@@ -300,25 +354,33 @@ def test_listed_exceptions_are_tried_again_up_to_the_last_attempt(bus: SyncBus, 
 
     retrying = Job(flaky, "t", "t", max_attempts=3, backoff=0.01, retry_on=(ConnectionError,))
     job_id = submit(bus)
-    execute(retrying, CLIENT, job_id, bus, settings)
+    execute(retrying, CLIENT, job_id, process)
     assert read(bus, job_id).last.payload == "at last"
     assert attempts == [1, 2, 3]
 
     job_id = submit(bus)
-    execute(Job(flaky, "t", "t", max_attempts=2, backoff=0.01, retry_on=(OSError,)), CLIENT, job_id, bus, settings)
+    execute(Job(flaky, "t", "t", max_attempts=2, backoff=0.01, retry_on=(OSError,)), CLIENT, job_id, process)
     assert read(bus, job_id).last.payload == "❌ Job failed: ConnectionError: not yet"
 
 
-def test_a_job_whose_worker_died_runs_again_and_fails_after_its_last_attempt(bus: SyncBus, settings: Settings) -> None:
+def begin_and_die(bus: SyncBus, state: JobState) -> JobState:
+    """An attempt of a worker whose main process saw it die."""
+    started = bus.call(lambda bus: job_log.start(bus.stream, state, instance="dead"))
+    bus.call(leases.declare)
+    bus.call(lambda bus: leases.give_up(bus, "dead"))
+    return started
+
+
+def test_a_job_whose_worker_died_fails_after_its_last_attempt(bus: SyncBus, process: WorkerProcess) -> None:
     job_id = submit(bus)
     state = read(bus, job_id)
     for _ in range(2):  # two workers that began and were never heard of again
-        state = bus.call(lambda bus, state=state: job_log.start(bus.stream, state))  # type: ignore[misc]
-    execute(Job(shout.function, "t", "t", max_attempts=2), CLIENT, job_id, bus, settings)
+        state = begin_and_die(bus, state)
+    execute(Job(shout.function, "t", "t", max_attempts=2), CLIENT, job_id, process)
     assert "attempt 2 of as many" in read(bus, job_id).last.payload
 
 
-def test_a_job_that_another_worker_runs_is_left_to_it(bus: SyncBus, settings: Settings) -> None:
+def test_a_job_that_another_worker_runs_is_left_to_it(bus: SyncBus, process: WorkerProcess) -> None:
     job_id = submit(bus)
     running, release = threading.Event(), threading.Event()
 
@@ -327,10 +389,10 @@ def test_a_job_that_another_worker_runs_is_left_to_it(bus: SyncBus, settings: Se
         assert release.wait(60)
         return f"attempt {job.attempt}"
 
-    with SyncBus(settings) as other:
-        thread = in_background(Job(slow, "t", "t"), job_id, other, settings)
+    with working(process.settings) as other:
+        thread = in_background(Job(slow, "t", "t"), job_id, other)
         assert running.wait(20)
-        execute(Job(slow, "t", "t"), CLIENT, job_id, bus, settings)
+        execute(Job(slow, "t", "t"), CLIENT, job_id, process)
         assert not read(bus, job_id).ended
         release.set()
         thread.join(20)
@@ -352,9 +414,9 @@ async def test_progress_is_shown_now_and_then_and_the_latest_wins(nats: Nats) ->
     async with Bus(settings) as listener:
         await listener.subscribe(subjects.client(CLIENT), lambda stored: heard.append(json.loads(stored.data)))
         await listener.confirm_subscriptions()
-        with SyncBus(settings) as bus:
-            job_id = await asyncio.to_thread(submit, bus)
-            await asyncio.to_thread(execute, Job(busy, "t", "t"), CLIENT, job_id, bus, settings)
+        with working(settings) as process:
+            job_id = await asyncio.to_thread(submit, process.bus)
+            await asyncio.to_thread(execute, Job(busy, "t", "t"), CLIENT, job_id, process)
             await listener.confirm_subscriptions()
     shown = [frame for frame in heard if frame["action"] == "job_progress"]
     assert len(shown) < 500

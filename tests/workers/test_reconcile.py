@@ -2,62 +2,26 @@
 
 import contextlib
 import json
-import os
 import signal
-import subprocess
 from collections import Counter
 from collections.abc import Iterator
 
 import pytest
 
-from bus import Settings, SyncBus, job_log, subjects
-from bus.job_log import JobRequest, JobState, new_job_id
+from bus import job_log, subjects
 from tests.servers import System, wait_until
-from workers.config import QUEUE, create_celery
+from tests.workers import bench as bench_module
+from tests.workers.bench import CLIENT, signal_children
+from workers import reconcile
+from workers.config import QUEUE
 from workers.reconcile import Reconciler
 from workers.registry import Job, discover
 
-CLIENT = "reconcile"
 QUICK = {"BUS_RECONCILE_INTERVAL": "0.5", "BUS_VISIBILITY_TIMEOUT": "5"}
 
 
-class Bench:
-    """A system without web processes, and hands to put jobs into it whole or half."""
-
-    def __init__(self, system: System, settings: Settings | None = None) -> None:
-        self.system = system
-        self.settings = settings or Settings.load(
-            nats_url=system.nats.url, redis_url=system.valkey.url, reconcile_interval=0.01, visibility_timeout=5
-        )
-        self.bus = SyncBus(self.settings, update_stream=True)
-        self.celery = create_celery(self.settings)
-
-    def store(self, job_type: str = "default") -> JobState:
-        request = JobRequest(task_type=job_type, job_type=job_type, content="x")
-        return self.bus.call(lambda bus: job_log.create(bus.stream, CLIENT, request, job_id=new_job_id()))
-
-    def enqueue(self, job: JobState) -> None:
-        self.celery.send_task(f"jobs.{job.request.job_type}", args=(CLIENT, job.job_id), task_id=job.job_id)
-
-    def submit(self, job_type: str = "default") -> JobState:
-        job = self.store(job_type)
-        self.enqueue(job)
-        return job
-
-    def read(self, job: JobState) -> JobState:
-        return self.bus.call(lambda bus: job_log.read(bus.stream, CLIENT, job.job_id))
-
-    def life(self, job: JobState) -> list[str]:
-        """The actions of a job's events."""
-
-        async def replay(bus):  # type: ignore[no-untyped-def]
-            subject = subjects.job(CLIENT, job.job_id)
-            return [job_log.step_of(stored).action async for stored in bus.stream.replay(subject, after=0)]
-
-        return self.bus.call(replay)
-
-    def all_ended(self, *jobs: JobState) -> None:
-        wait_until(lambda: all(self.read(job).ended for job in jobs), "end of every job", 60)
+class Bench(bench_module.Bench):
+    """With a look at what waits, and reconcilers of a test's own."""
 
     def reconciler(self, jobs: dict[str, Job] | None = None) -> Reconciler:
         return Reconciler(self.celery, self.bus, jobs or dict(discover()), self.settings)
@@ -65,10 +29,6 @@ class Bench:
     def waiting(self) -> list[str]:
         with self.system.valkey.client() as redis:
             return [json.loads(raw)["headers"]["id"] for raw in redis.lrange(QUEUE, 0, -1)]
-
-    def close(self) -> None:
-        self.bus.close()
-        self.celery.close()
 
 
 @pytest.fixture
@@ -130,6 +90,22 @@ def test_a_started_job_without_a_worker_is_enqueued_again_then_failed(bench: Ben
     assert reconciler.look() == 0
 
 
+def test_a_task_that_always_goes_astray_is_not_enqueued_for_ever(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconcile, "MOST_TIMES", 3)
+    job = bench.store()
+    reconciler = bench.reconciler()
+    with bench.system.valkey.client() as redis:
+
+        def ended() -> bool:
+            reconciler.look()
+            redis.flushall()  # such as a worker that does not know the job's type
+            return bench.read(job).ended
+
+        wait_until(ended, "end of the job")
+    assert "no worker began it, though it was handed to them 4 times" in bench.read(job).last.payload
+    assert bench.life(job) == ["job_queued", *["job_requeued"] * 3, "job_failed"]
+
+
 def test_when_redis_or_nats_is_away_nothing_is_decided(bench: Bench) -> None:
     job = bench.store()
     reconciler = bench.reconciler()
@@ -189,7 +165,7 @@ def test_workers_heal_by_themselves(bench: Bench) -> None:
 
 
 def test_a_job_that_keeps_killing_its_worker_fails_in_the_end(bench: Bench) -> None:
-    bench.system.worker("--concurrency", "1", BUS_JOB_DELAY_SCALE="100", **QUICK)
+    worker = bench.system.worker("--concurrency", "1", BUS_JOB_DELAY_SCALE="100", **QUICK)
     job = bench.submit()
 
     killed = 0
@@ -199,10 +175,7 @@ def test_a_job_that_keeps_killing_its_worker_fails_in_the_end(bench: Bench) -> N
         state = bench.read(job)
         if state.started and state.attempt > killed:
             killed = state.attempt
-            parent = bench.system.servers[-1].pid
-            found = subprocess.run(["pgrep", "-P", str(parent)], capture_output=True, text=True, check=False)
-            for child in found.stdout.split():
-                os.kill(int(child), signal.SIGKILL)
+            signal_children(worker, signal.SIGKILL)
         return state.ended
 
     wait_until(kill_each_attempt, "end of the job", 90)

@@ -1,0 +1,45 @@
+"""Jobs that run for as long as a test wants, installed into the workers of a system by an entry point."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+HOLDS = """
+import os, time
+from workers.registry import job, JobContext
+
+@job
+def holds(content: str, job: JobContext) -> str:
+    "Run until the file that the content names is there."
+    while not os.path.exists(content) and not job.cancelled.wait(0.02):
+        pass
+    return "held"
+
+@job
+def deaf(content: str, job: JobContext) -> str:
+    "Run until the file is there, whatever is raised meanwhile."
+    while not os.path.exists(content):
+        try:
+            time.sleep(0.02)
+        except BaseException:
+            pass
+    return "held"
+
+@job
+def stuck(content: str, job: JobContext) -> str:
+    "Never let any other Python code of this process run."
+    import re
+    re.match("(a+)+$", "a" * 64 + "b")
+    return "never"
+"""
+
+
+def install(directory: Path, source: str = HOLDS) -> str:
+    """Make a package of jobs in a directory. Returns what PYTHONPATH needs to be."""
+    package = directory / "package"
+    info = package / "own_jobs-1.0.dist-info"
+    info.mkdir(parents=True)
+    (package / "own_jobs.py").write_text(source)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: own_jobs\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[busctl.jobs]\nown_jobs = own_jobs\n")
+    return str(package)

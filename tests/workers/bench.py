@@ -1,0 +1,83 @@
+"""Hands to put jobs into a system without web processes, and to see what becomes of them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import Any
+
+from bus import Settings, SyncBus, job_log, subjects
+from bus.job_log import JobRequest, JobState, new_job_id
+from tests.servers import System, Worker, wait_until
+from workers.config import create_celery
+
+CLIENT = "bench"
+
+
+class Bench:
+    """Stores jobs and enqueues them, as a web process and Celery do."""
+
+    def __init__(self, system: System, settings: Settings | None = None) -> None:
+        self.system = system
+        self.settings = settings or Settings.load(
+            nats_url=system.nats.url, redis_url=system.valkey.url, reconcile_interval=0.01, visibility_timeout=5
+        )
+        self.bus = SyncBus(self.settings, update_stream=True)
+        self.celery = create_celery(self.settings)
+
+    def store(self, job_type: str = "default", content: str = "x", job_id: str | None = None) -> JobState:
+        request = JobRequest(task_type=job_type, job_type=job_type, content=content)
+        chosen = job_id or new_job_id()
+        return self.bus.call(lambda bus: job_log.create(bus.stream, CLIENT, request, job_id=chosen))
+
+    def enqueue(self, job: JobState, **options: Any) -> None:
+        name = f"jobs.{job.request.job_type}"
+        self.celery.send_task(name, args=(CLIENT, job.job_id), task_id=job.job_id, **options)
+
+    def submit(self, job_type: str = "default", content: str = "x") -> JobState:
+        job = self.store(job_type, content)
+        self.enqueue(job)
+        return job
+
+    def start(self, job: JobState, instance: str | None) -> JobState:
+        """Begin an attempt as a worker does that is never heard of again."""
+        return self.bus.call(lambda bus: job_log.start(bus.stream, job, instance=instance))
+
+    def read(self, job: JobState) -> JobState:
+        return self.bus.call(lambda bus: job_log.read(bus.stream, CLIENT, job.job_id))
+
+    def life(self, job: JobState) -> list[str]:
+        """The actions of a job's events."""
+
+        async def replay(bus):  # type: ignore[no-untyped-def]
+            subject = subjects.job(CLIENT, job.job_id)
+            return [job_log.step_of(stored).action async for stored in bus.stream.replay(subject, after=0)]
+
+        return self.bus.call(replay)
+
+    def started(self, job: JobState) -> None:
+        """Wait until a worker has begun."""
+        wait_until(lambda: self.read(job).started, "start of the job")
+
+    def end(self, job: JobState, deadline: float = 60) -> str:
+        """Wait for the end, and tell it."""
+        wait_until(lambda: self.read(job).ended, "end of the job", deadline)
+        return str(self.read(job).last.payload)
+
+    def all_ended(self, *jobs: JobState) -> None:
+        wait_until(lambda: all(self.read(job).ended for job in jobs), "end of every job", 60)
+
+    def close(self) -> None:
+        self.bus.close()
+        self.celery.close()
+
+
+def children(worker: Worker) -> list[int]:
+    """The processes that run a worker's jobs."""
+    found = subprocess.run(["pgrep", "-P", str(worker.pid)], capture_output=True, text=True, check=False)
+    return [int(pid) for pid in found.stdout.split()]
+
+
+def signal_children(worker: Worker, number: int) -> None:
+    for pid in children(worker):
+        os.kill(pid, number)

@@ -1,0 +1,176 @@
+"""The worker's main process: what Celery does to tasks outside of their functions, told to the job log.
+
+Celery can discard a task (revoked), end its child (terminated, over its hard time limit), or lose it. Then nobody is
+left in the child to say so, and the task is acknowledged or goes back to Redis.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+import structlog
+from billiard.exceptions import Terminated, WorkerLostError
+from celery.signals import task_revoked, worker_init, worker_shutdown
+from celery.worker.request import Request
+from celery.worker.state import active_requests
+
+from bus import Bus, BusError, job_log, leases, liveness
+from bus.job_log import JobState
+from workers.limits import Limits
+from workers.process import Verb, WorkerProcess
+from workers.registry import Job
+
+log = structlog.get_logger(__name__)
+
+MOST_WAITING = 10_000
+"""What may wait to be told while NATS is away; what finds no room is found by the reconciler."""
+
+
+class MainProcess:
+    """Tells the bus what happened to tasks, from a thread of its own, so that Celery's loop never waits for NATS.
+
+    Args:
+        process: the bus, and the names of the children.
+        jobs: the registered jobs by name.
+    """
+
+    def __init__(self, process: WorkerProcess, jobs: Mapping[str, Job]) -> None:
+        self.bus = process.bus
+        self._process = process
+        self._jobs = {job.task_name: job for job in jobs.values()}
+        self._waiting: queue.Queue[tuple[str, Verb[object]] | None] = queue.Queue(MOST_WAITING)
+        self._thread: threading.Thread | None = None
+        self._soft: float | None = None
+        self._hard: float | None = None
+        self.request_class = _request_class(self)
+        worker_init.connect(self._take_limits, weak=False)
+        task_revoked.connect(self._on_revoked, weak=False)
+        worker_shutdown.connect(self._stop, weak=False)
+
+    def limits(self, *limits: tuple[float | None, float | None]) -> tuple[float | None, float | None]:
+        """The smallest hard and soft time limit, of these and of the worker's command line."""
+        hard, soft = zip((self._hard, self._soft), *limits, strict=True)
+        return min(filter(None, hard), default=None), min(filter(None, soft), default=None)
+
+    def on_child_lost(self, pid: int | None) -> None:
+        """A child died: its jobs are nobody's, at once."""
+        if pid is not None and pid != os.getpid():
+            instance = self._process.instance_id(pid)
+            self._tell("a child died", lambda bus: leases.give_up(bus, instance))
+
+    def kill_stuck(self, gone: set[str]) -> None:
+        """Kill children that nothing runs in any more, such as one that is deep in a regular expression.
+
+        A child keeps to its time limits itself, as long as its threads get a turn. One that does not renew its lease
+        either, long after its time was over, is of no use.
+        """
+        for request in list(active_requests):
+            pid, job = request.worker_pid, self._jobs.get(request.name)
+            if job is None or pid == os.getpid() or self._process.instance_id(pid) not in gone:
+                continue
+            limits = Limits.of(job, request.request_dict["timelimit"])
+            if time.time() > request.time_start + limits.soft + limits.grace + limits.last_resort:
+                log.error("killing a child that is stuck in its job", pid=pid, task=request.name)
+                self.on_hard_limit(request.args, limits.reason)
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+    def on_hard_limit(self, args: Any, reason: str) -> None:
+        """A child is about to be killed for its time limit."""
+        if job := _job(args):
+            self._tell("a time limit", lambda bus: _fail(bus, *job, reason))
+
+    def _on_revoked(self, request: Any = None, terminated: bool = False, **_: object) -> None:
+        if job := _job(request.args):
+            log.info("a task was revoked; its job is cancelled", job_id=job[1], terminated=terminated)
+            self._tell("a revoked task", lambda bus: cancel_revoked(bus, *job, terminated=terminated))
+
+    def _take_limits(self, sender: Any, **_: object) -> None:
+        # Celery would kill a child that waits with a finished result; only the child knows when its function returned.
+        self._hard, self._soft = sender.time_limit, sender.soft_time_limit
+        sender.time_limit = sender.soft_time_limit = None
+
+    def _tell(self, what: str, verb: Verb[object]) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="main process", daemon=True)
+            self._thread.start()
+        try:
+            self._waiting.put_nowait((what, verb))
+        except queue.Full:
+            log.error("too much waits for NATS; the reconciler will find the job", what=what)
+
+    def _work(self) -> None:
+        while (waiting := self._waiting.get()) is not None:
+            what, verb = waiting
+            try:
+                self._process.persist(verb)
+            except BusError as error:
+                log.warning("the job log was not told", what=what, error=str(error))
+
+    def _stop(self, **_: object) -> None:
+        if self._thread is not None:
+            self._waiting.put(None)
+            self._thread.join(self._process.settings.append_timeout)
+
+
+def _request_class(main_process: MainProcess) -> type[Request]:
+    class TaskRequest(Request):  # type: ignore[misc]
+        """A task as the main process sees it."""
+
+        def __init__(self, message: Any, **options: Any) -> None:
+            super().__init__(message, **options)
+            task = self.task
+            asked = self.request_dict.get("timelimit") or (None, None)
+            limits = main_process.limits(asked, (task.time_limit, task.soft_time_limit))
+            self.request_dict["timelimit"] = limits  # for the child, which keeps to them
+            self.time_limits = (None, None)
+
+        def on_failure(self, exc_info: Any, *args: Any, **options: Any) -> None:
+            error = getattr(exc_info.exception, "exc", exc_info.exception)
+            if isinstance(error, (WorkerLostError, Terminated)):
+                main_process.on_child_lost(self.worker_pid)
+            super().on_failure(exc_info, *args, **options)
+
+        def on_timeout(self, soft: bool, timeout: float) -> None:
+            if not soft:
+                main_process.on_hard_limit(
+                    self.args, f"it took longer than {timeout:g} s, the time limit of its worker"
+                )
+                main_process.on_child_lost(self.worker_pid)
+            super().on_timeout(soft, timeout)
+
+    return TaskRequest
+
+
+def _job(args: Any) -> tuple[str, str] | None:
+    match args:
+        case [str(client_id), str(job_id), *_]:
+            return client_id, job_id
+        case _:
+            return None
+
+
+async def cancel_revoked(bus: Bus, client_id: str, job_id: str, *, terminated: bool = False) -> None:
+    """Cancel a job whose task an operator revoked.
+
+    Args:
+        terminated: the child that runs it is ended too. Otherwise Celery's revoke leaves a running task alone, and so
+            does this.
+    """
+    job = await job_log.read(bus.stream, client_id, job_id)
+    if job.ended or (job.started and not terminated and await liveness.is_running(bus, job.instance, job_id)):
+        return
+    cancelled = await job_log.cancel(bus.stream, client_id, job_id, by="an operator")
+    await liveness.tell_cancelled(bus, cancelled.instance, job_id)
+
+
+async def _fail(bus: Bus, client_id: str, job_id: str, reason: str) -> JobState:
+    job = await job_log.read(bus.stream, client_id, job_id)
+    return job if job.ended else await job_log.fail(bus.stream, job, reason)

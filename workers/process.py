@@ -1,0 +1,117 @@
+"""What all jobs of one process share: the bus, and the instance that the process is to others."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+import structlog
+
+from bus import AppendRefused, Bus, BusError, InvalidName, NoLease, Settings, SyncBus, UnknownJob
+from bus.job_log import CorruptJob
+from bus.liveness import Instance
+
+T = TypeVar("T")
+Verb = Callable[[Bus], Coroutine[Any, Any, T]]
+
+RETRY_FIRST = 0.2
+RETRY_LONGEST = 5.0
+"""Seconds between two attempts to reach NATS: doubled from the first up to the longest."""
+
+ANSWERS = (AppendRefused, UnknownJob, CorruptJob, InvalidName, NoLease)
+"""What repeating does not change, or not soon."""
+
+log = structlog.get_logger(__name__)
+
+
+class WorkerProcess:
+    """A Celery child, or a worker whose pool has no children. Made before Celery forks; nothing connects before use.
+
+    Args:
+        bus: the bus; each process that uses it has a connection of its own.
+        settings: settings of the worker.
+    """
+
+    def __init__(self, bus: SyncBus, settings: Settings) -> None:
+        self.bus = bus
+        self.settings = settings
+        self._started = secrets.token_hex(6)
+        self._instance: Instance | None = None
+
+    def instance_id(self, pid: int) -> str:
+        """The instance that a child of this process is; its own with its own pid."""
+        return f"{self._started}-{pid}"
+
+    async def instance(self, bus: Bus) -> Instance:
+        """The instance that this process is, proven to live. Called on the bus's loop.
+
+        Raises:
+            NoLease, BusUnavailable: it cannot be proven; see `Instance.prove`.
+        """
+        if self._instance is None or self._instance.bus is not bus:
+            self._instance = Instance(bus, self.instance_id(os.getpid()))
+        await self._instance.prove()
+        return self._instance
+
+    def persist(self, verb: Verb[T], *, between: Callable[[], None] = lambda: None) -> T:
+        """Repeat `verb` with growing pauses until it has an answer, however long NATS is away.
+
+        Args:
+            between: called after each failure; what it raises ends the waiting.
+
+        Raises:
+            AppendRefused, UnknownJob, CorruptJob, InvalidName, NoLease: the answers that are none.
+        """
+        delay = RETRY_FIRST
+        while True:
+            try:
+                return self.bus.call(verb)
+            except Exception as error:
+                _tell_or_raise(error, delay)
+            between()
+            time.sleep(delay)
+            delay = min(2 * delay, RETRY_LONGEST)
+
+    def close(self) -> None:
+        """Give up the lease, and disconnect."""
+        instance, self._instance = self._instance, None
+        if instance is not None and instance.id == self.instance_id(os.getpid()):
+
+            async def give_up(bus: Bus) -> None:
+                if bus is instance.bus:
+                    await instance.close()
+
+            try:
+                self.bus.call(give_up, timeout=self.settings.append_timeout)
+            except BusError as error:
+                log.debug("the lease was not given up; it expires by itself", error=str(error))
+        self.bus.close()
+
+
+async def persist(bus: Bus, verb: Verb[object]) -> None:
+    """Repeat `verb` as `WorkerProcess.persist` does, on the bus's loop, and drop a refusal."""
+    delay = RETRY_FIRST
+    while True:
+        try:
+            await verb(bus)
+        except AppendRefused:
+            return
+        except Exception as error:
+            _tell_or_raise(error, delay)
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, RETRY_LONGEST)
+        else:
+            return
+
+
+def _tell_or_raise(error: Exception, delay: float) -> None:
+    if isinstance(error, ANSWERS):
+        raise error
+    if isinstance(error, BusError):
+        log.warning("waiting for NATS", error=str(error), retry_in=delay)
+    else:
+        log.error("the bus failed in an unexpected way; trying again", retry_in=delay, exc_info=error)
