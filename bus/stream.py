@@ -2,54 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 import re
 import secrets
-from collections.abc import AsyncIterator, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
 import nats.errors
 from nats.aio.client import Client
-from nats.aio.msg import Msg
 from nats.js.api import Header
 from nats.js.client import JetStreamContext
 from nats.js.errors import APIError, NoStreamResponseError, ServiceUnavailableError
 
 from bus import subjects
 from bus.errors import AppendRefused, BusUnavailable, EventTooLarge, StreamConflict, UnsupportedServer
+from bus.replay import Replays
 from bus.settings import Settings
+from bus.stored import Stored
 from bus.stream_config import differences, stream_config
 
 WRONG_LAST_SEQUENCE = 10071
 STREAM_NAME_IN_USE = 10058
 OLDEST_SERVER = (2, 11)
-REPLAY_BATCH = 256
-"""Events per direct get."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """One stored event.
-
-    Args:
-        seq: its sequence in the stream; 0 for progress, which is not stored.
-        subject: its `bus.` subject.
-        data: its bytes.
-        message_id: its `Nats-Msg-Id`, where it was read back.
-        previous: sequence of the event before it on the same subject, where it was heard live; 0 for none.
-        timestamp: when it was stored, as NATS writes it (RFC 3339, UTC); empty for progress.
-    """
-
-    seq: int
-    subject: str
-    data: bytes
-    message_id: str | None = None
-    previous: int = 0
-    timestamp: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +48,7 @@ class EventStream:
         self._connection = connection
         self._settings = settings
         self._jetstream: JetStreamContext = connection.jetstream(timeout=settings.append_timeout)
+        self._replays = Replays(connection, settings)
 
     async def declare(self, *, update: bool) -> None:
         """Make sure that the stream exists and keeps the guarantees; safe to call from many processes at once.
@@ -198,59 +175,18 @@ class EventStream:
         state = answer["state"]
         return StreamState(answer["created"], state["first_seq"] or state["last_seq"] + 1, state["last_seq"])
 
-    async def replay(self, subject: str, *, after: int) -> AsyncIterator[Stored]:
+    def replay(self, subject: str, *, after: int, events: int | None = None) -> AsyncIterator[Stored]:
         """Every stored event of a subject (wildcards allowed) with a sequence larger than `after`, in order.
 
-        Reads batches by direct get (ADR-31 of the NATS architecture, "batched requests"), so it needs no consumer.
-        Events that are stored meanwhile may be included.
+        Events that are stored meanwhile may be included. See `bus.replay`.
+
+        Args:
+            events: how many at most; None for all.
 
         Raises:
             BusUnavailable: NATS went away, or was silent past `append_timeout`.
         """
-        more = True
-        while more:
-            batch, more = await self._batch(subject, after)
-            for stored in batch:
-                yield stored
-                after = stored.seq
-
-    async def _batch(self, subject: str, after: int) -> tuple[list[Stored], bool]:
-        self._require_connection()
-        loop, patience = asyncio.get_running_loop(), self._settings.append_timeout
-        batch: list[Stored] = []
-        more: asyncio.Future[bool] = loop.create_future()
-        deadline = asyncio.timeout(patience)
-
-        async def on_answer(message: Msg) -> None:
-            if more.done() or deadline.expired():
-                return
-            headers = message.headers or {}
-            match headers.get("Status"):
-                case None:
-                    deadline.reschedule(loop.time() + patience)
-                    batch.append(_direct(message.data, headers))
-                case "204":
-                    more.set_result(headers.get("Nats-Num-Pending", "0") != "0")
-                case "404":
-                    more.set_result(False)
-                case status:
-                    text = f"NATS refused a replay: {status} {headers.get('Description', '')}"
-                    more.set_exception(BusUnavailable(text))
-
-        inbox = self._connection.new_inbox()
-        request = {"seq": after + 1, "next_by_subj": subject, "batch": REPLAY_BATCH}
-        answers = await self._connection.subscribe(inbox, cb=on_answer)
-        try:
-            async with deadline:
-                await self._connection.publish(
-                    f"$JS.API.DIRECT.GET.{subjects.STREAM}", json.dumps(request).encode(), reply=inbox
-                )
-                return batch, await more
-        except (nats.errors.Error, TimeoutError) as error:
-            raise BusUnavailable(self._silent("a replay")) from error
-        finally:
-            with suppress(nats.errors.Error):
-                await answers.unsubscribe()
+        return self._replays.read(subject, after=after, events=events)
 
     async def _request(self, subject: str, data: bytes) -> dict[str, Any]:
         self._require_connection()
@@ -284,20 +220,13 @@ def without_credentials(url: str) -> str:
     return re.sub(r"//[^@/]*@", "//", url)
 
 
-def _direct(data: bytes, headers: Mapping[str, str]) -> Stored:
-    """An event as a direct get answers it."""
-    message_id = headers.get(Header.MSG_ID.value)
-    seq, subject, stored_at = int(headers["Nats-Sequence"]), headers["Nats-Subject"], headers["Nats-Time-Stamp"]
-    return Stored(seq, subject, data, message_id, timestamp=stored_at)
-
-
 def _stored(answer: dict[str, Any]) -> Stored | None:
     if error := answer.get("error"):
         if error.get("code") == 404:
             return None
         raise BusUnavailable(f"NATS refused a read of the stream {subjects.STREAM}: {error.get('description')}")
     message = answer["message"]
-    headers = base64.b64decode(message.get("hdrs", "")).decode().split("\r\n")
+    headers = base64.b64decode(message.get("hdrs", "")).decode(errors="replace").split("\r\n")
     message_id = next(
         (line.partition(": ")[2] for line in headers if line.startswith(f"{Header.MSG_ID.value}: ")), None
     )

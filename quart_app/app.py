@@ -57,6 +57,7 @@ def create_app(settings: Settings | None = None, channels: Sequence[type[Channel
             events = {action: op.message for channel in channels for action, op in channel.events.items()}
             hub = Hub(bus, events, counters)
             bus.on_gap = hub.on_gap
+            bus.on_drop = counters.dropped.inc
             stack.push_async_callback(hub.stop)
             await hub.start({group for channel in channels for group in channel.groups})
             app.extensions["busctl"] = Services(settings, bus, enqueuer, discover())

@@ -118,6 +118,11 @@ class Connection:
             self.deliver(batch)
 
     @property
+    def v1(self) -> bool:
+        """Whether it speaks `bus.v1`."""
+        return self._audience.v1
+
+    @property
     def closing(self) -> CloseCode | None:
         """With what the connection is being closed from this side."""
         return self._outbound.closing

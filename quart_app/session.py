@@ -179,9 +179,7 @@ async def resume(connection: Connection, greeting: Greeting, hub: Hub, sessions:
     if not hub.follows(connection):
         raise BusUnavailable("NATS was away when the client came")
     asked = connect.payload.cursors
-    state = await hub.state()
-    if max(asked.values(), default=0) > state.last_seq:
-        state = await hub.bus.stream.state()  # the shared answer may be a moment older than what the client saw
+    state = await hub.end.state()
     same = identity.known and identity.epoch == state.epoch
     recovered = same or not (identity.known or identity.lost or any(asked.values()))
     missed: list[tuple[Stored, str]] = []
