@@ -27,14 +27,24 @@ class ByteBudget:
     async def hold(self, size: int) -> AsyncIterator[None]:
         """Wait for `size` bytes, and have them until the end of the block. More than there are means all of them."""
         size = min(size, self.size)
-        if self._waiting or self.held + size > self.size:
+        if not self.take_now(size):
             await self._wait(size)
-        else:
-            self.held += size
         try:
             yield
         finally:
-            self._give_back(size)
+            self.give_back(size)
+
+    def take_now(self, size: int) -> bool:
+        """Have `size` bytes until they are given back, if nobody has to wait for that."""
+        if self._waiting or self.held + size > self.size:
+            return False
+        self.held += size
+        return True
+
+    def give_back(self, size: int) -> None:
+        """End what `take_now` began."""
+        self.held -= size
+        self._grant()
 
     async def _wait(self, size: int) -> None:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -43,15 +53,11 @@ class ByteBudget:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self._give_back(size)  # it was granted in the same moment
+                self.give_back(size)  # it was granted in the same moment
             else:
                 self._waiting = deque(entry for entry in self._waiting if entry[1] is not turn)
                 self._grant()  # the next one may have waited for this one only
             raise
-
-    def _give_back(self, size: int) -> None:
-        self.held -= size
-        self._grant()
 
     def _grant(self) -> None:
         while self._waiting and self.held + self._waiting[0][0] <= self.size:

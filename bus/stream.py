@@ -26,6 +26,8 @@ from bus.stream_config import differences, stream_config
 WRONG_LAST_SEQUENCE = 10071
 STREAM_NAME_IN_USE = 10058
 OLDEST_SERVER = (2, 11)
+MOST_HOLES = 10_000
+"""Events that are gone from the middle of the stream, up to which NATS is asked which ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +35,14 @@ class StreamState:
     """What the stream holds: its epoch, and the sequences of its oldest and newest event.
 
     Of an empty stream `first_seq` is one more than `last_seq`. Another epoch means that the stream was made anew, and
-    sequences from before mean nothing.
+    sequences from before mean nothing. `last_hole` is the largest sequence between the two whose event is gone, however
+    that came; 0 when there is none, and `last_seq` when there are too many to tell.
     """
 
     epoch: str
     first_seq: int
     last_seq: int
+    last_hole: int = 0
 
 
 class EventStream:
@@ -49,6 +53,9 @@ class EventStream:
         self._settings = settings
         self._jetstream: JetStreamContext = connection.jetstream(timeout=settings.append_timeout)
         self._replays = Replays(connection, settings)
+        self._holes = ("", 0, 0)
+        """For what state `_last_hole` is known: events go and do not come back, so the same ones are gone in it."""
+        self._last_hole = 0
 
     async def declare(self, *, update: bool) -> None:
         """Make sure that the stream exists and keeps the guarantees; safe to call from many processes at once.
@@ -169,11 +176,21 @@ class EventStream:
         Raises:
             BusUnavailable: NATS is away, or silent past `append_timeout`.
         """
-        answer = await self._request(f"$JS.API.STREAM.INFO.{subjects.STREAM}", b"")
+        answer = await self._info(b"")
+        holes = _holes(answer)
+        if 0 < holes[2] <= MOST_HOLES and holes != self._holes:
+            answer = await self._info(b'{"deleted_details":true}')
+            self._holes = _holes(answer)
+            self._last_hole = max(answer["state"].get("deleted") or [answer["state"]["last_seq"]])
+        state = answer["state"]
+        last_hole = 0 if not holes[2] else self._last_hole if holes[2] <= MOST_HOLES else state["last_seq"]
+        return StreamState(answer["created"], state["first_seq"] or state["last_seq"] + 1, state["last_seq"], last_hole)
+
+    async def _info(self, request: bytes) -> dict[str, Any]:
+        answer = await self._request(f"$JS.API.STREAM.INFO.{subjects.STREAM}", request)
         if error := answer.get("error"):
             raise BusUnavailable(f"the stream {subjects.STREAM} cannot be read: {error.get('description')}")
-        state = answer["state"]
-        return StreamState(answer["created"], state["first_seq"] or state["last_seq"] + 1, state["last_seq"])
+        return answer
 
     def replay(self, subject: str, *, after: int, events: int | None = None) -> AsyncIterator[Stored]:
         """Every stored event of a subject (wildcards allowed) with a sequence larger than `after`, in order.
@@ -213,6 +230,13 @@ class EventStream:
             f"NATS at {self._where()} did not answer {what} within {self._settings.append_timeout:g} s; "
             "see whether it is up and not overloaded, then try again"
         )
+
+
+def _holes(answer: dict[str, Any]) -> tuple[str, int, int]:
+    """Which stream, its first event, and how many are gone between that and the last one."""
+    state = answer["state"]
+    first, count = state["first_seq"], state["messages"]
+    return answer["created"], first, state["last_seq"] - first + 1 - count if count else 0
 
 
 def without_credentials(url: str) -> str:

@@ -55,7 +55,7 @@ def create_app(settings: Settings | None = None, channels: Sequence[type[Channel
             bus = await stack.enter_async_context(Bus(settings, name="busctl web", update_stream=True))
             enqueuer = await stack.enter_async_context(Enqueuer(settings))
             events = {action: op.message for channel in channels for action, op in channel.events.items()}
-            hub = Hub(bus, events, counters)
+            hub = Hub(bus, events, counters, replay_memory_bytes=settings.replay_memory_bytes)
             bus.on_gap = hub.on_gap
             bus.on_drop = counters.dropped.inc
             stack.push_async_callback(hub.stop)

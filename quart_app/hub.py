@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from bus import Bus, BusUnavailable, Stored, StreamState, subjects
+from bus.byte_budget import ByteBudget
 from bus.messages import Event, JobEvent, JobProgress, Message
 from quart_app.batch import Batch
 from quart_app.close_codes import SERVICE_RESTART, CloseCode
@@ -46,9 +47,12 @@ class Hub:
         bus: the process's bus.
         events: every event class that a channel of this app handles, by action.
         metrics: where events are counted.
+        replay_memory_bytes: what all replays may have in memory together.
     """
 
-    def __init__(self, bus: Bus, events: Mapping[str, type[Message]], metrics: Metrics) -> None:
+    def __init__(
+        self, bus: Bus, events: Mapping[str, type[Message]], metrics: Metrics, *, replay_memory_bytes: int
+    ) -> None:
         self.bus = bus
         self._metrics = metrics
         self._events = events
@@ -62,7 +66,11 @@ class Hub:
         self._behind: set[Feed] = set()
         self._wake = asyncio.Event()
         self.replays = asyncio.Semaphore(REPLAYS_AT_ONCE)
-        """To be held while a client's missed events are read."""
+        """To be held while a client's missed events are counted."""
+        self.replay_memory = ByteBudget(replay_memory_bytes)
+        """To be held for what is in memory of a replay."""
+        self.replay_turn = asyncio.Lock()
+        """Held by the one replay that goes on in this turn of the loop."""
         self.end = StreamEnd(bus)
         """How far the stream reaches."""
         self._epoch = ""
