@@ -10,6 +10,7 @@ import nats as nats_py
 import pytest
 
 from bus import Bus, Settings, SystemNotification
+from bus.messages import JobProgress
 from tests.clients import client
 from tests.servers import Nats, System, Web
 
@@ -129,7 +130,7 @@ async def test_a_client_hears_only_its_own_jobs(web: Web) -> None:
 
 async def test_monitoring_shows_a_clients_subject_while_it_is_connected(system: System, web: Web) -> None:
     def subjects() -> set[str]:
-        with urlopen(f"{system.nats.monitor_url}/subsz?subs=1", timeout=10) as answer:  # noqa: S310, ASYNC210
+        with urlopen(f"{system.nats.monitor_url}/subsz?subs=1", timeout=10) as answer:  # noqa: S310
             listed = json.load(answer)["subscriptions_list"]
         return {entry["subject"] for entry in listed if entry["subject"].startswith("live.client.")}
 
@@ -142,3 +143,40 @@ async def test_monitoring_shows_a_clients_subject_while_it_is_connected(system: 
     async with asyncio.timeout(10):
         while await asyncio.to_thread(subjects) - before:
             await asyncio.sleep(0.05)
+
+
+async def test_progress_is_subscribed_by_those_alone_who_may_see_some(system: System, web: Web) -> None:
+    """A newcomer without a job, and a client of the plain protocol, cost NATS one subscription and not two."""
+
+    def subscribed() -> list[str]:
+        return [entry["subject"] for entry in system.nats.monitored("subsz?subs=1")["subscriptions_list"]]
+
+    async def wait_for(count: int) -> None:
+        async with asyncio.timeout(10):
+            while (
+                sum(subject.startswith("progress.client.") for subject in await asyncio.to_thread(subscribed)) != count
+            ):
+                await asyncio.sleep(0.02)
+
+    async with client(web.ws_url) as plain, client(web.ws_url, subprotocols=["bus.v1"]) as modern:
+        await plain.submit("default", "x")
+        await plain.receive_until("job_result", 60)
+        await modern.send({"action": "connect"})
+        welcome = (await modern.receive())["payload"]
+        await modern.ping()
+        await wait_for(0)
+        await modern.submit("default", "x")
+        await modern.receive_until("job_result", 60)
+        await wait_for(1)
+        async with Bus(Settings.load(nats_url=system.nats.url)) as bus:
+            await bus.publish_progress(JobProgress(payload=0.5), welcome["client_id"], "j")
+        assert await modern.receive() == {"action": "job_progress", "payload": 0.5, "job_id": "j"}
+        async with client(web.ws_url, subprotocols=["bus.v1"]) as again:
+            await again.send({"action": "connect", "payload": {"resume": welcome["resume"]}})
+            await again.receive()
+            await wait_for(1)
+    await wait_for(0)
+    async with client(web.ws_url, subprotocols=["bus.v1"]) as again:
+        await again.send({"action": "connect", "payload": {"resume": welcome["resume"]}})
+        await again.receive()
+        await wait_for(1)
