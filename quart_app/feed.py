@@ -196,8 +196,8 @@ class Feed:
         """Pass on everything that was missed, then what was held.
 
         Args:
-            last_seq: the stream's last sequence, asked since the feed fell behind. A feed that never had a cursor
-                begins there.
+            last_seq: the stream's last sequence, as `end` was told since the feed fell behind. A feed that never had a
+                cursor begins there.
 
         Raises:
             BusUnavailable: NATS went away, or a replica of the stream lags behind its leader; the feed is still behind,
@@ -216,7 +216,10 @@ class Feed:
         if held is not None:
             overflowed = held.overflowed
             for stored in held.take():
-                self._on_live(stored)
+                if self._end.reaches(stored.seq):
+                    self._on_live(stored)
+                else:
+                    self._drop(stored)
             if overflowed:
                 self.fall_behind()
 
@@ -255,14 +258,11 @@ class Feed:
         if self._behind or self._verified is None:
             self._hold(stored)
         elif stored.seq > self._cursor:
-            if not self._end.reaches(stored.seq):
-                self._drop(stored)
-                self.fall_behind()  # in case that it does
-            elif stored.previous > self._cursor:
+            if self._end.reaches(stored.seq) and stored.previous <= self._cursor:
+                self._advance(stored)
+            else:
                 self._hold(stored)
                 self.fall_behind()
-            else:
-                self._advance(stored)
         elif stored.seq > self._verified and not (self._passed is not None and self._passed.has(stored)):
             self._hold(stored)  # this one was passed over, or it is forged: the stream knows
             self.fall_behind()

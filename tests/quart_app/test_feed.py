@@ -185,6 +185,15 @@ async def test_honest_traffic_is_never_read_again(settings: Settings) -> None:
         assert heard.refills == 0
 
 
+async def test_a_stream_that_grew_far_by_others_events_is_still_believed(settings: Settings) -> None:
+    async with listening(settings) as heard:
+        await heard.say("one")
+        heard.end.last_seq -= MARGIN + 100  # as if it was long ago that the stream said where it ends
+        await heard.say("two")
+        assert await heard.real(2) == ["one", "two"]
+        assert heard.dropped == []
+
+
 async def test_a_flood_of_forged_events_does_not_keep_real_ones_away(settings: Settings) -> None:
     async with listening(settings) as heard:
 
