@@ -24,7 +24,8 @@ from bus.errors import (
 )
 from bus.messages import Event, Message, SystemNotification
 from bus.settings import Settings
-from bus.stream import Stored, StreamState
+from bus.stored import Stored
+from bus.stream import StreamState
 from bus.sync import SyncBus
 
 __all__ = [

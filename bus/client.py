@@ -7,10 +7,11 @@ async with Bus(Settings.load()) as bus:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import nats.errors
 import structlog
@@ -22,7 +23,8 @@ from bus.errors import BusError, BusRefused, BusUnavailable
 from bus.messages import Event, JobEvent, JobProgress
 from bus.nats_url import parse, redacted
 from bus.settings import Settings
-from bus.stream import EventStream, Stored
+from bus.stored import Stored, from_live
+from bus.stream import EventStream
 from bus.subscriptions import Subscription as NatsSubscription
 
 log = structlog.get_logger(__name__)
@@ -31,6 +33,8 @@ Handler = Callable[[Stored], None]
 
 PAUSE_AFTER = 64 * 1024
 """Bytes of events after which other tasks get a turn."""
+DROP_LOG_INTERVAL = 1.0
+"""Least seconds between two log lines about messages dropped for the same reason."""
 
 
 class Subscription:
@@ -71,6 +75,9 @@ class Bus:
         self.on_gap: Callable[[], None] | None = None
         """Called, on the event loop, when live events may be missed: when NATS is lost, after a reconnect, and when
         this process was too slow for a subscription and messages were dropped."""
+        self.on_drop: Callable[[], None] | None = None
+        """Called, on the event loop, for each message that was heard and cannot be used."""
+        self._drops_logged: dict[str, float] = {}
         self._url = redacted(settings.nats_url)
         self._connection = Connection(
             parse(settings.nats_url),
@@ -223,9 +230,9 @@ class Bus:
         """
 
         async def on_message(message: Msg) -> None:
-            stored = _from_live(message)
+            stored = from_live(message.subject, message.data, message.headers or {})
             if stored is None:
-                log.warning("dropped a message that the stream did not republish", subject=message.subject)
+                self.drop("dropped a message that the stream did not republish", subject=message.subject)
             else:
                 handler(stored)
             # nats-py calls back for all that has arrived without a pause; writers must get a turn in between, or a
@@ -235,7 +242,27 @@ class Bus:
                 self._since_pause = 0
                 await asyncio.sleep(0)
 
-        inner = await self._connection.subscribe(subjects.live(subject), cb=on_message)
+        return await self._subscribe(subjects.live(subject), on_message, on_refused)
+
+    async def subscribe_progress(self, client_id: str, handler: Handler) -> Subscription:
+        """Hear the progress of a client's jobs from now on; of what is heard `seq` is 0, for it is not stored.
+
+        Raises:
+            BusUnavailable: NATS is away.
+        """
+
+        async def on_message(message: Msg) -> None:
+            handler(Stored(0, message.subject, message.data))
+
+        return await self._subscribe(subjects.all_progress(client_id), on_message)
+
+    async def _subscribe(
+        self,
+        subject: str,
+        on_message: Callable[[Msg], Awaitable[None]],
+        on_refused: Callable[[BusRefused], None] | None = None,
+    ) -> Subscription:
+        inner = await self._connection.subscribe(subject, cb=on_message)
         inner.on_refused = on_refused
         return Subscription(inner)
 
@@ -292,6 +319,19 @@ class Bus:
         """
         await self._connection.confirm()
 
+    def drop(self, why: str, **about: object) -> None:
+        """Count a message that was heard and cannot be used, and log it, but each reason only once a second.
+
+        Args:
+            about: what the log says besides.
+        """
+        if self.on_drop is not None:
+            self.on_drop()
+        now = time.monotonic()
+        if now - self._drops_logged.get(why, -DROP_LOG_INTERVAL) >= DROP_LOG_INTERVAL:
+            self._drops_logged[why] = now
+            log.warning(why, **about)
+
     async def _check(self, fresh: bool) -> None:
         """See to the stream, on a new connection and when it cannot be read any more."""
         if not fresh:
@@ -318,14 +358,3 @@ def _bytes(event: Event) -> bytes:
             "which keeps a job at one end; send another event, or finish the job"
         )
     return event.encode().encode()
-
-
-def _from_live(message: Msg) -> Stored | None:
-    headers: dict[str, Any] = message.headers or {}
-    subject = "bus." + message.subject.removeprefix("live.")
-    seq, previous = headers.get("Nats-Sequence", ""), headers.get("Nats-Last-Sequence", "0")
-    if seq.isdecimal() and previous.isdecimal():
-        timestamp = headers.get("Nats-Time-Stamp", "")
-        return Stored(int(seq), subject, message.data, previous=int(previous), timestamp=timestamp)
-    address = subjects.parse(subject)
-    return Stored(0, subject, message.data) if address is not None and address.progress else None

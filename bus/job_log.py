@@ -27,7 +27,8 @@ from bus.messages import (
     JobStarted,
     State,
 )
-from bus.stream import EventStream, Stored
+from bus.stored import Stored
+from bus.stream import EventStream
 
 E = TypeVar("E", bound=JobEvent)
 

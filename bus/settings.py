@@ -184,7 +184,12 @@ class Settings(BaseSettings):
     replay_max_bytes: Bytes = Field(
         16 * 1024 * 1024, description="Most bytes of events replayed to one connection; past it recovered is false."
     )
-    visibility_timeout: Annotated[int, Field(ge=5, le=YEAR)] = Field(
+    replay_memory_bytes: Bytes = Field(
+        64 * 1024 * 1024,
+        description="Most bytes that the replays of all connections of one web process have in memory together; "
+        "past it they wait for each other.",
+    )
+    visibility_timeout: Annotated[int, Field(ge=5)] = Field(
         60,
         description="Seconds after which Redis gives a task to another worker when its holder is silent. "
         "The same for every process on one Redis.",

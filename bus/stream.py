@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 import secrets
-from collections.abc import AsyncIterator, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
 import nats.errors
-from nats.aio.msg import Msg
 from nats.js.api import Header
 from nats.js.client import JetStreamContext
 from nats.js.errors import APIError, NoStreamResponseError, ServiceUnavailableError
@@ -21,35 +18,16 @@ from bus import subjects
 from bus.connection import Connection
 from bus.errors import AppendRefused, BusUnavailable, EventTooLarge, NoStream, StreamConflict, UnsupportedServer
 from bus.nats_url import redacted
+from bus.replay import Replays
 from bus.settings import Settings
+from bus.stored import Stored
 from bus.stream_config import differences, stream_config
 
 WRONG_LAST_SEQUENCE = 10071
 STREAM_NAME_IN_USE = 10058
 OLDEST_SERVER = (2, 11)
-REPLAY_BATCH = 256
-"""Events per direct get."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """One stored event.
-
-    Args:
-        seq: its sequence in the stream; 0 for progress, which is not stored.
-        subject: its `bus.` subject.
-        data: its bytes.
-        message_id: its `Nats-Msg-Id`, where it was read back.
-        previous: sequence of the event before it on the same subject, where it was heard live; 0 for none.
-        timestamp: when it was stored, as NATS writes it (RFC 3339, UTC); empty for progress.
-    """
-
-    seq: int
-    subject: str
-    data: bytes
-    message_id: str | None = None
-    previous: int = 0
-    timestamp: str = ""
+MOST_HOLES = 10_000
+"""Events that are gone from the middle of the stream, up to which NATS is asked which ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +35,14 @@ class StreamState:
     """What the stream holds: its epoch, and the sequences of its oldest and newest event.
 
     Of an empty stream `first_seq` is one more than `last_seq`. Another epoch means that the stream was made anew, and
-    sequences from before mean nothing.
+    sequences from before mean nothing. `last_hole` is the largest sequence between the two whose event is gone, however
+    that came; 0 when there is none, and `last_seq` when there are too many to tell.
     """
 
     epoch: str
     first_seq: int
     last_seq: int
+    last_hole: int = 0
 
 
 class EventStream:
@@ -72,6 +52,10 @@ class EventStream:
         self._connection = connection
         self._settings = settings
         self._jetstream: JetStreamContext = JetStreamContext(connection, timeout=settings.append_timeout)  # type: ignore[arg-type]
+        self._replays = Replays(connection, settings)
+        self._holes = ("", 0, 0)
+        """For what state `_last_hole` is known: events go and do not come back, so the same ones are gone in it."""
+        self._last_hole = 0
 
     async def declare(self, *, update: bool) -> None:
         """Make sure that the stream exists and keeps the guarantees; safe to call from many processes at once.
@@ -194,65 +178,34 @@ class EventStream:
         Raises:
             BusUnavailable: NATS is away, or silent past `append_timeout`.
         """
-        answer = await self._request(f"$JS.API.STREAM.INFO.{subjects.STREAM}", b"")
+        answer = await self._info(b"")
+        holes = _holes(answer)
+        if 0 < holes[2] <= MOST_HOLES and holes != self._holes:
+            answer = await self._info(b'{"deleted_details":true}')
+            self._holes = _holes(answer)
+            self._last_hole = max(answer["state"].get("deleted") or [answer["state"]["last_seq"]])
+        state = answer["state"]
+        last_hole = 0 if not holes[2] else self._last_hole if holes[2] <= MOST_HOLES else state["last_seq"]
+        return StreamState(answer["created"], state["first_seq"] or state["last_seq"] + 1, state["last_seq"], last_hole)
+
+    async def _info(self, request: bytes) -> dict[str, Any]:
+        answer = await self._request(f"$JS.API.STREAM.INFO.{subjects.STREAM}", request)
         if error := answer.get("error"):
             raise BusUnavailable(f"the stream {subjects.STREAM} cannot be read: {error.get('description')}")
-        state = answer["state"]
-        return StreamState(answer["created"], state["first_seq"] or state["last_seq"] + 1, state["last_seq"])
+        return answer
 
-    async def replay(self, subject: str, *, after: int) -> AsyncIterator[Stored]:
+    def replay(self, subject: str, *, after: int, events: int | None = None) -> AsyncIterator[Stored]:
         """Every stored event of a subject (wildcards allowed) with a sequence larger than `after`, in order.
 
-        Reads batches by direct get (ADR-31 of the NATS architecture, "batched requests"), so it needs no consumer.
-        Events that are stored meanwhile may be included.
+        Events that are stored meanwhile may be included. See `bus.replay`.
+
+        Args:
+            events: how many at most; None for all.
 
         Raises:
             BusUnavailable: NATS went away, or was silent past `append_timeout`.
         """
-        more = True
-        while more:
-            batch, more = await self._batch(subject, after)
-            for stored in batch:
-                yield stored
-                after = stored.seq
-
-    async def _batch(self, subject: str, after: int) -> tuple[list[Stored], bool]:
-        self._require_connection()
-        loop, patience = asyncio.get_running_loop(), self._settings.append_timeout
-        batch: list[Stored] = []
-        more: asyncio.Future[bool] = loop.create_future()
-        deadline = asyncio.timeout(patience)
-
-        async def on_answer(message: Msg) -> None:
-            if more.done() or deadline.expired():
-                return
-            headers = message.headers or {}
-            match headers.get("Status"):
-                case None:
-                    deadline.reschedule(loop.time() + patience)
-                    batch.append(_direct(message.data, headers))
-                case "204":
-                    more.set_result(headers.get("Nats-Num-Pending", "0") != "0")
-                case "404":
-                    more.set_result(False)
-                case status:
-                    text = f"NATS refused a replay: {status} {headers.get('Description', '')}"
-                    more.set_exception(BusUnavailable(text))
-
-        inbox = self._connection.new_inbox()
-        request = {"seq": after + 1, "next_by_subj": subject, "batch": REPLAY_BATCH}
-        answers = await self._connection.subscribe(inbox, cb=on_answer)
-        try:
-            async with deadline:
-                await self._connection.publish(
-                    f"$JS.API.DIRECT.GET.{subjects.STREAM}", json.dumps(request).encode(), reply=inbox
-                )
-                return batch, await more
-        except (nats.errors.Error, TimeoutError) as error:
-            raise BusUnavailable(self._silent("a replay")) from error
-        finally:
-            with suppress(nats.errors.Error):
-                await answers.unsubscribe()
+        return self._replays.read(subject, after=after, events=events)
 
     async def _request(self, subject: str, data: bytes) -> dict[str, Any]:
         self._require_connection()
@@ -281,16 +234,16 @@ class EventStream:
         )
 
 
+def _holes(answer: dict[str, Any]) -> tuple[str, int, int]:
+    """Which stream, its first event, and how many are gone between that and the last one."""
+    state = answer["state"]
+    first, count = state["first_seq"], state["messages"]
+    return answer["created"], first, state["last_seq"] - first + 1 - count if count else 0
+
+
 def without_credentials(url: str) -> str:
     """A NATS URL, or several, as may be shown: without user, password or token."""
     return redacted(url)
-
-
-def _direct(data: bytes, headers: Mapping[str, str]) -> Stored:
-    """An event as a direct get answers it."""
-    message_id = headers.get(Header.MSG_ID.value)
-    seq, subject, stored_at = int(headers["Nats-Sequence"]), headers["Nats-Subject"], headers["Nats-Time-Stamp"]
-    return Stored(seq, subject, data, message_id, timestamp=stored_at)
 
 
 def _stored(answer: dict[str, Any]) -> Stored | None:
@@ -299,7 +252,7 @@ def _stored(answer: dict[str, Any]) -> Stored | None:
             return None
         raise BusUnavailable(f"NATS refused a read of the stream {subjects.STREAM}: {error.get('description')}")
     message = answer["message"]
-    headers = base64.b64decode(message.get("hdrs", "")).decode().split("\r\n")
+    headers = base64.b64decode(message.get("hdrs", "")).decode(errors="replace").split("\r\n")
     message_id = next(
         (line.partition(": ")[2] for line in headers if line.startswith(f"{Header.MSG_ID.value}: ")), None
     )

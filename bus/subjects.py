@@ -3,8 +3,8 @@
 bus.client.<client_id>.job.<job_id>    the events of one job
 bus.client.<client_id>.event           any other event for one client
 bus.group.<group>                      an event for everybody in a group
-live.…                                 the same, republished by NATS once stored
-live.client.<client_id>.progress.<job_id>   progress of a job: live only, never stored
+live.…                                 the same, republished by NATS once stored; nobody else may publish there
+progress.client.<client_id>.<job_id>   progress of a job: live only, never stored
 instance.<instance>                    requests to a process that runs jobs: does it run this one, this one is cancelled
 $KV.busctl-leases.<instance>           its lease: gone when it is
 """
@@ -58,8 +58,13 @@ def group(name: str) -> str:
 
 
 def progress(client_id: str, job_id: str) -> str:
-    """Where a running job's progress is published; clients hear it with their live events."""
-    return f"live.client.{token('client id', client_id)}.progress.{token('job id', job_id)}"
+    """Where a running job's progress is published."""
+    return f"progress.client.{token('client id', client_id)}.{token('job id', job_id)}"
+
+
+def all_progress(client_id: str) -> str:
+    """The progress of all jobs of one client."""
+    return f"progress.client.{token('client id', client_id)}.*"
 
 
 def instance(name: str) -> str:
@@ -93,11 +98,11 @@ class Address:
 
 
 def parse(subject: str) -> Address | None:
-    """Read a `bus.` or `live.` subject back; None for one this system does not use."""
+    """Read a `bus.`, `live.` or `progress.` subject back; None for one this system does not use."""
     match subject.split("."):
         case ["bus" | "live", "client", client_id, "job", job_id]:
             return Address(client_id=client_id, job_id=job_id)
-        case ["bus" | "live", "client", client_id, "progress", job_id]:
+        case ["progress", "client", client_id, job_id]:
             return Address(client_id=client_id, job_id=job_id, progress=True)
         case ["bus" | "live", "client", client_id, "event"]:
             return Address(client_id=client_id)

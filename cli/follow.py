@@ -12,6 +12,9 @@ from bus import Bus, BusUnavailable, Stored
 LOOK_INTERVAL = 0.5
 """Seconds after which an outage is noticed at the latest, and between two attempts to read after one."""
 
+MOST_LOOKS = 10
+"""How often it is looked for an event that was heard of and is not there."""
+
 
 class Follower:
     """Events as they are stored.
@@ -40,6 +43,7 @@ class Follower:
         self._tell = tell
         self._wake = asyncio.Event()
         self._heard = self._seen = 0
+        self._looks = 0
         self._epoch = ""
         self._gap = False
         self._away = False
@@ -82,7 +86,8 @@ class Follower:
             self._give_up_if_lost()
             if not self._bus.connected:
                 self._tell_away()
-            elif self._heard > self._seen:  # a replica that lags behind answered the last read
+            elif self._heard > self._seen and self._looks < MOST_LOOKS:
+                self._looks += 1  # a replica that lags behind answered the last read, or what was heard was forged
                 return
 
     async def _check_stream(self) -> None:
@@ -96,8 +101,8 @@ class Follower:
 
     def _hear(self, stored: Stored) -> None:
         self._heard = max(self._heard, stored.seq)
-        if stored.seq:
-            self._wake.set()
+        self._looks = 0
+        self._wake.set()
 
     def _missed(self) -> None:
         self._gap = True

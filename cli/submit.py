@@ -196,13 +196,14 @@ class Submission:
 
             def on_progress(stored: Stored) -> None:
                 address = subjects.parse(stored.subject)
-                if bar is not None and address is not None and address.progress and address.job_id == self._job_id:
+                if bar is not None and address is not None and address.job_id == self._job_id:
                     event = record(stored)
                     if isinstance(done := event["payload"], int | float):
                         bar.update(task, total=1, completed=done)
                     bar.update(task, description=shortened(str(event.get("message") or "running"), 40))
 
-            await bus.subscribe(subjects.client(self._client_id), on_progress)
+            if bar is not None:
+                await bus.subscribe_progress(self._client_id, on_progress)
             async with Follower(bus, subject, after=0, tell=self._say) as follower:
                 await self._hand_in(bus, settings)
                 async for stored in follower:

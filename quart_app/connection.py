@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Coroutine, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Coroutine
+from contextlib import aclosing
 from typing import Any
 
 import structlog
@@ -61,6 +62,7 @@ class Connection:
         "_parser",
         "_rate",
         "_replayed",
+        "_send_timeout",
         "_websocket",
         "channel",
         "client_id",
@@ -83,6 +85,7 @@ class Connection:
         self._parser = parser
         self._audience = audience
         self._limit = settings.send_buffer_bytes
+        self._send_timeout = settings.send_timeout
         self._max_frame_bytes = settings.max_frame_bytes
         self._rate = frame_rate_of(websocket.scope, settings)
         self._instance = audience.channel(self, services)
@@ -105,21 +108,42 @@ class Connection:
             line = batch.lines.get(self._audience) or batch.shown(self._audience)
         self._outbound.put(line)
 
-    async def begin(self, welcome: Message, replay: Iterable[Event], cursors: dict[str, int]) -> None:
+    async def begin(self, welcome: Message, replay: AsyncGenerator[list[Event]], cursors: dict[str, int]) -> None:
         """Send the welcome, then the replay no faster than the client reads, then let live events through.
 
         Args:
-            replay: in stream order.
+            replay: in pieces, in stream order. The next one is taken when the client has taken the one before.
             cursors: per scope, the sequence up to which the replay is complete.
+
+        Raises:
+            BusUnavailable: the replay cannot be finished.
         """
         self.send(welcome.encode())
-        for event in replay:
-            await self._outbound.room()
-            self._outbound.cork(event if self.channel.events[event.action].method else Frames(event.encode()))
+        async with aclosing(replay):
+            async for events in replay:
+                try:
+                    async with asyncio.timeout(self._send_timeout):
+                        await self._replay(events)
+                except TimeoutError:
+                    log.warning("closing a connection that takes its replay too slowly", client_id=self.client_id)
+                    self._outbound.give_up(TOO_SLOW)
+                    return
         self._replayed = cursors
         held, self._held = self._held or [], None
         for batch in held:
             self.deliver(batch)
+
+    async def _replay(self, events: list[Event]) -> None:
+        for event in events:
+            await self._outbound.room()
+            self._outbound.cork(event if self.channel.events[event.action].method else Frames(event.encode()))
+        events.clear()
+        await self._outbound.room(0)
+
+    @property
+    def v1(self) -> bool:
+        """Whether it speaks `bus.v1`."""
+        return self._audience.v1
 
     @property
     def closing(self) -> CloseCode | None:

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from bus import Bus, BusUnavailable, Stored, StreamState, subjects
+from bus.byte_budget import ByteBudget
 from bus.messages import Event, JobEvent, JobProgress, Message
 from bus.tracebacks import described
 from quart_app.batch import Batch
@@ -22,6 +23,7 @@ from quart_app.close_codes import SERVICE_RESTART, CloseCode
 from quart_app.connection import Connection
 from quart_app.feed import CLIENT, Feed
 from quart_app.metrics import Metrics
+from quart_app.stream_end import StreamEnd
 
 log = structlog.get_logger(__name__)
 
@@ -33,6 +35,8 @@ REPLAYS_AT_ONCE = 16
 """More at once would take NATS past the deadline of each, when all clients of a process that stopped come here."""
 DELIVERIES_IN_A_ROW = 500
 """After so many, about 5 ms, other tasks get a turn."""
+REFILL_PAUSE = 0.02
+"""Seconds between two rounds of refills: whoever makes feeds fall behind on purpose cannot keep the loop busy."""
 REFILL_RETRY = 0.5
 """Seconds before feeds that could not be refilled are tried again."""
 
@@ -44,9 +48,12 @@ class Hub:
         bus: the process's bus.
         events: every event class that a channel of this app handles, by action.
         metrics: where events are counted.
+        replay_memory_bytes: what all replays may have in memory together.
     """
 
-    def __init__(self, bus: Bus, events: Mapping[str, type[Message]], metrics: Metrics) -> None:
+    def __init__(
+        self, bus: Bus, events: Mapping[str, type[Message]], metrics: Metrics, *, replay_memory_bytes: int
+    ) -> None:
         self.bus = bus
         self._metrics = metrics
         self._events = events
@@ -60,11 +67,14 @@ class Hub:
         self._behind: set[Feed] = set()
         self._wake = asyncio.Event()
         self.replays = asyncio.Semaphore(REPLAYS_AT_ONCE)
-        """To be held while a client's missed events are read."""
+        """To be held while a client's missed events are counted."""
+        self.replay_memory = ByteBudget(replay_memory_bytes)
+        """To be held for what is in memory of a replay."""
+        self.replay_turn = asyncio.Lock()
+        """Held by the one replay that goes on in this turn of the loop."""
+        self.end = StreamEnd(bus)
+        """How far the stream reaches."""
         self._epoch = ""
-        self._seen = 0
-        """A sequence up to which the stream is known to reach."""
-        self._asking: asyncio.Task[StreamState] | None = None
         self._refiller: asyncio.Task[None] | None = None
 
     def __iter__(self) -> Iterator[Connection]:
@@ -76,11 +86,10 @@ class Hub:
         Raises:
             BusUnavailable: NATS does not confirm it.
         """
-        state = await self.bus.stream.state()
+        state = await self.end.state()
         self._epoch = state.epoch
-        self._seen = state.last_seq
         for group in groups:
-            self._groups[group] = Feed(self.bus, group, subjects.group(group), self._pass_on, self._report)
+            self._groups[group] = self._feed(group, subjects.group(group))
             await self._groups[group].open(state.last_seq)
         # Nobody's, and kept: whether NATS lets this process hear what its clients need shows before one comes.
         await self.bus.subscribe(subjects.client(NOBODY), lambda stored: None)
@@ -88,10 +97,11 @@ class Hub:
         self._refiller = asyncio.create_task(self._refill(), name="refill")
 
     async def stop(self) -> None:
-        """End the hub's own task."""
+        """End the hub's own tasks."""
         if self._refiller is not None:
             self._refiller.cancel()
             await asyncio.gather(self._refiller, return_exceptions=True)
+        await self.end.stop()
 
     async def attach(self, connection: Connection, *, fresh: bool) -> None:
         """From now on the connection gets its client's events and those of its channel's groups.
@@ -107,10 +117,12 @@ class Hub:
         client_id = connection.client_id
         feed = self._clients.get(client_id)
         if feed is None:
-            feed = Feed(self.bus, CLIENT, subjects.client(client_id), self._pass_on, self._report)
-            self._clients[client_id] = feed
+            feed = self._clients[client_id] = self._feed(CLIENT, subjects.client(client_id))
         feed.members[connection] = None
-        await feed.opened(self._newest if fresh else self._last_seq)
+        feed.shows_progress |= connection.v1
+        await feed.opened(self._known_end if fresh else self._last_seq)
+        if not fresh and feed.shows_progress:
+            feed.follow_progress(client_id)  # one of its jobs may be running
 
     async def detach(self, connection: Connection) -> None:
         """The connection is gone. Safe to call when `attach` failed half-way."""
@@ -139,17 +151,6 @@ class Hub:
         for connection in self:
             connection.close(code)
 
-    async def state(self) -> StreamState:
-        """What the stream holds. Callers at the same moment share one request.
-
-        Raises:
-            BusUnavailable: NATS is away or silent.
-        """
-        if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(self.bus.stream.state(), name="ask for the stream's state")
-            self._asking.add_done_callback(_retrieved)
-        return await asyncio.shield(self._asking)
-
     def on_gap(self) -> None:
         """Live events may have been missed: every feed is refilled."""
         for feed in (*self._groups.values(), *self._clients.values()):
@@ -172,17 +173,20 @@ class Hub:
                 fields["job_id"] = address.job_id
             return kind.model_validate(fields)
         except (ValueError, KeyError, TypeError, ValidationError) as error:
-            self._metrics.dropped.inc()
-            log.warning(
+            self.bus.drop(
                 "dropped a bus message that is no event", subject=stored.subject, seq=stored.seq, error=described(error)
             )
             return None
 
+    def _feed(self, scope: str, subject: str) -> Feed:
+        return Feed(self.bus, self.end, scope, subject, pass_on=self._pass_on, drop=self._drop, report=self._report)
+
     def _pass_on(self, feed: Feed, stored: Stored) -> None:
-        self._seen = max(self._seen, stored.seq)
         event = self.read(stored)
         if event is None:
             return
+        if feed.shows_progress and isinstance(event, JobEvent):
+            feed.follow_progress(feed.subject.split(".")[2])
         if feed.batch is None:
             feed.batch = Batch(feed.scope)
             self._filled.append((feed, feed.batch))
@@ -207,16 +211,20 @@ class Hub:
         if self._left or self._filled:
             asyncio.get_running_loop().call_soon(self._hand_out)
 
+    def _drop(self, stored: Stored) -> None:
+        what = "dropped a live message that is not in the stream; nobody but NATS should be allowed to publish there"
+        self.bus.drop(what, subject=stored.subject, seq=stored.seq)
+
     def _report(self, feed: Feed) -> None:
         self._behind.add(feed)
         self._wake.set()
 
-    async def _newest(self) -> int:
-        return self._seen
+    async def _known_end(self) -> int:
+        return self.end.last_seq
 
     async def _last_seq(self) -> int | None:
         try:
-            return (await self.state()).last_seq
+            return (await self.end.state()).last_seq
         except BusUnavailable:
             return None
 
@@ -235,7 +243,7 @@ class Hub:
             self._wake.clear()
             feeds, self._behind = self._behind, set()
             try:
-                state = await self.bus.stream.state()
+                state = await self.end.state()
                 if state.epoch != self._epoch:
                     self._begin_anew(state)
                 results = await asyncio.gather(
@@ -250,18 +258,12 @@ class Hub:
                 await asyncio.sleep(REFILL_RETRY)
                 self._behind.update(feed for feed in failed if feed.members or feed.scope in self._groups)
                 self._wake.set()
+            await asyncio.sleep(REFILL_PAUSE)
 
     def _begin_anew(self, state: StreamState) -> None:
         # Sequences of another stream mean nothing. Clients come back and are told that history was cut.
         log.warning("the stream was made anew; every client has to reconnect", was=self._epoch, now=state.epoch)
         self._epoch = state.epoch
-        self._seen = 0
         for feed in (*self._groups.values(), *self._clients.values()):
             feed.begin_anew()
         self.close_all(SERVICE_RESTART)
-
-
-def _retrieved(task: asyncio.Task[StreamState]) -> None:
-    """Every caller may have left before a request failed; its error is then nobody's."""
-    if not task.cancelled():
-        task.exception()

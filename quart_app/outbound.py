@@ -52,6 +52,7 @@ class Outbound:
     __slots__ = (
         "_client_id",
         "_direct",
+        "_enough",
         "_limit",
         "_line",
         "_room",
@@ -84,6 +85,7 @@ class Outbound:
         self._direct: Wire | None = None
         self._line: deque[tuple[Entry, int]] | None = None
         self._size = 0
+        self._enough = 0
         self._room: asyncio.Event | None = None
         self._tasks: asyncio.TaskGroup | None = None
         self._writer: asyncio.Task[None] | None = None
@@ -119,11 +121,18 @@ class Outbound:
             self.closing = code
             self._start_writer()
 
-    async def room(self) -> None:
-        """Wait until at most half of what may wait in line does."""
-        if self._size > self._limit // 2:
+    async def room(self, most: int | None = None) -> None:
+        """Wait until at most so many bytes wait in line; by default, half of those that may."""
+        self._enough = self._limit // 2 if most is None else most
+        if self._size > self._enough:
             self._room = asyncio.Event()
             await self._room.wait()
+
+    def give_up(self, code: CloseCode) -> None:
+        """Close without sending what is in line."""
+        if self._line:
+            self._line.clear()
+        self.close(code)
 
     def _wait_in_line(self, entry: Entry) -> None:
         if self.closing is not None:
@@ -154,7 +163,7 @@ class Outbound:
                     async with asyncio.timeout(self._timeout):
                         await self._send(frames)
                 self._size -= size
-                if self._room is not None and self._size <= self._limit // 2:
+                if self._room is not None and self._size <= self._enough:
                     self._room.set()
             if self.closing is not None:
                 async with asyncio.timeout(self._timeout):

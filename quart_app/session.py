@@ -11,14 +11,15 @@ from dataclasses import dataclass
 
 from quart import Websocket
 
-from bus import BusUnavailable, Settings, Stored, StreamState
-from bus.messages import Connect, Event, Welcome, WelcomePayload
+from bus import BusUnavailable, Settings, StreamState
+from bus.messages import Connect, Welcome, WelcomePayload
 from quart_app.close_codes import BAD_HANDSHAKE, HANDSHAKE_TIMEOUT, TOO_BIG, UNAUTHORIZED, CloseCode
 from quart_app.connection import Connection, longer
 from quart_app.feed import CLIENT
 from quart_app.frames import BadFrame, FrameParser
 from quart_app.hub import Hub
 from quart_app.identity import Identity, Sessions, Unauthorized
+from quart_app.missed import Missed
 
 SUBPROTOCOL = "bus.v1"
 CONNECT = FrameParser({"connect": Connect})
@@ -82,56 +83,44 @@ async def resume(
     connect, identity = greeting.connect, greeting.identity
     if not hub.follows(connection):
         raise BusUnavailable("NATS was away when the client came")
-    asked = connect.payload.cursors
-    state = await hub.state()
-    if max(asked.values(), default=0) > state.last_seq:
-        state = await hub.bus.stream.state()  # the shared answer may be a moment older than what the client saw
+    asked = {scope: cursor for scope, cursor in connect.payload.cursors.items() if scope in hub.scopes(connection)}
+    state = await hub.end.state()
     same = identity.known and identity.epoch == state.epoch
     recovered = same or not (identity.known or identity.lost or any(asked.values()))
-    missed: list[tuple[Stored, str]] = []
-    room = settings.replay_max_bytes
-    async with hub.replays:
-        for scope, subject in hub.scopes(connection).items():
-            if scope not in asked:
-                continue
-            cursor = asked[scope] if same or not identity.known else 0
-            recovered = recovered and _whole(scope, cursor, identity, state)
-            async for stored in hub.bus.stream.replay(subject, after=min(cursor, state.last_seq)):
-                missed.append((stored, scope))
-                room -= len(stored.data)
-                if len(missed) > settings.replay_max_events or room < 0:
-                    recovered = False
-                    break
-    missed.sort(key=lambda entry: entry[0].seq)
-    replay = [event for stored, _ in missed if (event := _shown(hub, connection, stored))]
-    cursors = dict.fromkeys(hub.scopes(connection), state.last_seq)
-    for stored, scope in missed:
-        cursors[scope] = max(cursors[scope], stored.seq)
-    welcome = Welcome(
-        payload=WelcomePayload(
-            client_id=identity.client_id,
-            resume=sessions.resume_token(identity, state),
-            epoch=state.epoch,
-            recovered=recovered,
-            replayed=len(replay),
-            cursors=cursors,
-        ),
-        ref=connect.ref,
-    )
-    await connection.begin(welcome, replay, cursors)
+    seen = {scope: cursor if same or not identity.known else 0 for scope, cursor in asked.items()}
+    with Missed(hub, connection, settings) as missed:
+        async with hub.replays:
+            await missed.count({scope: min(cursor, state.last_seq) for scope, cursor in seen.items()})
+        if asked:
+            # Asked behind the read: what is not gone by now was there to be read.
+            now = await hub.end.state()
+            if now.epoch != state.epoch:
+                raise BusUnavailable("the stream was made anew meanwhile")
+            recovered &= not missed.cut and all(_whole(scope, seen[scope], identity, now) for scope in seen)
+        cursors = {scope: max(state.last_seq, missed.last.get(scope, 0)) for scope in hub.scopes(connection)}
+        welcome = Welcome(
+            payload=WelcomePayload(
+                client_id=identity.client_id,
+                resume=sessions.resume_token(identity, state),
+                epoch=state.epoch,
+                recovered=recovered,
+                replayed=missed.shown,
+                cursors=cursors,
+            ),
+            ref=connect.ref,
+        )
+        await connection.begin(welcome, missed.pieces(), cursors)
     return state
 
 
 def _whole(scope: str, cursor: int, identity: Identity, state: StreamState) -> bool:
-    """Whether the stream still holds every event after the cursor. It is only ever cut at its head."""
+    """Whether the stream still holds every event after the cursor.
+
+    It says which sequences are gone, not on which subject they were. So one that may have been the client's counts.
+    """
     if cursor > state.last_seq:
         return False  # the stream has lost its newest events
     if scope == CLIENT and identity.fresh:
         return True
     seen = max(cursor, identity.born) if scope == CLIENT else cursor
-    return seen + 1 >= state.first_seq
-
-
-def _shown(hub: Hub, connection: Connection, stored: Stored) -> Event | None:
-    event = hub.read(stored)
-    return event if event is not None and event.action in connection.channel.events else None
+    return seen + 1 >= state.first_seq and seen >= state.last_hole

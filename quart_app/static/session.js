@@ -3,11 +3,14 @@
 import { recall, remember } from "./storage.js";
 
 const CLIENT = "client"; // the scope of events without a group
+const REMEMBERED = 1000; // events by which one that comes twice is known
 
 /** Outlives connections and, but for the cursors, reloads. */
 export class Session {
   #known = recall("session"); // {clientId, epoch, resume, groups} of the last welcome; resume as renewed since
-  #cursors; // scope -> the largest sequence that arrived
+  #cursors; // scope -> the last sequence that arrived
+  #floor = {}; // the same when this connection, or what it has live, began
+  #arrived = new Set(); // the latest sequences since then
   #welcome = null; // whose replay is arriving
   #missing = 0; // events of that replay
 
@@ -44,6 +47,7 @@ export class Session {
     const groups = this.#known && sameStream ? this.#known.groups : now;
     this.#known = { clientId, epoch, resume, groups };
     remember("session", this.#known);
+    this.#floor = { ...this.#cursors };
     this.#welcome = welcome;
     this.#missing = welcome.replayed;
     this.#catchUp();
@@ -61,8 +65,13 @@ export class Session {
     if (seq === undefined) {
       return true;
     }
-    if (seq <= (this.#cursors[group] ?? 0)) {
+    // Not by the largest sequence: an event comes late when the server was told of a later one that was forged.
+    if (seq <= (this.#floor[group] ?? 0) || this.#arrived.has(seq)) {
       return false;
+    }
+    this.#arrived.add(seq);
+    if (this.#arrived.size > REMEMBERED) {
+      this.#arrived.delete(this.#arrived.values().next().value);
     }
     this.#cursors[group] = seq;
     if (this.replaying) {
@@ -87,6 +96,7 @@ export class Session {
       for (const [scope, seq] of Object.entries(this.#welcome.cursors)) {
         this.#cursors[scope] = Math.max(this.#cursors[scope] ?? 0, seq);
       }
+      this.#floor = { ...this.#cursors };
     }
   }
 }

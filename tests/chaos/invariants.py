@@ -217,5 +217,5 @@ def _left_subscriptions(world: World) -> list[str]:
     with urllib.request.urlopen(address, timeout=10) as answer:  # noqa: S310 - always http
         subscriptions = json.load(answer).get("subscriptions_list") or []
     found = [entry["subject"] for entry in subscriptions]
-    passing = ("live.client.", "_INBOX.")  # an inbox that ends in * is a connection's own
-    return [subject for subject in found if subject.startswith(passing) and not subject.endswith(".*")]
+    found = [subject for subject in found if not (subject.startswith("_INBOX.") and subject.endswith(".*"))]  # its own
+    return [subject for subject in found if subject.startswith(("live.client.", "progress.", "_INBOX."))]

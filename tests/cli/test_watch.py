@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import nats as nats_py
 import pytest
 
 from bus import Bus, Settings, SystemNotification, job_log, subjects
@@ -112,6 +113,25 @@ async def test_nothing_is_lost_or_doubled_when_nats_goes_away_and_comes_back(tmp
             assert watch.end() == 130
     finally:
         server.kill()
+
+
+async def test_a_forged_live_message_is_not_shown_and_hides_nothing(nats: Nats, bus: Bus) -> None:
+    group = "forged"
+    told = {
+        "Nats-Stream": subjects.STREAM,
+        "Nats-Subject": subjects.group(group),
+        "Nats-Time-Stamp": "2026-01-02T03:04:05Z",
+    }
+    other = await nats_py.connect(nats.url)
+    with watching(nats, "--json", "--group", group) as watch:
+        for seq in (str(2**62), "9" * 5000, "-1", "1"):
+            await other.publish(subjects.live(subjects.group(group)), b"{}", headers=told | {"Nats-Sequence": seq})
+        await other.flush()
+        await bus.broadcast_event(notification("real"), [group])
+        assert json.loads(watch.line())["payload"] == "real"
+        await bus.broadcast_event(notification("again"), [group])
+        assert json.loads(watch.line())["payload"] == "again"
+    await other.close()
 
 
 async def test_a_stream_that_was_made_anew_is_followed_from_its_first_event(tmp_path: Path) -> None:

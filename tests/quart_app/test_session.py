@@ -2,12 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 import nats as nats_py
 import pytest
+from nats.js.client import JetStreamContext
+from websockets.exceptions import ConnectionClosed
 
 from bus import Settings, SyncBus, SystemNotification, subjects
 from quart_app.session import Sessions
@@ -264,6 +266,113 @@ async def test_a_history_that_was_cut_is_called_cut(fresh: System) -> None:
     async with v1(web.ws_url, **asked) as (_, again):
         assert (again["recovered"], again["replayed"]) == (False, 0)
     await connection.close()
+
+
+async def purge(jetstream: JetStreamContext, seqs: list[int]) -> None:
+    await jetstream.purge_stream(subjects.STREAM, subject="bus.group.system")
+
+
+async def keep_one(jetstream: JetStreamContext, seqs: list[int]) -> None:
+    await jetstream.purge_stream(subjects.STREAM, subject="bus.group.system", keep=1)
+
+
+async def delete_one(jetstream: JetStreamContext, seqs: list[int]) -> None:
+    await jetstream.delete_msg(subjects.STREAM, seqs[2])
+
+
+async def delete_the_last(jetstream: JetStreamContext, seqs: list[int]) -> None:
+    await jetstream.delete_msg(subjects.STREAM, seqs[-1])
+
+
+async def roll_up(jetstream: JetStreamContext, seqs: list[int]) -> None:
+    config = (await jetstream.stream_info(subjects.STREAM)).config
+    config.allow_rollup_hdrs = True
+    await jetstream.update_stream(config)
+    await jetstream.publish("bus.group.system", b"{}", headers={"Nats-Rollup": "sub"})
+
+
+Removal = Callable[[JetStreamContext, list[int]], Awaitable[None]]
+
+
+@pytest.mark.parametrize(
+    ("removal", "left"), [(delete_one, 4), (delete_the_last, 4), (purge, 0), (keep_one, 1), (roll_up, 0)]
+)
+async def test_a_hole_in_the_middle_is_called_cut_whatever_made_it(
+    system: System, web: Web, removal: Removal, left: int
+) -> None:
+    async with v1(web.ws_url) as (_, welcome):
+        pass
+    missed = await asyncio.to_thread(broadcast, system, *map(str, range(5)))
+    last = (await asyncio.to_thread(broadcast, system, "behind"))[-1] if removal is delete_the_last else missed[-1]
+    asked = {"resume": welcome["resume"], "cursors": {"client": 0, "system": missed[0] - 1}}
+    async with v1(web.ws_url, **asked) as (_, again):
+        assert (again["recovered"], again["replayed"]) == (True, 5 + (last != missed[-1]))
+    connection = await nats_py.connect(system.nats.url)
+    await removal(connection.jetstream(), missed)
+    await connection.close()
+    async with v1(web.ws_url, **asked) as (_, again):
+        assert (again["recovered"], again["replayed"]) == (False, left + (last != missed[-1]))
+    later = await asyncio.to_thread(broadcast, system, "later")
+    asked["cursors"] = {"system": later[0] - 1}
+    async with v1(web.ws_url, **asked) as (_, again):
+        assert (again["recovered"], again["replayed"]) == (True, 1)  # who has seen past the hole missed nothing
+
+
+async def test_a_replay_from_which_events_are_removed_meanwhile_is_broken_off(system: System) -> None:
+    web = system.web(BUS_SECRET=SECRET)
+    async with v1(web.ws_url) as (_, welcome):
+        pass
+    sent = await asyncio.to_thread(broadcast, system, *(["x" * 300_000] * 52))
+    asked = {"resume": welcome["resume"], "cursors": {"system": sent[0] - 1}}
+    async with client(web.ws_url, subprotocols=["bus.v1"], max_queue=1) as slow:
+        await slow.send({"action": "connect", "payload": asked})
+        welcome = (await slow.receive())["payload"]
+        assert (welcome["recovered"], welcome["replayed"]) == (True, len(sent))
+        connection = await nats_py.connect(system.nats.url)
+        await connection.jetstream().delete_msg(subjects.STREAM, sent[-2])
+        await connection.close()
+        got = []
+        with suppress(ConnectionClosed):
+            while True:
+                got.append((await slow.receive(30))["seq"])
+        assert got == sent[: len(got)]
+        assert len(got) < len(sent)
+        assert await close_code(slow) == 1013
+    async with v1(web.ws_url, **asked) as (_, again):
+        assert (again["recovered"], again["replayed"]) == (False, len(sent) - 1)
+
+
+async def test_slow_replays_wait_for_each_other_and_all_end_whole(system: System) -> None:
+    """Eight clients that take 4 MB each, a frame at a time, and room for one MB of all their replays."""
+    web = system.web(BUS_SECRET=SECRET, BUS_REPLAY_MEMORY_BYTES="1000000")
+    sent = await asyncio.to_thread(broadcast, system, *(["x" * 100_000] * 40))
+
+    async def resumed() -> list[int]:
+        async with client(web.ws_url, subprotocols=["bus.v1"], max_queue=1) as slow:
+            await slow.send({"action": "connect", "payload": {"cursors": {"system": sent[0] - 1}}})
+            assert (await slow.receive(60))["payload"]["replayed"] == 40
+            seqs = []
+            for _ in range(40):
+                seqs.append((await slow.receive(60))["seq"])
+                await asyncio.sleep(0.005)
+            return seqs
+
+    assert await asyncio.gather(*(resumed() for _ in range(8))) == [sent] * 8
+
+
+async def test_who_takes_nothing_of_a_replay_is_closed_and_does_not_keep_others_from_theirs(system: System) -> None:
+    web = system.web(BUS_SECRET=SECRET, BUS_REPLAY_MEMORY_BYTES="300000", BUS_SEND_TIMEOUT="0.5")
+    sent = await asyncio.to_thread(broadcast, system, *(["x" * 100_000] * 100))
+    asked = json.dumps({"action": "connect", "payload": {"cursors": {"system": sent[0] - 1}}})
+    async with AsyncExitStack() as stack:
+        for _ in range(3):
+            stalled = await stack.enter_async_context(client(web.ws_url, subprotocols=["bus.v1"], max_queue=1))
+            stack.callback(stalled.socket.transport.abort)  # or its closing handshake would wait for an answer
+            stalled.socket.transport.pause_reading()
+            await stalled.send(asked)
+        async with v1(web.ws_url, cursors={"system": sent[0] - 1}) as (honest, _):
+            assert [(await honest.receive(60))["seq"] for _ in sent] == sent
+    assert "replay too slowly" in web.output() or "stopped reading" in web.output()
 
 
 async def test_a_stream_made_anew_is_another_epoch(fresh: System) -> None:

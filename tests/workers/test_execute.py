@@ -412,7 +412,7 @@ async def test_progress_is_shown_now_and_then_and_the_latest_wins(nats: Nats) ->
         return "done"
 
     async with Bus(settings) as listener:
-        await listener.subscribe(subjects.client(CLIENT), lambda stored: heard.append(json.loads(stored.data)))
+        await listener.subscribe_progress(CLIENT, lambda stored: heard.append(json.loads(stored.data)))
         await listener.confirm_subscriptions()
         with working(settings) as process:
             job_id = await asyncio.to_thread(submit, process.bus)

@@ -1,0 +1,133 @@
+"""Reads stored events back by batched direct get (ADR-31 of the NATS architecture), so that no consumer is needed.
+
+What is on its way from NATS is bounded in bytes for the whole process. More would not only need memory: the answers to
+everybody's appends come behind it on the same connection, and past `max_pending` (64 MiB) NATS cuts the process off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import nats.errors
+from nats.aio.msg import Msg
+
+from bus import subjects
+from bus.byte_budget import ByteBudget
+from bus.errors import BusUnavailable
+from bus.settings import Settings
+from bus.stored import Stored, from_direct
+
+READ_EVENTS = 256
+"""Most events of one direct get."""
+READ_BYTES = 128 * 1024
+"""Bytes after which NATS ends the answer to one direct get; the event that passes it is still in it."""
+IN_FLIGHT = 8 * 1024 * 1024
+"""Bytes that may be on their way from NATS."""
+
+
+class Connection(Protocol):
+    """What a replay uses of a NATS connection."""
+
+    @property
+    def is_connected(self) -> bool: ...
+    @property
+    def max_payload(self) -> int: ...
+    def new_inbox(self) -> str: ...
+    async def subscribe(self, subject: str, *, cb: Any) -> Any: ...
+    async def publish(self, subject: str, payload: bytes, *, reply: str) -> None: ...
+
+
+class ReplayIncomplete(BusUnavailable):
+    """Part of an answer did not arrive, because this process was too slow or the connection was lost meanwhile."""
+
+
+@dataclass(slots=True)
+class _Answer:
+    """What has come of the answer to one direct get."""
+
+    events: list[Stored] = field(default_factory=list)
+    more: bool = False
+
+
+class Replays:
+    """Direct gets over one NATS connection.
+
+    Args:
+        connection: where to ask.
+        settings: `append_timeout`, the longest silence.
+    """
+
+    def __init__(self, connection: Connection, settings: Settings) -> None:
+        self._connection = connection
+        self._patience = settings.append_timeout
+        self._in_flight = ByteBudget(IN_FLIGHT)
+
+    async def read(self, subject: str, *, after: int, events: int | None = None) -> AsyncIterator[Stored]:
+        """Stored events of a subject (wildcards allowed) with a sequence larger than `after`, in order.
+
+        Args:
+            events: how many at most; None for all, those included that are stored meanwhile.
+
+        Raises:
+            BusUnavailable: NATS was silent past `append_timeout`, or not all of an answer arrived.
+        """
+        more, left = True, events
+        while more and left != 0:
+            if not self._connection.is_connected:
+                raise BusUnavailable("NATS is away; try again when it is back")
+            # The bound on bytes is passed by the last event, which may be as large as NATS takes.
+            async with self._in_flight.hold(READ_BYTES + max(0, self._connection.max_payload)):
+                answer = await self._batch(subject, after, READ_EVENTS if left is None else min(READ_EVENTS, left))
+            more = answer.more
+            left = None if left is None else left - len(answer.events)
+            for stored in answer.events:
+                after = stored.seq
+                yield stored
+
+    async def _batch(self, subject: str, after: int, events: int) -> _Answer:
+        loop = asyncio.get_running_loop()
+        answer = _Answer()
+        ended: asyncio.Future[None] = loop.create_future()
+        deadline = asyncio.timeout(self._patience)
+
+        async def on_message(message: Msg) -> None:
+            if ended.done() or deadline.expired():
+                return
+            headers = message.headers or {}
+            # Each names the one before it, so that one which was dropped on the way is missed.
+            last = str(answer.events[-1].seq if answer.events else 0)
+            if headers.get("Nats-Last-Sequence", last) != last:
+                ended.set_exception(ReplayIncomplete("part of a replay was lost on its way; try again"))
+            elif "Nats-Sequence" in headers:  # whatever else its publisher wrote there, a Status too
+                deadline.reschedule(loop.time() + self._patience)
+                answer.events.append(from_direct(message.data, headers))
+            elif (status := headers.get("Status")) in ("204", "404"):
+                answer.more = headers.get("Nats-Num-Pending", "0") != "0"
+                ended.set_result(None)
+            else:
+                text = f"NATS refused a replay: {status} {headers.get('Description', '')}"
+                ended.set_exception(BusUnavailable(text))
+
+        inbox = self._connection.new_inbox()
+        request = {"seq": after + 1, "next_by_subj": subject, "batch": events, "max_bytes": READ_BYTES}
+        answers = await self._connection.subscribe(inbox, cb=on_message)
+        try:
+            async with deadline:
+                await self._connection.publish(
+                    f"$JS.API.DIRECT.GET.{subjects.STREAM}", json.dumps(request).encode(), reply=inbox
+                )
+                await ended
+                return answer
+        except (nats.errors.Error, TimeoutError) as error:
+            raise BusUnavailable(
+                f"NATS did not go on with a replay within {self._patience:g} s; see whether it is up and not "
+                "overloaded, then try again"
+            ) from error
+        finally:
+            with suppress(nats.errors.Error):
+                await answers.unsubscribe()

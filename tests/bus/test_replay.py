@@ -1,0 +1,125 @@
+"""Reading events back: bounded in bytes, complete, whatever their publishers wrote into the headers."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+
+import nats as nats_py
+import pytest
+
+from bus import Bus, BusUnavailable, Settings, SystemNotification, subjects
+from bus.byte_budget import ByteBudget
+from bus.replay import IN_FLIGHT, READ_BYTES, READ_EVENTS
+from tests.servers import Nats
+
+
+@pytest.fixture
+async def bus(settings: Settings) -> AsyncIterator[Bus]:
+    async with Bus(settings) as bus:
+        yield bus
+
+
+@pytest.fixture
+def group() -> str:
+    return f"r{secrets.token_hex(4)}"
+
+
+async def say(bus: Bus, group: str, *texts: str) -> list[int]:
+    return [(await bus.broadcast_event(SystemNotification(payload=text), [group]))[0] for text in texts]
+
+
+async def test_many_and_large_events_are_read_whole_and_in_order(bus: Bus, group: str) -> None:
+    few_large = await say(bus, group, *(["x" * READ_BYTES] * 5))
+    many = await say(bus, group, *map(str, range(READ_EVENTS + 10)))
+    read = [stored.seq async for stored in bus.stream.replay(subjects.group(group), after=0)]
+    assert read == few_large + many
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, READ_EVENTS + 2, READ_EVENTS + 100])
+async def test_so_many_events_are_read_and_no_more(bus: Bus, group: str, count: int) -> None:
+    sent = await say(bus, group, *map(str, range(READ_EVENTS + 5)))
+    read = [stored.seq async for stored in bus.stream.replay(subjects.group(group), after=0, events=count)]
+    assert read == sent[:count]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"Status": "204"}, {"Status": "404"}, {"Status": "500", "Nats-Num-Pending": "0"}, {"Nats-Sequence": "5"}],
+)
+async def test_headers_of_a_publisher_do_not_end_a_replay(bus: Bus, group: str, headers: dict[str, str]) -> None:
+    other = await nats_py.connect(bus._settings.nats_url)
+    ack = await other.jetstream().publish(subjects.group(group), b"x", headers=headers)
+    await other.close()
+    after = await say(bus, group, "after")
+    assert [stored.seq async for stored in bus.stream.replay(subjects.group(group), after=0)] == [ack.seq, *after]
+
+
+async def test_many_large_replays_at_once_neither_break_the_connection_nor_keep_others_waiting(
+    bus: Bus, group: str
+) -> None:
+    """Together they ask for eight times what NATS lets a connection have pending."""
+    sent = await say(bus, group, *(["x" * 500_000] * 32))
+
+    async def replay() -> list[int]:
+        return [stored.seq async for stored in bus.stream.replay(subjects.group(group), after=0)]
+
+    gaps: list[None] = []
+    bus.on_gap = lambda: gaps.append(None)
+    replays = asyncio.gather(*(replay() for _ in range(32)))
+    while not replays.done():
+        await say(bus, group + "-other", "served meanwhile")
+        assert bus.stream._replays._in_flight.held <= IN_FLIGHT
+    assert await replays == [sent] * 32
+    assert gaps == []
+
+
+async def test_a_replay_without_nats_is_refused_at_once(nats: Nats, tmp_path_factory: pytest.TempPathFactory) -> None:
+    own = Nats(tmp_path_factory.mktemp("own"))
+    own.start()
+    async with Bus(Settings.load(nats_url=own.url)) as bus:
+        own.kill()
+        async with asyncio.timeout(10):
+            while bus.connected:
+                await asyncio.sleep(0.01)
+        with pytest.raises(BusUnavailable):
+            [stored async for stored in bus.stream.replay("bus.>", after=0)]
+
+
+async def test_a_budget_is_given_out_in_order_and_comes_back() -> None:
+    budget, order = ByteBudget(10), list[str]()
+
+    async def use(name: str, size: int) -> None:
+        async with budget.hold(size):
+            order.append(name)
+            assert budget.held <= budget.size
+            await asyncio.sleep(0)
+
+    async with budget.hold(6):
+        waiting = [asyncio.create_task(use(name, size)) for name, size in [("large", 8), ("small", 2), ("all", 99)]]
+        await asyncio.sleep(0)
+        assert not budget.take_now(1)
+        assert order == []
+    await asyncio.gather(*waiting)
+    assert (order, budget.held) == (["large", "small", "all"], 0)
+
+
+async def test_who_gives_up_waiting_for_a_budget_keeps_nothing_of_it() -> None:
+    budget = ByteBudget(10)
+
+    async def use(size: int) -> None:
+        async with budget.hold(size):
+            await asyncio.sleep(0)
+
+    async with budget.hold(5):
+        large, small = asyncio.create_task(use(10)), asyncio.create_task(use(5))
+        await asyncio.sleep(0)
+        large.cancel()
+        await small  # it waited behind the large one only
+    granted = asyncio.create_task(use(10))
+    async with budget.hold(10):
+        await asyncio.sleep(0)
+    granted.cancel()  # in the very moment in which it was its turn
+    await asyncio.gather(large, granted, return_exceptions=True)
+    assert budget.held == 0
