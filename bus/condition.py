@@ -38,6 +38,8 @@ class Condition:
         """Set, and replaced, when `trouble` is another."""
         self._worked = False
         """Whether it was ready ever."""
+        self._gap = False
+        """Whether a connection was lost since then."""
         self._told: set[str] = set()
         """What the log has said since it was ready last."""
         self._warned: dict[str, float] = {}
@@ -58,6 +60,7 @@ class Condition:
         """A connection has ended, for this reason."""
         log.warning("lost NATS; reconnecting until it is back", url=url, reason=str(trouble.error))
         self._told.add(str(trouble.error))
+        self._gap = True
         self.note(trouble)
         self.on_gap()  # now, because live events come again before the next connection is ready
 
@@ -69,8 +72,10 @@ class Condition:
             self._told.clear()
             if was is not None and self._worked:
                 log.info("NATS is back")
-                self.on_gap()
             self._worked = True
+            if self._gap:
+                self._gap = False
+                self.on_gap()
         elif (text := str(trouble.error)) not in self._told and len(self._told) < MOST_TOLD:
             self._told.add(text)
             log.warning("NATS cannot be used; trying again until it can", reason=text)

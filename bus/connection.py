@@ -7,7 +7,6 @@ reason, a new one is made here, everything that is subscribed is subscribed agai
 from __future__ import annotations
 
 import asyncio
-import random
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -33,12 +32,12 @@ CONNECT_TIMEOUT = 8.0
 """Seconds for one server to take the connection."""
 SUBSCRIBE_TIMEOUT = 30.0
 """Seconds for it to take everything that is subscribed."""
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
-"""Seconds between two rounds over all servers, doubled from the first up to the longest, less up to half by chance."""
+CONFIRM_AFTER = 0.01
+"""Seconds for which subscriptions are collected before the server is asked whether it took them."""
 STEADY = 5.0
 """Seconds that a connection must last for the pauses to begin anew."""
 CHECK_INTERVAL = 5.0
-"""Seconds between two looks at a connection that works; after trouble the pauses above are between them."""
+"""Seconds between two looks at a connection that works; after trouble it is the pause between two attempts."""
 
 VIOLATION = re.compile(r'permissions violation for (publish|subscription) to "([^"]*)"')
 
@@ -76,8 +75,8 @@ class Connection:
         self._look = asyncio.Event()
         """Set when the connection is to be looked at now."""
         self._keeper: asyncio.Task[None] | None = None
+        self._confirming: asyncio.Task[None] | None = None
         self._closed = False
-        self._pause = FIRST_PAUSE
 
     @property
     def is_connected(self) -> bool:
@@ -107,9 +106,10 @@ class Connection:
         """Let what was sent and received finish within `timeout` seconds, then disconnect."""
         self._closed = True
         client, self._client = self._client, None
-        while self._keeper is not None and not self._keeper.done():
-            self._keeper.cancel()  # again and again: nats-py swallows a cancellation where it flushes
-            await asyncio.wait({self._keeper}, timeout=0.5)
+        for task in (self._keeper, self._confirming):
+            while task is not None and not task.done():
+                task.cancel()  # again and again: nats-py swallows a cancellation where it flushes
+                await asyncio.wait({task}, timeout=0.5)
         try:
             if client is not None and not client.ended.done():
                 async with asyncio.timeout(timeout):
@@ -168,6 +168,8 @@ class Connection:
         subscription = self._subscriptions.add(subject, **options)
         if self._client is not None:
             await self._subscriptions.send(subscription, self._client)
+            if self._confirming is None or self._confirming.done():
+                self._confirming = asyncio.create_task(self._confirm_later(), name="confirm subscriptions")
         return subscription
 
     async def confirm(self) -> None:
@@ -184,13 +186,19 @@ class Connection:
         if (refused := self._subscriptions.refused) is not None:
             raise refused
 
+    async def _confirm_later(self) -> None:
+        """Keep those few that would be in doubt at a limit, however many come."""
+        while self._client is not None and self._subscriptions.unconfirmed:
+            await asyncio.sleep(CONFIRM_AFTER)
+            with suppress(BusUnavailable):
+                await self.confirm()
+
     def _require(self) -> NatsClient:
-        if self._client is None:
-            trouble = self.condition.trouble
-            if trouble is not None and trouble.refused:
-                raise trouble.error
-            raise BusUnavailable("NATS is away; try again when it is back")
-        return self._client
+        if self._client is not None:
+            return self._client
+        if (trouble := self.condition.trouble) is not None and trouble.refused:
+            raise trouble.error
+        raise BusUnavailable("NATS is away; try again when it is back")
 
     async def _keep(self) -> None:
         while True:
@@ -201,7 +209,7 @@ class Connection:
                 self.condition.note(
                     Trouble(BusRefused(f"the NATS connection broke: {error!r}; see the log"), refused=True)
                 )
-                await asyncio.sleep(self._next_pause())
+                await asyncio.sleep(self._servers.pause())
 
     async def _reach(self) -> NatsClient:
         """Try one server after another until one takes the connection and what is subscribed."""
@@ -224,7 +232,7 @@ class Connection:
                     return client
             # The servers of a cluster share their accounts: what one says is more than that another is silent.
             self.condition.note(next((trouble for trouble in troubles if trouble.refused), troubles[-1]))
-            await asyncio.sleep(self._next_pause())
+            await asyncio.sleep(self._servers.pause())
 
     async def _attend(self, client: NatsClient) -> None:
         """Use a connection until its end."""
@@ -243,14 +251,14 @@ class Connection:
                     break
                 self.condition.note(trouble)
                 if loop.time() - began > STEADY:
-                    self._pause = FIRST_PAUSE
+                    self._servers.relax()
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(CHECK_INTERVAL if trouble is None else self._next_pause()):
+                    async with asyncio.timeout(CHECK_INTERVAL if trouble is None else self._servers.pause()):
                         await self._look.wait()
         finally:
             if not self._closed:
                 await client.leave()
-        await asyncio.sleep(self._next_pause())
+        await asyncio.sleep(self._servers.pause())
 
     async def _examine(self, client: NatsClient, *, fresh: bool) -> Trouble | None:
         """Why a connection cannot be used, if so."""
@@ -274,6 +282,10 @@ class Connection:
             self.condition.end(trouble, client.server.url)
             self._requests.lose(str(trouble.error))
 
+    def _look_at_subscriptions(self) -> None:
+        if not self._subscriptions.mending:  # or a look would bring about the next
+            self._look.set()
+
     async def _on_error(self, client: NatsClient, error: Exception) -> None:
         text = str(error) or type(error).__name__
         if (violation := VIOLATION.search(text)) is not None:
@@ -282,11 +294,11 @@ class Connection:
                 denied = NotPermitted("publish", self._requests.deny(subject))
             else:
                 denied = NotPermitted("subscribe", self._subscriptions.deny(subject))
-                self._look.set()
+                self._look_at_subscriptions()
             self.condition.warn(f"{verb} {'.'.join(subject.split('.')[:2])}", str(denied))
         elif text.startswith("maximum subscriptions"):
             self._subscriptions.overflow()
-            self._look.set()
+            self._look_at_subscriptions()
             self.condition.warn(text, "NATS takes no more subscriptions: raise max_subscriptions, or the user's limit")
         elif isinstance(error, nats.errors.SlowConsumerError):
             self.condition.warn("slow", "this process was too slow for NATS; missed events will be read again")
@@ -295,7 +307,3 @@ class Connection:
             self.condition.warn(type(error).__name__, f"a message from NATS could not be handled: {error!r}")
         else:
             log.debug("NATS reported an error", error=text)
-
-    def _next_pause(self) -> float:
-        pause, self._pause = self._pause, min(2 * self._pause, LONGEST_PAUSE)
-        return pause * random.uniform(0.5, 1)  # noqa: S311 - only spreads the load

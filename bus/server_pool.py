@@ -11,6 +11,8 @@ from bus.nats_client import NatsClient
 from bus.nats_url import DEFAULT_PORT, NatsServer
 
 MOST_LEARNT = 100
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
+"""Seconds between two rounds over all servers, doubled from the first up to the longest, less up to half by chance."""
 
 
 class ServerPool:
@@ -23,12 +25,22 @@ class ServerPool:
     def __init__(self, configured: Sequence[NatsServer]) -> None:
         self._configured = tuple(configured)
         self._learnt: tuple[NatsServer, ...] = ()
+        self._pause = FIRST_PAUSE
 
     def order(self, last: NatsClient | None) -> list[NatsServer]:
         """All servers, by chance, but the one that was used last at the end."""
         servers = [*self._configured, *self._learnt]
         random.shuffle(servers)
         return sorted(servers, key=lambda server: last is not None and server.url == last.server.url)
+
+    def pause(self) -> float:
+        """Seconds until the next round."""
+        pause, self._pause = self._pause, min(2 * self._pause, LONGEST_PAUSE)
+        return pause * random.uniform(0.5, 1)  # noqa: S311 - only spreads the load
+
+    def relax(self) -> None:
+        """Pauses begin anew: a connection has lasted."""
+        self._pause = FIRST_PAUSE
 
     def learn(self, client: NatsClient) -> None:
         """Note what a server says of the others of its cluster. We are there who we are here."""

@@ -79,7 +79,8 @@ class Subscriptions:
         self._all: dict[Subscription, None] = {}
         self._sent = self._taken = 0
         self._doubtful: list[Subscription] = []
-        self._full = False
+        self._full = self._overflowed = False
+        """Whether there was one too many: since one was tried, and while some were mended."""
         self._mending = asyncio.Lock()
 
     def __contains__(self, subscription: Subscription) -> bool:
@@ -91,6 +92,11 @@ class Subscriptions:
         return next((each.refused for each in self._all if each.refused is not None), None)
 
     @property
+    def unconfirmed(self) -> bool:
+        """Whether the server may not have looked at the last ones yet."""
+        return self._sent > self._taken
+
+    @property
     def troubled(self) -> bool:
         """Whether there is something for `mend`."""
         return self.in_doubt or self.refused is not None
@@ -99,6 +105,11 @@ class Subscriptions:
     def in_doubt(self) -> bool:
         """Whether NATS refused some without naming them."""
         return bool(self._doubtful)
+
+    @property
+    def mending(self) -> bool:
+        """Whether those that were refused are being tried again."""
+        return self._mending.locked()
 
     def add(self, subject: str, **options: Any) -> Subscription:
         """One more; it is sent with `send`, and over each later connection with `send_all`."""
@@ -160,7 +171,9 @@ class Subscriptions:
     def overflow(self) -> None:
         """NATS took one of those that were sent last for one too many."""
         self._full = True
-        if not self._mending.locked():
+        if self.mending:
+            self._overflowed = True
+        else:
             self._doubtful = [each for each in self._all if each.number > self._taken]
 
     async def mend(self, client: NatsClient) -> bool:
@@ -172,8 +185,10 @@ class Subscriptions:
         async with self._mending:
             refused = [each for each in self._all if each.refused is not None]
             doubtful, self._doubtful = self._doubtful, []
+            sent, self._overflowed = self._sent, False
+            tried = dict.fromkeys([*doubtful, *refused])
             mended, failed = False, 0
-            for each in [*doubtful, *refused]:
+            for each in tried:
                 if each not in self._all or not each.is_on(client) or failed > MOST_FAILURES:
                     continue
                 was, told = each.refused, each.on_refused
@@ -186,6 +201,8 @@ class Subscriptions:
                     each.refuse(each.refused)
                 else:
                     failed += 1
+            if self._overflowed:  # it may have been one that came meanwhile
+                self._doubtful = [each for each in self._all if each.number > sent and each not in tried]
             return mended
 
     async def _try(self, subscription: Subscription, client: NatsClient) -> None:

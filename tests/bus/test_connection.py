@@ -13,6 +13,7 @@ import structlog
 from nats.errors import MaxPayloadError
 
 from bus import Bus, BusRefused, BusUnavailable, NotPermitted, Settings, SystemNotification, UnsupportedServer, subjects
+from tests.proxy import proxy_of
 from tests.servers import ConfiguredNats, Nats
 
 HEALED = 10.0
@@ -152,6 +153,18 @@ async def test_a_permission_that_is_missing_is_named_at_once(tmp_path: Path) -> 
             await until(lambda: bus.connected)
             assert server.hears("live.group.system")
             await say(bus, "allowed")
+
+
+async def test_what_stays_refused_is_tried_again_now_and_then_and_not_all_the_time(tmp_path: Path) -> None:
+    with running(ConfiguredNats(tmp_path, login("right", more='permissions: { subscribe: ["_INBOX.>"] }'))) as server:
+        async with bus_at(url(server)) as bus:
+            refused: list[BusRefused] = []
+            await bus.subscribe(subjects.group("system"), lambda stored: None, refused.append)
+            await until(lambda: refused)
+            await asyncio.sleep(3)
+            [connection] = server.monitored("connz")["connections"]
+            assert connection["in_msgs"] < 50
+            assert len(refused) == 1
 
 
 async def test_an_inbox_that_may_not_be_heard_is_named_at_once(tmp_path: Path) -> None:
@@ -330,6 +343,57 @@ async def test_lame_duck_mode_ends_the_connection_and_the_next_server_heals_it(t
             server.kill()
             await asyncio.to_thread(server.start)
             await until(lambda: bus.connected)
+
+
+ENDING = (
+    "Account Authentication Expired",
+    "Authentication Timeout",
+    "Authorization Violation",
+    "Connection throttling is active",
+    "Duplicate Client ID",
+    "Maximum Connections Exceeded",
+    "Maximum Control Line Exceeded",
+    "Maximum Payload Violation",
+    "Parser Error",
+    "Secure Connection - TLS Required",
+    "Slow Consumer (Write Deadline)",
+    "Stale Connection",
+    "Unknown Protocol Operation",
+    "User Authentication Expired",
+    "User Authentication Revoked",
+    "something that no server says yet",
+)
+
+
+async def test_whatever_error_ends_a_connection_it_is_logged_with_its_reason_and_healed(
+    nats: ConfiguredNats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bus.server_pool.LONGEST_PAUSE", 0.1)  # longer ones come with many ends in a row
+    with structlog.testing.capture_logs() as logs:
+        async with proxy_of(nats.port) as proxy, bus_at(f"nats://u:right@127.0.0.1:{proxy.port}") as bus:
+            for count, said in enumerate(ENDING, start=1):
+                await proxy.say(f"-ERR '{said}'\r\n".encode(), close=count % 2 == 0)
+                await until(lambda count=count: proxy.accepted > count and bus.connected)  # type: ignore[misc]
+                await say(bus, said)
+    reasons = [entry["reason"] for entry in logs if entry["event"].startswith("lost NATS")]
+    assert len(reasons) == len(ENDING)
+    assert [said for said, reason in zip(ENDING, reasons, strict=True) if said.lower() not in reason] == []
+
+
+async def test_an_error_after_which_the_server_goes_on_ends_nothing(nats: ConfiguredNats) -> None:
+    async with proxy_of(nats.port) as proxy, bus_at(f"nats://u:right@127.0.0.1:{proxy.port}") as bus:
+        for said in ("Invalid Subject", "Invalid Publish Subject", 'Permissions Violation for Publish to "x"'):
+            await proxy.say(f"-ERR '{said}'\r\n".encode(), close=False)
+            await say(bus, said)
+        assert proxy.accepted == 1
+
+
+async def test_garbage_from_the_server_is_healed(nats: ConfiguredNats) -> None:
+    async with proxy_of(nats.port) as proxy, bus_at(f"nats://u:right@127.0.0.1:{proxy.port}") as bus:
+        for count, words in enumerate((b"HTTP/1.1 200 OK\r\n\r\n", b"INFO {\r\n", b"MSG a b c\r\n"), start=1):
+            await proxy.say(words, close=False)
+            await until(lambda count=count: proxy.accepted > count and bus.connected, 20)  # type: ignore[misc]
+            await say(bus, "healed")
 
 
 async def test_a_message_that_is_no_text_disturbs_nobody(nats: ConfiguredNats) -> None:

@@ -115,6 +115,25 @@ async def test_another_asgi_server_ends_too(refusable: Refusable) -> None:
     assert REASON in web.output()
 
 
+async def test_at_a_limit_of_subscriptions_only_the_client_too_many_has_to_go(refusable: Refusable) -> None:
+    refusable.nats.stop()
+    refusable.nats.file.write_text(RIGHT + "max_subscriptions: 5\n")  # which cannot be changed while it runs
+    refusable.nats.start()
+    web = refusable.web()
+    async with client(web.ws_url) as first, client(web.ws_url) as second:
+        await first.ping()
+        await second.ping()
+        await asyncio.sleep(0.5)  # until their subscriptions are confirmed, or NATS does not say whose is too many
+        async with client(web.ws_url) as third, asyncio.timeout(10):
+            await third.socket.wait_closed()
+            assert third.socket.close_code == 1012
+        await in_thread(wait_until, lambda: get(f"{web.url}/readyz")[0] == 200, "ready web process", 10)
+        assert (await asyncio.to_thread(busctl, "notify", "hi", **refusable.env)).returncode == 0
+        for connected in (first, second):
+            assert (await connected.receive())["payload"] == "hi"
+    assert "lost NATS" not in web.output()
+
+
 @pytest.mark.parametrize("pool", ["prefork", "threads"])
 async def test_a_worker_that_stays_refused_ends_and_its_task_goes_back(refusable: Refusable, pool: str) -> None:
     web = refusable.web()
