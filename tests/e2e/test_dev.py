@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
@@ -217,6 +218,21 @@ def test_a_dead_child_stops_everything_and_is_named(dev: Dev, name: str, program
     assert dev.wait() == 1, dev.output()
     assert f"error: {name} died with signal SIGKILL" in dev.output()
     require_nothing_left(dev, pids)
+
+
+async def test_it_outlives_a_redis_that_takes_no_writes_for_a_while(dev: Dev) -> None:
+    dev.start()
+    with redis.Redis(port=dev.ports["--redis-port"], socket_timeout=10) as store:
+        async with client(dev.ws_url) as browser:
+            store.replicaof("127.0.0.1", 1)
+            await asyncio.to_thread(wait_until, lambda: "connecting again" in dev.output(), "a worker that noticed")
+            await browser.submit("default", "hello")
+            await browser.receive_until("job_queued", 60)
+            store.replicaof("NO", "ONE")
+            frames = await browser.receive_until("job_result", 60)
+    assert frames[-1]["payload"] == "✅ Processed: HELLO"
+    dev.signal(signal.SIGTERM)
+    assert dev.wait() == 0, dev.output()
 
 
 def test_interrupted_while_it_starts(dev: Dev) -> None:
