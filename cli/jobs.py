@@ -24,6 +24,8 @@ FIRST_WINDOW = 1000
 """Events at the stream's end that are looked at first; eight times as many when they hold too few jobs."""
 JOB_ID = 16
 """Characters of most job ids; those of jobs with a key have more."""
+ROOM_FOR_IDS = 80
+"""Columns of a terminal from which on these are whole too."""
 
 Open = Annotated[bool, typer.Option("--open", metavar="", help="Only jobs that have not ended.")]
 Client = Annotated[str | None, client_option("Only jobs of this client.")]
@@ -156,7 +158,7 @@ class JobTable:
         self._output.line(*self._columns.row(row))
 
     def _all(self, longest_id: int) -> list[Column]:
-        whole = max(JOB_ID, longest_id)
+        whole = JOB_ID if self._room is not None and self._room < ROOM_FOR_IDS else max(JOB_ID, longest_id)
         columns = [
             Column("JOB", whole, whole, 7, "bold", whole=True),
             Column("TYPE", 9, 20, 4),
