@@ -101,7 +101,8 @@ class Bus:
             StreamConflict: a stream of other settings is in the way.
         """
         try:
-            async with asyncio.timeout(self._settings.connect_timeout):
+            deadline = asyncio.get_running_loop().time() + self._settings.connect_timeout
+            async with asyncio.timeout_at(deadline):
                 await self._connection.connect(
                     servers=[url.strip() for url in self._settings.nats_url.split(",") if url.strip()],
                     name=self._name,
@@ -112,7 +113,8 @@ class Bus:
                     disconnected_cb=self._on_disconnect,
                     reconnected_cb=self._on_reconnect,
                 )
-                await self.stream.declare(update=self._update_stream)
+            left = deadline - asyncio.get_running_loop().time()
+            await self.stream.declare(update=self._update_stream, within=max(left, self._settings.append_timeout))
         except TimeoutError as error:
             await self.close()
             raise BusUnavailable(

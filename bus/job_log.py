@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -30,6 +30,9 @@ from bus.messages import (
 from bus.stream import EventStream, Stored
 
 E = TypeVar("E", bound=JobEvent)
+
+SPARE_BYTES = 256
+"""How much longer than its first `job_started` another step of a job may have to be, such as a short `job_failed`."""
 
 
 class JobRequest(BaseModel):
@@ -106,7 +109,7 @@ async def create(
     Raises:
         AppendRefused: this client has a job of that id already.
         BusUnavailable: not stored, or (`maybe_done`) perhaps stored.
-        EventTooLarge: the content is larger than NATS takes.
+        EventTooLarge: the content is larger than NATS takes, or no later step of the job would fit; nothing was stored.
     """
     queued = _Queued(
         payload=f"⏳ Job queued: {request.task_type} for '{request.content}' (ID: {job_id})",
@@ -114,8 +117,10 @@ async def create(
         ref=ref,
         request=request,
     )
+    state = JobState(client_id, job_id, request, queued, 0, ref)
+    stream.require_room(len(_started(state).encode().encode()) + SPARE_BYTES)
     seq = await _append(stream, subjects.job(client_id, job_id), queued, after=0)
-    return JobState(client_id, job_id, request, queued, seq, ref)
+    return replace(state, seq=seq)
 
 
 async def read(stream: EventStream, client_id: str, job_id: str) -> JobState:
@@ -163,10 +168,7 @@ async def start(stream: EventStream, job: JobState, *, message_id: str | None = 
         AppendRefused: somebody else took the next step.
         BusUnavailable: not stored, or (`maybe_done`) perhaps stored.
     """
-    attempt = job.attempt + 1
-    payload = f"▶ Job started: {job.request.task_type} (attempt {attempt})"
-    started = JobStarted(payload=payload, job_id=job.job_id, ref=job.ref, attempt=attempt)
-    return await _step(stream, job, started, message_id)
+    return await _step(stream, job, _started(job), message_id)
 
 
 async def finish(stream: EventStream, job: JobState, text: str, *, message_id: str | None = None) -> JobState:
@@ -205,6 +207,12 @@ async def cancel(stream: EventStream, client_id: str, job_id: str) -> JobState:
             return await _step(stream, job, JobCancelled(payload="🚫 Job cancelled", job_id=job_id, ref=job.ref))
         except AppendRefused:
             continue
+
+
+def _started(job: JobState) -> JobStarted:
+    attempt = job.attempt + 1
+    payload = f"▶ Job started: {job.request.task_type} (attempt {attempt})"
+    return JobStarted(payload=payload, job_id=job.job_id, ref=job.ref, attempt=attempt)
 
 
 async def _step(stream: EventStream, job: JobState, event: JobEvent, message_id: str | None = None) -> JobState:

@@ -16,16 +16,19 @@ import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.api import Header
-from nats.js.client import JetStreamContext
-from nats.js.errors import APIError, NoStreamResponseError, ServiceUnavailableError
 
 from bus import subjects
-from bus.errors import AppendRefused, BusUnavailable, EventTooLarge, StreamConflict, UnsupportedServer
+from bus.declaration import Declaration
+from bus.errors import AppendRefused, BusUnavailable, EventTooLarge, UnsupportedServer
+from bus.jetstream import MESSAGE_NOT_FOUND, ApiError, read_answer
 from bus.settings import Settings
-from bus.stream_config import differences, stream_config
 
 WRONG_LAST_SEQUENCE = 10071
-STREAM_NAME_IN_USE = 10058
+LARGER_THAN_STREAM_TAKES = 10054
+UNSETTLED = (10158, 10163, 10164)
+"""Refusals of a cluster while another append to the same subject, or this very one, is on its way to the replicas."""
+SETTLING = 0.02
+"""Seconds until such an append is asked for again."""
 OLDEST_SERVER = (2, 11)
 REPLAY_BATCH = 256
 """Events per direct get."""
@@ -71,19 +74,23 @@ class EventStream:
     def __init__(self, connection: Client, settings: Settings) -> None:
         self._connection = connection
         self._settings = settings
-        self._jetstream: JetStreamContext = connection.jetstream(timeout=settings.append_timeout)
+        self._max_msg_size = -1
 
-    async def declare(self, *, update: bool) -> None:
+    async def declare(self, *, update: bool, within: float | None = None) -> None:
         """Make sure that the stream exists and keeps the guarantees; safe to call from many processes at once.
 
+        A stream that exists is looked at first, and one that is not ours is not touched. On ours, what the guarantees
+        rest on is corrected, and everything else stays as it was edited (`bus.stream_config`).
+
         Args:
-            update: change an existing stream to these settings. Processes that run the system pass True; a
-                command line with other defaults passes False and only checks what the guarantees rest on.
+            update: apply settings that were changed since they were last applied. Processes that run the system pass
+                True; a command line with other defaults passes False.
+            within: seconds that a server may take which has no leader yet; by default `connect_timeout`.
 
         Raises:
-            UnsupportedServer: the server is older than NATS 2.11 or has no JetStream.
-            StreamConflict: a stream of other settings is in the way and NATS will not change it.
-            BusUnavailable: no answer within `append_timeout`.
+            UnsupportedServer: the server is older than NATS 2.11, or it or the account has no JetStream.
+            StreamConflict: the stream of that name is not ours, or NATS refuses to create or to correct it.
+            BusUnavailable: JetStream could not answer in time.
         """
         version = self._connection.connected_server_version
         if (version.major, version.minor) < OLDEST_SERVER:
@@ -91,34 +98,28 @@ class EventStream:
                 f"the NATS server at {self._where()} is {version.major}.{version.minor}.{version.patch}; "
                 "2.11 or newer is needed (batched direct get): upgrade it"
             )
-        wanted = stream_config(self._settings)
-        try:
-            try:
-                info = await self._jetstream.add_stream(wanted)
-            except APIError as error:
-                if error.err_code != STREAM_NAME_IN_USE:
-                    raise
-                info = await self._jetstream.stream_info(subjects.STREAM)
-                if update or differences(info.config, wanted):
-                    info = await self._jetstream.update_stream(wanted)
-        except ServiceUnavailableError as error:
-            raise UnsupportedServer(
-                f"the NATS server at {self._where()} runs without JetStream: "
-                "start it with -js, or 'jetstream {}' in its configuration"
-            ) from error
-        except APIError as error:
-            raise StreamConflict(
-                f"the stream {subjects.STREAM} cannot be declared: {error.description} (NATS error "
-                f"{error.err_code}). Settle it with 'nats stream edit {subjects.STREAM}' or move it away; "
-                "its events are untouched"
-            ) from error
-        except (nats.errors.Error, TimeoutError) as error:
-            raise BusUnavailable(self._silent("declaring the stream")) from error
-        if wrong := differences(info.config, wanted):
-            raise StreamConflict(
-                f"the stream {subjects.STREAM} has other settings than this system needs: {'; '.join(wrong)}. "
-                f"Change them with 'nats stream edit {subjects.STREAM}', or move the stream away"
-            )
+        within = within if within is not None else self._settings.connect_timeout
+        config = await Declaration(self._connection, self._settings, self._where()).run(update=update, within=within)
+        self._max_msg_size = config.get("max_msg_size", -1)
+
+    @property
+    def room(self) -> int:
+        """Most bytes that an event may have to be appended now, with the longest headers that an append can need.
+
+        What the server (`max_payload`) and the stream (`max_msg_size`) take can change, so `append` may refuse an
+        event all the same.
+        """
+        limits = [limit for limit in (self._connection.max_payload, self._max_msg_size) if limit >= 0]
+        return max(0, min(limits) - _LONGEST_HEADERS)
+
+    def require_room(self, size: int) -> None:
+        """Make sure that an event of `size` bytes can be appended now, whatever its headers.
+
+        Raises:
+            EventTooLarge: it cannot.
+        """
+        if size > self.room:
+            raise EventTooLarge(size + _LONGEST_HEADERS, self.room + _LONGEST_HEADERS)
 
     async def append(
         self, subject: str, data: bytes, *, expected_last: int | None = None, message_id: str | None = None
@@ -130,45 +131,51 @@ class EventStream:
             data: the event as UTF-8 JSON.
             expected_last: sequence of the subject's last event, 0 for none. NATS refuses the append when it is
                 another one (header `Nats-Expected-Last-Subject-Sequence`).
-            message_id: pass the same one when you repeat an append whose outcome is unknown, and it is stored
-                once (header `Nats-Msg-Id`): within the stream's duplicate window, or, with `expected_last`, for
-                as long as it is the subject's last event.
+            message_id: pass the same one, of at most 64 characters, when you repeat an append whose outcome is
+                unknown, and it is stored once (header `Nats-Msg-Id`): within the stream's duplicate window, or, with
+                `expected_last`, for as long as it is the subject's last event.
 
         Returns:
             The event's sequence in the stream.
 
         Raises:
             AppendRefused: the subject has moved on since `expected_last`.
-            EventTooLarge: more bytes than the server's `max_payload`.
+            EventTooLarge: more bytes, headers included, than the server or the stream takes; nothing was stored.
             BusUnavailable: NATS is away, or silent past `append_timeout`; then `maybe_done` is True.
         """
         self._require_connection()
-        headers: dict[str, str] = {
-            Header.MSG_ID: message_id or secrets.token_hex(12),
-            Header.EXPECTED_STREAM: subjects.STREAM,
+        headers = {
+            Header.MSG_ID.value: message_id or secrets.token_hex(12),
+            Header.EXPECTED_STREAM.value: subjects.STREAM,
         }
         if expected_last is not None:
-            headers[Header.EXPECTED_LAST_SUBJECT_SEQUENCE] = str(expected_last)
-        if len(data) > self._connection.max_payload:
-            raise EventTooLarge(len(data), self._connection.max_payload)
+            headers[Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value] = str(expected_last)
+        size = _size(headers) + len(data)
+        if size > self._connection.max_payload:
+            raise EventTooLarge(size, self._connection.max_payload)
         try:
-            ack = await self._jetstream.publish(subject, data, headers=headers)
-        except APIError as error:
-            if error.err_code == WRONG_LAST_SEQUENCE and expected_last is not None:
+            async with asyncio.timeout(self._settings.append_timeout):
+                return await self._send(subject, data, headers)
+        except ApiError as error:
+            if error.code == WRONG_LAST_SEQUENCE and expected_last is not None:
                 # NATS looks at the expected sequence before it looks for duplicates, so ours may be that last one.
                 last = message_id and await self.last(subject)
                 if last and last.message_id == message_id:
                     return last.seq
                 raise AppendRefused(subject, expected_last) from error
-            raise BusUnavailable(f"NATS did not store the event: {error.description}") from error
-        except NoStreamResponseError as error:
-            raise BusUnavailable(
-                f"no stream stores {subject}: the stream {subjects.STREAM} was removed; restart a web process or "
-                "a worker to declare it again"
-            ) from error
+            if error.code == LARGER_THAN_STREAM_TAKES:
+                await self._learn_limit()
+                if size > self._max_msg_size >= 0:
+                    where = f"max_msg_size of the stream {subjects.STREAM}"
+                    raise EventTooLarge(size, self._max_msg_size, where) from error
+            raise BusUnavailable(f"NATS did not store the event: {error}") from error
+        except nats.errors.NoRespondersError as error:
+            raise BusUnavailable(await self._why_nobody_stores(subject)) from error
+        except ValueError as error:
+            text = f"somebody else than the stream answered an append to {subject}; look for who responds there"
+            raise BusUnavailable(text, maybe_done=True) from error
         except (nats.errors.Error, TimeoutError) as error:
             raise BusUnavailable(self._silent("an append"), maybe_done=True) from error
-        return ack.seq
 
     async def last(self, subject: str) -> Stored | None:
         """The newest stored event of a subject, or None.
@@ -192,9 +199,10 @@ class EventStream:
         Raises:
             BusUnavailable: NATS is away, or silent past `append_timeout`.
         """
-        answer = await self._request(f"$JS.API.STREAM.INFO.{subjects.STREAM}", b"")
-        if error := answer.get("error"):
-            raise BusUnavailable(f"the stream {subjects.STREAM} cannot be read: {error.get('description')}")
+        try:
+            answer = await self._request(f"$JS.API.STREAM.INFO.{subjects.STREAM}", b"")
+        except ApiError as error:
+            raise BusUnavailable(f"the stream {subjects.STREAM} cannot be read: {error}") from error
         state = answer["state"]
         return StreamState(answer["created"], state["first_seq"] or state["last_seq"] + 1, state["last_seq"])
 
@@ -252,18 +260,62 @@ class EventStream:
             with suppress(nats.errors.Error):
                 await answers.unsubscribe()
 
+    async def _send(self, subject: str, data: bytes, headers: dict[str, str]) -> int:
+        """Append until the answer is final. The message id stays, so it is stored once.
+
+        Raises:
+            ApiError: NATS refused it.
+            ValueError: the answer is none of the stream's.
+        """
+        while True:
+            answer = await self._connection.request(subject, data, self._settings.append_timeout, headers=headers)
+            try:
+                ack = read_answer(answer.data)
+            except ApiError as error:
+                if error.code not in UNSETTLED:
+                    raise
+                await asyncio.sleep(SETTLING)
+            else:
+                if ack.get("stream") != subjects.STREAM or not isinstance(seq := ack.get("seq"), int):
+                    raise ValueError("no acknowledgement of the stream")
+                return seq
+
+    async def _learn_limit(self) -> None:
+        with suppress(ApiError, BusUnavailable):
+            answer = await self._request(f"$JS.API.STREAM.INFO.{subjects.STREAM}", b"")
+            self._max_msg_size = answer["config"].get("max_msg_size", -1)
+
+    async def _why_nobody_stores(self, subject: str) -> str:
+        try:
+            await self._request(f"$JS.API.STREAM.INFO.{subjects.STREAM}", b"")
+        except ApiError:
+            return (
+                f"no stream stores {subject}: the stream {subjects.STREAM} was removed; restart a web process or a "
+                "worker to declare it again"
+            )
+        except BusUnavailable as error:
+            return str(error)
+        return f"the stream {subjects.STREAM} has no leader at the moment; try again, or start its other servers"
+
     async def _request(self, subject: str, data: bytes) -> dict[str, Any]:
         self._require_connection()
         try:
-            answer = await self._connection.request(subject, data, timeout=self._settings.append_timeout)
-        except (nats.errors.Error, TimeoutError) as error:
+            return read_answer((await self._connection.request(subject, data, self._settings.append_timeout)).data)
+        except nats.errors.NoRespondersError as error:
+            text = f"nobody answers for the stream {subjects.STREAM} at {self._where()}: see whether JetStream is on"
+            raise BusUnavailable(text) from error
+        except (nats.errors.Error, TimeoutError, ValueError) as error:
             raise BusUnavailable(self._silent("a read")) from error
-        read: dict[str, Any] = json.loads(answer.data)
-        return read
 
     async def _get(self, request: dict[str, object]) -> Stored | None:
         # The leader answers this one; a direct get may be answered by a replica that lags behind.
-        return _stored(await self._request(f"$JS.API.STREAM.MSG.GET.{subjects.STREAM}", json.dumps(request).encode()))
+        try:
+            answer = await self._request(f"$JS.API.STREAM.MSG.GET.{subjects.STREAM}", json.dumps(request).encode())
+        except ApiError as error:
+            if error.code == MESSAGE_NOT_FOUND:
+                return None
+            raise BusUnavailable(f"NATS refused a read of the stream {subjects.STREAM}: {error}") from error
+        return _stored(answer["message"])
 
     def _require_connection(self) -> None:
         if not self._connection.is_connected:
@@ -291,15 +343,25 @@ def _direct(data: bytes, headers: Mapping[str, str]) -> Stored:
     return Stored(seq, subject, data, message_id, timestamp=stored_at)
 
 
-def _stored(answer: dict[str, Any]) -> Stored | None:
-    if error := answer.get("error"):
-        if error.get("code") == 404:
-            return None
-        raise BusUnavailable(f"NATS refused a read of the stream {subjects.STREAM}: {error.get('description')}")
-    message = answer["message"]
+def _stored(message: dict[str, Any]) -> Stored:
+    """An event as a read from the leader answers it."""
     headers = base64.b64decode(message.get("hdrs", "")).decode().split("\r\n")
     message_id = next(
         (line.partition(": ")[2] for line in headers if line.startswith(f"{Header.MSG_ID.value}: ")), None
     )
     data = base64.b64decode(message.get("data", ""))
     return Stored(message["seq"], message["subject"], data, message_id, timestamp=message["time"])
+
+
+def _size(headers: Mapping[str, str]) -> int:
+    """Bytes of these headers on the wire, which NATS counts with the message (ADR-4 of the NATS architecture)."""
+    return len("NATS/1.0\r\n\r\n") + sum(len(f"{name}: {value}\r\n") for name, value in headers.items())
+
+
+_LONGEST_HEADERS = _size(
+    {
+        Header.MSG_ID.value: 64 * "x",
+        Header.EXPECTED_STREAM.value: subjects.STREAM,
+        Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value: 20 * "9",
+    }
+)
