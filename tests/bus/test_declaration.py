@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import structlog
+from nats.aio.msg import Msg
 
 from bus import Bus, BusError, BusUnavailable, Settings, StreamConflict, UnsupportedServer
 from bus.stream_config import new_stream
@@ -57,7 +58,7 @@ async def test_a_stream_of_another_application_is_refused_and_not_touched(
     before = await raw.create(**theirs)
     for _ in range(3 if "subjects" in theirs else 0):
         await raw.connection.request(theirs["subjects"][0].replace(">", "x"), b"theirs", 5)
-    with pytest.raises(StreamConflict, match="belongs to another application.*nothing was changed"):
+    with pytest.raises(StreamConflict, match=r"belongs to another application.*nothing was changed"):
         await declare(server.url, update=update, stream_max_age=60)
     assert await raw.config() == before
     assert await raw.messages() == (3 if "subjects" in theirs else 0)
@@ -139,7 +140,7 @@ async def test_a_correct_stream_is_not_written_to(server: Nats, raw: RawJetStrea
     await declare(server.url)
     writes: list[str] = []
 
-    async def on_write(message: Any) -> None:
+    async def on_write(message: Msg) -> None:
         writes.append(message.subject)
 
     for verb in ("CREATE", "UPDATE"):
@@ -220,6 +221,12 @@ async def test_room_is_reserved_once_and_only_by_who_creates_the_stream(tmp_path
             assert (await raw.config())["allow_direct"] is True
 
 
+async def append_for_ever(bus: Bus) -> None:
+    async with asyncio.timeout(30):
+        while True:
+            await bus.stream.append("bus.group.alone", b"{}")
+
+
 LIMITED = "accounts { J { jetstream: { %s }, users: [ { user: j, password: j } ] } }\nno_auth_user: j\n"
 STORE = 'jetstream { store_dir: "DIR" }\n'
 
@@ -259,7 +266,7 @@ async def test_why_there_can_be_no_stream_is_named_with_the_setting(
 
 async def test_another_stream_on_our_subjects_is_named(server: Nats, raw: RawJetStream) -> None:
     await raw.ask("STREAM.CREATE.OTHER", {"name": "OTHER", "subjects": ["bus.group.>"], "max_bytes": 1000})
-    with pytest.raises(StreamConflict, match="Another stream stores subjects of bus.>"):
+    with pytest.raises(StreamConflict, match="Another stream stores subjects of bus"):
         await declare(server.url)
 
 
@@ -267,7 +274,7 @@ async def test_a_cluster_without_a_leader_is_waited_for_and_named(tmp_path: Path
     with cluster(tmp_path) as servers:
         servers[0].start()
         url = servers[0].url
-        with pytest.raises(BusUnavailable, match="could not declare the stream EVENTS within 2.0 s: .*cluster"):
+        with pytest.raises(BusUnavailable, match=r"could not declare the stream EVENTS within 2\.0 s: .*cluster"):
             await declare(url, connect_timeout=2)
         waiting = asyncio.create_task(declare(url, stream_replicas=3, connect_timeout=60))
         for server in servers[1:]:
@@ -285,9 +292,7 @@ async def test_a_cluster_without_a_leader_is_waited_for_and_named(tmp_path: Path
             for server in servers[1:]:
                 server.kill()
             with pytest.raises(BusUnavailable):
-                async with asyncio.timeout(30):
-                    while True:
-                        await bus.stream.append("bus.group.alone", b"{}")
+                await append_for_ever(bus)
         with pytest.raises(BusUnavailable, match=r"could not declare|has no leader; not there: n1, n2"):
             await declare(url, connect_timeout=3)
         for server in servers[1:]:
