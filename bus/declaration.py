@@ -173,6 +173,11 @@ class Declaration:
     async def _ask(self, verb: str, body: Config | None = None) -> dict[str, Any]:
         subject = f"$JS.API.STREAM.{verb}.{subjects.STREAM}"
         data = json.dumps(body).encode() if body is not None else b""
+        if len(data) > (limit := self._connection.max_payload):
+            raise UnsupportedServer(
+                f"the NATS server at {self._where} takes messages of at most {limit} bytes, and a request for the "
+                f"stream has {len(data)}: raise max_payload"
+            )
         try:
             return read_answer((await self._connection.request(subject, data, self._settings.append_timeout)).data)
         except ApiError as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bus import Bus, EventTooLarge, Settings, Stored, SystemNotification, job_log
+from bus import Bus, EventTooLarge, Settings, Stored, SystemNotification, UnsupportedServer, job_log
 from bus.job_log import JobRequest
 from tests.raw_jetstream import connected, nats_with
 from tests.servers import Nats
@@ -86,7 +86,7 @@ async def test_the_largest_message_of_the_stream_is_a_limit_too(tmp_path: Path, 
             await operator.edit(max_msg_size=-1)
 
 
-@pytest.mark.parametrize(("limit", "expected"), [(500, {"refused"}), (800, {"refused", "ended"}), (1400, {"ended"})])
+@pytest.mark.parametrize(("limit", "expected"), [(800, {"refused", "ended"}), (1400, {"ended"})])
 async def test_a_job_is_accepted_only_when_its_later_steps_fit_too(
     tmp_path: Path, limit: int, expected: set[str]
 ) -> None:
@@ -106,3 +106,10 @@ async def test_a_job_is_accepted_only_when_its_later_steps_fit_too(
                 await job_log.fail(bus.stream, started, "x" * 100)
                 outcomes.add("ended")
         assert outcomes == expected
+
+
+async def test_a_server_that_takes_less_than_a_request_for_the_stream_is_refused(tmp_path: Path) -> None:
+    with nats_with(tmp_path, "max_payload: 400") as tiny:
+        with pytest.raises(UnsupportedServer, match="raise max_payload"):
+            await Bus(Settings.load(nats_url=tiny.url)).connect()
+        assert connections(tiny) == 1
