@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +15,8 @@ import typer
 
 from bus import Settings
 from cli.data_dir import locked
+from cli.disk import fitting_stream
+from cli.embedded import write_nats_config
 from cli.errors import CommandFailed, Interrupted
 from cli.local_system import LocalSystem, Plan
 from cli.options import NoColor
@@ -88,6 +91,11 @@ def dev(
     plan.servers()
     with locked(plan.data_dir) as lock:
         _require_free(ports)
+        if own_nats:
+            write_nats_config(plan.data_dir / "nats")
+            if not os.environ.get("BUS_STREAM_MAX_BYTES"):
+                most = fitting_stream(plan.data_dir / "nats", settings.stream_max_bytes)
+                plan = replace(plan, stream_max_bytes=most)
         number = asyncio.run(LocalSystem(plan, lock).run())
     if number == signal.SIGINT:
         raise Interrupted("interrupted; everything was stopped")

@@ -44,6 +44,7 @@ class Plan:
         nats_ports: of an own NATS, for clients and for monitoring; None to use the one at `nats_url`.
         redis_port: of an own Valkey; None to use the one at `redis_url`.
         data_dir: absolute.
+        stream_max_bytes: most bytes of events, where the disk has less room than the settings ask for.
     """
 
     web_port: int
@@ -54,6 +55,7 @@ class Plan:
     data_dir: Path
     concurrency: int
     reload: bool
+    stream_max_bytes: int | None = None
 
     def servers(self) -> dict[str, tuple[list[str], Check]]:
         """By name, the commands of the servers to start, and how to ask each whether it is ready.
@@ -95,6 +97,8 @@ class Plan:
         own |= {"BUS_DRAIN_DELAY": "0", "BUS_DRAIN_TIMEOUT": str(DRAIN_TIMEOUT)}
         if not os.environ.get("BUS_SECRET"):
             own["BUS_SECRET"] = secret(self.data_dir)
+        if self.stream_max_bytes is not None:
+            own["BUS_STREAM_MAX_BYTES"] = str(self.stream_max_bytes)
         return os.environ | own
 
 
@@ -141,6 +145,9 @@ class LocalSystem:
         return signalled.result()
 
     async def _live(self) -> None:
+        if (most := self._plan.stream_max_bytes) is not None:
+            kept = f"events are kept up to {most // 1024**2} MiB"
+            self._show("dev", f"the disk of {self._plan.data_dir} is small: {kept} (BUS_STREAM_MAX_BYTES={most})")
         try:
             async with asyncio.timeout(READY_SECONDS):
                 await self._start(self._plan.servers())

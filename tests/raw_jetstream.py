@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -10,8 +11,9 @@ from typing import Any
 
 import nats
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 
-from bus import subjects
+from bus import Bus, Settings, subjects
 from tests.servers import Nats, free_port
 
 Config = dict[str, Any]
@@ -102,3 +104,30 @@ def cluster(directory: Path) -> Iterator[list[Nats]]:
         for server in servers:
             if server.process is not None:
                 server.kill()
+
+
+async def require_live_is_the_servers_alone(url: str) -> None:
+    """A client of this server can publish nothing on `live.>`, and hears there what the stream has stored."""
+    refused: list[str] = []
+    heard: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def on_error(error: Exception) -> None:
+        refused.append(str(error))
+
+    async def on_message(message: Msg) -> None:
+        await heard.put(message.data)
+
+    async with Bus(Settings.load(nats_url=url)) as bus:
+        client = await nats.connect(url, error_cb=on_error)
+        try:
+            await client.subscribe("live.>", cb=on_message)
+            await client.publish("live.group.forged", b"forged", headers={"Nats-Sequence": "1"})
+            await client.publish("live.client.a.job.b", b"forged")
+            await client.flush()
+            await bus.stream.append("bus.group.system", b"stored")
+            async with asyncio.timeout(10):
+                assert await heard.get() == b"stored"
+            assert len(refused) == 2
+            assert 'publish to "live.group.forged"' in refused[0]
+        finally:
+            await client.close()

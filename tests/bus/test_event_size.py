@@ -109,6 +109,8 @@ async def test_a_job_is_accepted_only_when_its_later_steps_fit_too(
 
 
 async def test_a_server_that_takes_less_than_a_request_for_the_stream_is_refused(tmp_path: Path) -> None:
-    with nats_with(tmp_path, "max_payload: 400") as tiny:
-        with pytest.raises(UnsupportedServer, match="raise max_payload"):
-            await Bus(Settings.load(nats_url=tiny.url)).connect()
+    with (
+        nats_with(tmp_path, "max_payload: 400") as tiny,
+        pytest.raises(UnsupportedServer, match="raise max_payload"),
+    ):
+        await Bus(Settings.load(nats_url=tiny.url)).connect()
