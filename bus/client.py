@@ -21,7 +21,8 @@ from bus import subjects
 from bus.errors import BusUnavailable
 from bus.messages import Event, JobEvent, JobProgress
 from bus.settings import Settings
-from bus.stream import EventStream, Stored, without_credentials
+from bus.stream import EventStream, Stored
+from bus.stream_api import without_credentials
 
 log = structlog.get_logger(__name__)
 
@@ -77,6 +78,7 @@ class Bus:
         self._last_trouble: str | None = None
         self._since_pause = 0
         self.stream = EventStream(self._connection, settings)
+        self.stream.on_made_anew(self._missed)
 
     async def __aenter__(self) -> Self:
         await self.connect()
@@ -154,12 +156,12 @@ class Bus:
                 )
 
     async def ping(self) -> None:
-        """One round trip to the stream.
+        """One round trip to the stream, which also notices a stream that was made anew.
 
         Raises:
             BusUnavailable: NATS is away or silent past `append_timeout`.
         """
-        await self.stream.first(subjects.STREAM_SUBJECTS, seq=2**62)
+        await self.stream.state()
 
     async def send_event(self, event: Event, client_id: str) -> int:
         """Store an event for every connection of one client.

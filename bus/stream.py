@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import re
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -18,10 +17,10 @@ from nats.aio.msg import Msg
 from nats.js.api import Header
 
 from bus import subjects
-from bus.declaration import Declaration
-from bus.errors import AppendRefused, BusUnavailable, EventTooLarge, UnsupportedServer
+from bus.errors import AppendRefused, BusUnavailable, EventTooLarge
 from bus.jetstream import MESSAGE_NOT_FOUND, ApiError, read_answer
 from bus.settings import Settings
+from bus.stream_api import INFO, StreamApi
 
 WRONG_LAST_SEQUENCE = 10071
 LARGER_THAN_STREAM_TAKES = 10054
@@ -29,7 +28,6 @@ UNSETTLED = (10158, 10163, 10164)
 """Refusals of a cluster while another append to the same subject, or this very one, is on its way to the replicas."""
 SETTLING = 0.02
 """Seconds until such an append is asked for again."""
-OLDEST_SERVER = (2, 11)
 REPLAY_BATCH = 256
 """Events per direct get."""
 
@@ -74,7 +72,14 @@ class EventStream:
     def __init__(self, connection: Client, settings: Settings) -> None:
         self._connection = connection
         self._settings = settings
+        self._api = StreamApi(connection, settings)
         self._max_msg_size = -1
+        self._epoch = ""
+        self._made_anew = 0
+
+    def on_made_anew(self, tell: Callable[[], None]) -> None:
+        """Call `tell`, on the event loop, when the stream turns out to be another one than before."""
+        self._api.on_made_anew = tell
 
     async def declare(self, *, update: bool, within: float | None = None) -> None:
         """Make sure that the stream exists and keeps the guarantees; safe to call from many processes at once.
@@ -83,8 +88,9 @@ class EventStream:
         rest on is corrected, and everything else stays as it was edited (`bus.stream_config`).
 
         Args:
-            update: apply settings that were changed since they were last applied. Processes that run the system pass
-                True; a command line with other defaults passes False.
+            update: apply settings that were changed since they were last applied, and declare the stream again when
+                it is removed later. Processes that run the system pass True; a command line with other defaults
+                passes False.
             within: seconds that a server may take which has no leader yet; by default `connect_timeout`.
 
         Raises:
@@ -92,14 +98,8 @@ class EventStream:
             StreamConflict: the stream of that name is not ours, or NATS refuses to create or to correct it.
             BusUnavailable: JetStream could not answer in time.
         """
-        version = self._connection.connected_server_version
-        if (version.major, version.minor) < OLDEST_SERVER:
-            raise UnsupportedServer(
-                f"the NATS server at {self._where()} is {version.major}.{version.minor}.{version.patch}; "
-                "2.11 or newer is needed (batched direct get): upgrade it"
-            )
         within = within if within is not None else self._settings.connect_timeout
-        config = await Declaration(self._connection, self._settings, self._where()).run(update=update, within=within)
+        config = await self._api.declare(update=update, within=within)
         self._max_msg_size = config.get("max_msg_size", -1)
 
     @property
@@ -200,9 +200,12 @@ class EventStream:
             BusUnavailable: NATS is away, or silent past `append_timeout`.
         """
         try:
-            answer = await self._request(f"$JS.API.STREAM.INFO.{subjects.STREAM}", b"")
+            answer = await self._api.read(INFO)
         except ApiError as error:
             raise BusUnavailable(f"the stream {subjects.STREAM} cannot be read: {error}") from error
+        if self._epoch not in ("", answer["created"]) and self._made_anew == self._api.made_anew:
+            self._api.tell_made_anew()
+        self._epoch, self._made_anew = answer["created"], self._api.made_anew
         state = answer["state"]
         return StreamState(answer["created"], state["first_seq"] or state["last_seq"] + 1, state["last_seq"])
 
@@ -268,7 +271,13 @@ class EventStream:
             ValueError: the answer is none of the stream's.
         """
         while True:
-            answer = await self._connection.request(subject, data, self._settings.append_timeout, headers=headers)
+            made = self._api.made_anew
+            try:
+                answer = await self._connection.request(subject, data, self._settings.append_timeout, headers=headers)
+            except nats.errors.NoRespondersError:
+                if not await self._api.declared_again(made):
+                    raise
+                continue
             try:
                 ack = read_answer(answer.data)
             except ApiError as error:
@@ -282,35 +291,24 @@ class EventStream:
 
     async def _learn_limit(self) -> None:
         with suppress(ApiError, BusUnavailable):
-            answer = await self._request(f"$JS.API.STREAM.INFO.{subjects.STREAM}", b"")
-            self._max_msg_size = answer["config"].get("max_msg_size", -1)
+            self._max_msg_size = (await self._api.request(INFO))["config"].get("max_msg_size", -1)
 
     async def _why_nobody_stores(self, subject: str) -> str:
         try:
-            await self._request(f"$JS.API.STREAM.INFO.{subjects.STREAM}", b"")
-        except ApiError:
+            gone = await self._api.is_gone()
+        except BusUnavailable as error:
+            return str(error)
+        if gone:
             return (
                 f"no stream stores {subject}: the stream {subjects.STREAM} was removed; restart a web process or a "
                 "worker to declare it again"
             )
-        except BusUnavailable as error:
-            return str(error)
         return f"the stream {subjects.STREAM} has no leader at the moment; try again, or start its other servers"
-
-    async def _request(self, subject: str, data: bytes) -> dict[str, Any]:
-        self._require_connection()
-        try:
-            return read_answer((await self._connection.request(subject, data, self._settings.append_timeout)).data)
-        except nats.errors.NoRespondersError as error:
-            text = f"nobody answers for the stream {subjects.STREAM} at {self._where()}: see whether JetStream is on"
-            raise BusUnavailable(text) from error
-        except (nats.errors.Error, TimeoutError, ValueError) as error:
-            raise BusUnavailable(self._silent("a read")) from error
 
     async def _get(self, request: dict[str, object]) -> Stored | None:
         # The leader answers this one; a direct get may be answered by a replica that lags behind.
         try:
-            answer = await self._request(f"$JS.API.STREAM.MSG.GET.{subjects.STREAM}", json.dumps(request).encode())
+            answer = await self._api.read(f"$JS.API.STREAM.MSG.GET.{subjects.STREAM}", json.dumps(request).encode())
         except ApiError as error:
             if error.code == MESSAGE_NOT_FOUND:
                 return None
@@ -318,22 +316,10 @@ class EventStream:
         return _stored(answer["message"])
 
     def _require_connection(self) -> None:
-        if not self._connection.is_connected:
-            raise BusUnavailable(f"NATS at {self._where()} is away; try again when it is back")
-
-    def _where(self) -> str:
-        return without_credentials(self._settings.nats_url)
+        self._api.require_connection()
 
     def _silent(self, what: str) -> str:
-        return (
-            f"NATS at {self._where()} did not answer {what} within {self._settings.append_timeout:g} s; "
-            "see whether it is up and not overloaded, then try again"
-        )
-
-
-def without_credentials(url: str) -> str:
-    """A NATS URL, or several, as may be shown: without user, password or token."""
-    return re.sub(r"//[^@/]*@", "//", url)
+        return self._api.silent(what)
 
 
 def _direct(data: bytes, headers: Mapping[str, str]) -> Stored:
