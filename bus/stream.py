@@ -109,7 +109,7 @@ class EventStream:
         What the server (`max_payload`) and the stream (`max_msg_size`) take can change, so `append` may refuse an
         event all the same.
         """
-        limits = [limit for limit in (self._connection.max_payload, self._max_msg_size) if limit >= 0]
+        limits = [limit for limit in (self._max_payload(), self._max_msg_size) if limit >= 0]
         return max(0, min(limits) - _LONGEST_HEADERS)
 
     def require_room(self, size: int) -> None:
@@ -150,12 +150,11 @@ class EventStream:
         }
         if expected_last is not None:
             headers[Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value] = str(expected_last)
-        size = _size(headers) + len(data)
-        if size > self._connection.max_payload:
-            raise EventTooLarge(size, self._connection.max_payload)
+        size, limit = _size(headers) + len(data), self._max_payload()
+        if size > limit:
+            raise EventTooLarge(size, limit)
         try:
-            async with asyncio.timeout(self._settings.append_timeout):
-                return await self._send(subject, data, headers)
+            return await self._send(subject, data, headers)
         except ApiError as error:
             if error.code == WRONG_LAST_SEQUENCE and expected_last is not None:
                 # NATS looks at the expected sequence before it looks for duplicates, so ours may be that last one.
@@ -268,12 +267,14 @@ class EventStream:
 
         Raises:
             ApiError: NATS refused it.
+            TimeoutError: it was not settled within `append_timeout`.
             ValueError: the answer is none of the stream's.
         """
+        patience, deadline = self._settings.append_timeout, 0.0
         while True:
             made = self._api.made_anew
             try:
-                answer = await self._connection.request(subject, data, self._settings.append_timeout, headers=headers)
+                answer = await self._connection.request(subject, data, patience, headers=headers)
             except nats.errors.NoRespondersError:
                 if not await self._api.declared_again(made):
                     raise
@@ -281,13 +282,21 @@ class EventStream:
             try:
                 ack = read_answer(answer.data)
             except ApiError as error:
+                now = asyncio.get_running_loop().time()
+                deadline = deadline or now + patience
                 if error.code not in UNSETTLED:
                     raise
+                if now > deadline:
+                    raise TimeoutError from error
                 await asyncio.sleep(SETTLING)
             else:
                 if ack.get("stream") != subjects.STREAM or not isinstance(seq := ack.get("seq"), int):
                     raise ValueError("no acknowledgement of the stream")
                 return seq
+
+    def _max_payload(self) -> int:
+        announced: int = self._connection.max_payload
+        return min(announced, self._settings.max_event_bytes or announced)
 
     async def _learn_limit(self) -> None:
         with suppress(ApiError, BusUnavailable):
@@ -341,7 +350,7 @@ def _stored(message: dict[str, Any]) -> Stored:
 
 def _size(headers: Mapping[str, str]) -> int:
     """Bytes of these headers on the wire, which NATS counts with the message (ADR-4 of the NATS architecture)."""
-    return len("NATS/1.0\r\n\r\n") + sum(len(f"{name}: {value}\r\n") for name, value in headers.items())
+    return len("NATS/1.0\r\n\r\n") + sum(len(name) + len(": \r\n") + len(value) for name, value in headers.items())
 
 
 _LONGEST_HEADERS = _size(

@@ -86,6 +86,18 @@ async def test_the_largest_message_of_the_stream_is_a_limit_too(tmp_path: Path, 
             await operator.edit(max_msg_size=-1)
 
 
+async def test_a_limit_that_nats_does_not_announce_is_a_setting(tmp_path: Path) -> None:
+    account = "A { jetstream: enabled, limits: { max_payload: 2000 }, users: [ { user: a, password: a } ] }"
+    config = f'jetstream {{ store_dir: "DIR" }}\naccounts {{ {account} }}\nno_auth_user: a\n'
+    with nats_with(tmp_path, config, jetstream=False) as server:
+        async with Bus(Settings.load(nats_url=server.url, max_event_bytes=2000)) as bus:
+            made = connections(server)
+            await bus.stream.append("bus.group.x", b"x" * bus.stream.room)
+            with pytest.raises(EventTooLarge, match="at most 2000"):
+                await bus.stream.append("bus.group.x", b"x" * 2000)
+            assert connections(server) == made
+
+
 @pytest.mark.parametrize(("limit", "expected"), [(800, {"refused", "ended"}), (1400, {"ended"})])
 async def test_a_job_is_accepted_only_when_its_later_steps_fit_too(
     tmp_path: Path, limit: int, expected: set[str]
