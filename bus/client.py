@@ -267,8 +267,12 @@ class Bus:
 
     async def publish_progress(self, event: JobProgress, client_id: str, job_id: str) -> None:
         """Show a job's progress to its client's live connections. Nothing is stored, and nothing is acknowledged."""
+        data = event.encode().encode()
+        if len(data) > self.stream.room:
+            log.debug("progress was not sent: it is larger than NATS takes", bytes=len(data))
+            return
         try:
-            await self._connection.publish(subjects.progress(client_id, job_id), event.encode().encode())
+            await self._connection.publish(subjects.progress(client_id, job_id), data)
         except nats.errors.Error as error:
             log.debug("progress was not sent", error=str(error))
 

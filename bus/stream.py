@@ -17,7 +17,8 @@ from nats.aio.msg import Msg
 from nats.js.api import Header
 
 from bus import subjects
-from bus.errors import AppendRefused, BusUnavailable, EventTooLarge
+from bus.errors import AppendRefused, BusUnavailable
+from bus.event_limit import LONGEST_HEADERS, EventLimit, header_bytes
 from bus.jetstream import MESSAGE_NOT_FOUND, ApiError, read_answer
 from bus.settings import Settings
 from bus.stream_api import INFO, StreamApi
@@ -73,7 +74,7 @@ class EventStream:
         self._connection = connection
         self._settings = settings
         self._api = StreamApi(connection, settings)
-        self._max_msg_size = -1
+        self._limit = EventLimit(connection, settings)
         self._epoch = ""
         self._made_anew = 0
 
@@ -100,7 +101,7 @@ class EventStream:
         """
         within = within if within is not None else self._settings.connect_timeout
         config = await self._api.declare(update=update, within=within)
-        self._max_msg_size = config.get("max_msg_size", -1)
+        self._limit.max_msg_size = config.get("max_msg_size", -1)
 
     @property
     def room(self) -> int:
@@ -109,8 +110,7 @@ class EventStream:
         What the server (`max_payload`) and the stream (`max_msg_size`) take can change, so `append` may refuse an
         event all the same.
         """
-        limits = [limit for limit in (self._max_payload(), self._max_msg_size) if limit >= 0]
-        return max(0, min(limits) - _LONGEST_HEADERS)
+        return self._limit.room
 
     def require_room(self, size: int) -> None:
         """Make sure that an event of `size` bytes can be appended now, whatever its headers.
@@ -118,8 +118,8 @@ class EventStream:
         Raises:
             EventTooLarge: it cannot.
         """
-        if size > self.room:
-            raise EventTooLarge(size + _LONGEST_HEADERS, self.room + _LONGEST_HEADERS)
+        self._limit.require(size, LONGEST_HEADERS)
+        self._limit.require_of_stream(size + LONGEST_HEADERS)
 
     async def append(
         self, subject: str, data: bytes, *, expected_last: int | None = None, message_id: str | None = None
@@ -150,9 +150,7 @@ class EventStream:
         }
         if expected_last is not None:
             headers[Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value] = str(expected_last)
-        size, limit = _size(headers) + len(data), self._max_payload()
-        if size > limit:
-            raise EventTooLarge(size, limit)
+        self._limit.require(len(data), header_size := header_bytes(headers))
         try:
             return await self._send(subject, data, headers)
         except ApiError as error:
@@ -164,9 +162,7 @@ class EventStream:
                 raise AppendRefused(subject, expected_last) from error
             if error.code == LARGER_THAN_STREAM_TAKES:
                 await self._learn_limit()
-                if size > self._max_msg_size >= 0:
-                    where = f"max_msg_size of the stream {subjects.STREAM}"
-                    raise EventTooLarge(size, self._max_msg_size, where) from error
+                self._limit.require_of_stream(len(data) + header_size)
             raise BusUnavailable(f"NATS did not store the event: {error}") from error
         except nats.errors.NoRespondersError as error:
             raise BusUnavailable(await self._why_nobody_stores(subject)) from error
@@ -294,13 +290,9 @@ class EventStream:
                     raise ValueError("no acknowledgement of the stream")
                 return seq
 
-    def _max_payload(self) -> int:
-        announced: int = self._connection.max_payload
-        return min(announced, self._settings.max_event_bytes or announced)
-
     async def _learn_limit(self) -> None:
         with suppress(ApiError, BusUnavailable):
-            self._max_msg_size = (await self._api.request(INFO))["config"].get("max_msg_size", -1)
+            self._limit.max_msg_size = (await self._api.request(INFO))["config"].get("max_msg_size", -1)
 
     async def _why_nobody_stores(self, subject: str) -> str:
         try:
@@ -346,17 +338,3 @@ def _stored(message: dict[str, Any]) -> Stored:
     )
     data = base64.b64decode(message.get("data", ""))
     return Stored(message["seq"], message["subject"], data, message_id, timestamp=message["time"])
-
-
-def _size(headers: Mapping[str, str]) -> int:
-    """Bytes of these headers on the wire, which NATS counts with the message (ADR-4 of the NATS architecture)."""
-    return len("NATS/1.0\r\n\r\n") + sum(len(name) + len(": \r\n") + len(value) for name, value in headers.items())
-
-
-_LONGEST_HEADERS = _size(
-    {
-        Header.MSG_ID.value: 64 * "x",
-        Header.EXPECTED_STREAM.value: subjects.STREAM,
-        Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value: 20 * "9",
-    }
-)
