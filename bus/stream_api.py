@@ -108,11 +108,17 @@ class StreamApi:
             return True
 
     async def is_gone(self) -> bool:
-        """Whether JetStream knows of no such stream."""
+        """Whether JetStream knows of no such stream.
+
+        Raises:
+            BusUnavailable: it cannot say.
+        """
         try:
             await self.request(INFO)
         except ApiError as error:
-            return error.code == STREAM_NOT_FOUND
+            if error.code != STREAM_NOT_FOUND:
+                raise BusUnavailable(f"the stream {subjects.STREAM} cannot be used: {error}") from error
+            return True
         return False
 
     def tell_made_anew(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bus import Bus, Settings, SystemNotification
+from tests.cli.command import busctl
 from tests.clients import client
 from tests.servers import Nats, System
 
@@ -42,5 +43,8 @@ async def test_content_near_the_limit_of_nats_is_stored_or_refused_with_the_limi
             async with Bus(Settings.load(nats_url=system.nats.url)) as bus:
                 await bus.broadcast_event(SystemNotification(payload="still here"))
             assert (await other.receive())["payload"] == "still here"
+        refused = busctl("submit", "default", "x" * 2000, **system.env)
+        assert refused.returncode == 1
+        assert f"at most {LIMIT}" in refused.stderr
     finally:
         system.stop()
