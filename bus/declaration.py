@@ -39,6 +39,8 @@ PASSING = {
     10007: "JetStream is not ready on this server",
     10008: "JetStream has no leader; more than half of the cluster's servers must be up",
     10009: "JetStream has no leader; more than half of the cluster's servers must be up",
+    10049: "NATS cannot make the files of the stream now, perhaps because it still removes those of an earlier one; "
+    "its log says why",
     10118: f"the stream {subjects.STREAM} is offline; start the servers that have it",
     10226: f"the stream {subjects.STREAM} is being changed by somebody else",
 }
@@ -66,7 +68,7 @@ class Declaration:
         self._connection = connection
         self._settings = settings
         self._where = where
-        self._trouble = "nothing was asked"
+        self._trouble = _silence("INFO")
 
     async def run(self, *, update: bool, within: float) -> Config:
         """The stream's configuration, once it exists, is ours, has a leader and keeps the guarantees.
@@ -101,8 +103,10 @@ class Declaration:
             raise self._refusal(error) from error
         cluster = info.get("cluster") or {}
         if cluster.get("replicas") and not cluster.get("leader"):
-            away = [replica.get("name", "?") for replica in cluster["replicas"] if not replica.get("current")]
-            raise _NotNow(f"the stream {subjects.STREAM} has no leader; not there: {', '.join(away) or 'unknown'}")
+            servers = ", ".join(sorted(str(replica.get("name")) for replica in cluster["replicas"]))
+            raise _NotNow(
+                f"the stream {subjects.STREAM} has no leader; more than half of its servers must be up: {servers}"
+            )
         config: Config = info["config"]
         return config
 
@@ -122,9 +126,10 @@ class Declaration:
 
     async def _keep(self, config: Config, *, update: bool) -> Config:
         if not is_ours(config):
+            listed = config.get("subjects") or ["none"]
             raise StreamConflict(
                 f"the stream {subjects.STREAM} at {self._where} belongs to another application (its subjects: "
-                f"{', '.join(config.get('subjects') or ['none'])}); nothing was changed. Use another NATS server or "
+                f"{', '.join(listed[:5])}{', …' if listed[5:] else ''}); nothing was changed. Use another NATS server or "
                 "account for this system. If the stream was made for it, say so with "
                 f"'nats stream edit {subjects.STREAM} --metadata {MARK}={MARKED}'"
             )
@@ -171,7 +176,7 @@ class Declaration:
         return config
 
     async def _ask(self, verb: str, body: Config | None = None) -> dict[str, Any]:
-        subject = f"$JS.API.STREAM.{verb}.{subjects.STREAM}"
+        subject = _subject(verb)
         data = json.dumps(body).encode() if body is not None else b""
         if len(data) > (limit := self._connection.max_payload):
             raise UnsupportedServer(
@@ -190,10 +195,7 @@ class Declaration:
                 "start it with -js, or 'jetstream {}' in its configuration"
             ) from error
         except (nats.errors.Error, TimeoutError, ValueError) as error:
-            raise _NotNow(
-                f"no answer on {subject}. It is away or overloaded, or it is part of a cluster of which too few "
-                "servers are up, or this NATS user may not publish there"
-            ) from error
+            raise _NotNow(_silence(verb)) from error
 
     def _refusal(self, error: ApiError) -> BusError:
         match error.code:
@@ -230,6 +232,17 @@ class Declaration:
                 f"--subject {subjects.STREAM_SUBJECTS}', or use another NATS account for this system"
             )
         return str(error)
+
+
+def _subject(verb: str) -> str:
+    return f"$JS.API.STREAM.{verb}.{subjects.STREAM}"
+
+
+def _silence(verb: str) -> str:
+    return (
+        f"no answer on {_subject(verb)}. It is away or overloaded, or too few servers of its cluster are up, or none of "
+        "those that have the stream, or this NATS user may not publish there"
+    )
 
 
 def _shown(value: object) -> str:

@@ -28,7 +28,7 @@ LARGER_THAN_STREAM_TAKES = 10054
 UNSETTLED = (10158, 10163, 10164)
 """Refusals of a cluster while another append to the same subject, or this very one, is on its way to the replicas."""
 SETTLING = 0.02
-"""Seconds until such an append is asked for again."""
+"""Seconds until such an append is tried again."""
 REPLAY_BATCH = 256
 """Events per direct get."""
 
@@ -152,14 +152,8 @@ class EventStream:
             headers[Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value] = str(expected_last)
         self._limit.require(len(data), header_size := header_bytes(headers))
         try:
-            return await self._send(subject, data, headers)
+            return await self._send(subject, data, headers, expected_last, message_id)
         except ApiError as error:
-            if error.code == WRONG_LAST_SEQUENCE and expected_last is not None:
-                # NATS looks at the expected sequence before it looks for duplicates, so ours may be that last one.
-                last = message_id and await self.last(subject)
-                if last and last.message_id == message_id:
-                    return last.seq
-                raise AppendRefused(subject, expected_last) from error
             if error.code == LARGER_THAN_STREAM_TAKES:
                 await self._learn_limit()
                 self._limit.require_of_stream(len(data) + header_size)
@@ -258,31 +252,43 @@ class EventStream:
             with suppress(nats.errors.Error):
                 await answers.unsubscribe()
 
-    async def _send(self, subject: str, data: bytes, headers: dict[str, str]) -> int:
+    async def _send(
+        self, subject: str, data: bytes, headers: dict[str, str], expected_last: int | None, message_id: str | None
+    ) -> int:
         """Append until the answer is final. The message id stays, so it is stored once.
 
         Raises:
-            ApiError: NATS refused it.
-            TimeoutError: it was not settled within `append_timeout`.
+            AppendRefused: as `append`.
+            ApiError: NATS refused it otherwise.
+            TimeoutError: nothing was settled within `append_timeout`.
             ValueError: the answer is none of the stream's.
         """
-        patience, deadline = self._settings.append_timeout, 0.0
+        loop, patience = asyncio.get_running_loop(), self._settings.append_timeout
+        deadline = loop.time() + patience
         while True:
             made = self._api.made_anew
             try:
                 answer = await self._connection.request(subject, data, patience, headers=headers)
+                ack = read_answer(answer.data)
             except nats.errors.NoRespondersError:
                 if not await self._api.declared_again(made):
                     raise
-                continue
-            try:
-                ack = read_answer(answer.data)
             except ApiError as error:
-                now = asyncio.get_running_loop().time()
-                deadline = deadline or now + patience
+                if error.code == WRONG_LAST_SEQUENCE and expected_last is not None:
+                    # NATS looks at the expected sequence before it looks for duplicates, so ours may be that last one.
+                    last = message_id and await self.last(subject)
+                    if last and last.message_id == message_id:
+                        return last.seq
+                    raise AppendRefused(subject, expected_last) from error
                 if error.code not in UNSETTLED:
                     raise
-                if now > deadline:
+                if expected_last is not None:
+                    last = await self.last(subject)
+                    if last and last.message_id == headers[Header.MSG_ID.value]:
+                        return last.seq
+                    if expected_last != (last.seq if last else 0):
+                        raise AppendRefused(subject, expected_last) from error
+                if loop.time() > deadline:
                     raise TimeoutError from error
                 await asyncio.sleep(SETTLING)
             else:

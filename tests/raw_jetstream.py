@@ -32,8 +32,14 @@ class RawJetStream:
         return answer
 
     async def create(self, **config: Any) -> Config:
-        """Create the stream EVENTS."""
-        return await self._config("CREATE", {"name": subjects.STREAM, "storage": "file", **config})
+        """Create the stream EVENTS, perhaps just after another one of that name was removed."""
+        while True:
+            try:
+                return await self._config("CREATE", {"name": subjects.STREAM, "storage": "file", **config})
+            except AssertionError as error:
+                if "error creating store" not in str(error):
+                    raise
+                await asyncio.sleep(0.02)
 
     async def edit(self, **changes: Any) -> Config:
         """Change the stream EVENTS."""
