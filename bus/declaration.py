@@ -129,8 +129,8 @@ class Declaration:
             listed = config.get("subjects") or ["none"]
             raise StreamConflict(
                 f"the stream {subjects.STREAM} at {self._where} belongs to another application (its subjects: "
-                f"{', '.join(listed[:5])}{', …' if listed[5:] else ''}); nothing was changed. Use another NATS server or "
-                "account for this system. If the stream was made for it, say so with "
+                f"{', '.join(listed[:5])}{', …' if listed[5:] else ''}); nothing was changed. Use another NATS server "
+                "or account for this system. If the stream was made for it, say so with "
                 f"'nats stream edit {subjects.STREAM} --metadata {MARK}={MARKED}'"
             )
         if reason := unusable(config):
@@ -240,8 +240,8 @@ def _subject(verb: str) -> str:
 
 def _silence(verb: str) -> str:
     return (
-        f"no answer on {_subject(verb)}. It is away or overloaded, or too few servers of its cluster are up, or none of "
-        "those that have the stream, or this NATS user may not publish there"
+        f"no answer on {_subject(verb)}. It is away or overloaded, or too few servers of its cluster are up, or none "
+        "of those that have the stream, or this NATS user may not publish there"
     )
 
 
