@@ -86,9 +86,9 @@ class Bus:
             check=self._check if declare else None,
         )
         self._connection.condition.on_gap = self._missed
-        self._epoch: str | None = None
         self._since_pause = 0
         self.stream = EventStream(self._connection, settings)
+        self.stream.on_made_anew(self._missed)
 
     async def __aenter__(self) -> Self:
         await self.connect()
@@ -305,8 +305,12 @@ class Bus:
 
     async def publish_progress(self, event: JobProgress, client_id: str, job_id: str) -> None:
         """Show a job's progress to its client's live connections. Nothing is stored, and nothing is acknowledged."""
+        data = event.encode().encode()
+        if len(data) > self.stream.room:
+            log.debug("progress was not sent: it is larger than NATS takes", bytes=len(data))
+            return
         try:
-            await self._connection.publish(subjects.progress(client_id, job_id), event.encode().encode())
+            await self._connection.publish(subjects.progress(client_id, job_id), data)
         except (nats.errors.Error, BusUnavailable) as error:
             log.debug("progress was not sent", error=str(error))
 
@@ -336,15 +340,12 @@ class Bus:
         """See to the stream, on a new connection and when it cannot be read any more."""
         if not fresh:
             try:
-                state = await self.stream.state()
+                await self.stream.state()
             except BusError:
                 fresh = True
         if fresh:
-            await self.stream.declare(update=self._update_stream)
-            state = await self.stream.state()
-        if self._epoch not in (None, state.epoch):
-            self._missed()
-        self._epoch = state.epoch
+            await self.stream.declare(update=self._update_stream, within=self._settings.append_timeout)
+            await self.stream.state()
 
     def _missed(self) -> None:
         if self.on_gap is not None:

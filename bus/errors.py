@@ -88,15 +88,18 @@ class AppendRefused(BusError):
 
 
 class EventTooLarge(BusError):
-    """An event is larger than the NATS server takes."""
+    """An event is larger, with its headers, than NATS takes.
 
-    def __init__(self, size: int, limit: int) -> None:
+    Args:
+        size: bytes of the event and its headers.
+        limit: most bytes of both.
+        where: what sets that limit.
+    """
+
+    def __init__(self, size: int, limit: int, where: str = "max_payload of the NATS server") -> None:
         self.size = size
         self.limit = limit
-        super().__init__(
-            f"the event has {size} bytes and the NATS server takes at most {limit}: "
-            "send less, or raise max_payload on the server"
-        )
+        super().__init__(f"the event has {size} bytes, and NATS takes at most {limit}: send less, or raise {where}")
 
 
 class UnknownJob(BusError):

@@ -32,6 +32,10 @@ from bus.stream import EventStream
 
 E = TypeVar("E", bound=JobEvent)
 
+SPARE_BYTES = 256
+"""How much longer than its first `job_started` another step of a job may have to be, such as a short `job_failed`."""
+LONGEST_INSTANCE = 64 * "x"
+
 
 class JobRequest(BaseModel):
     """What a client asked for. Stored inside `job_queued`, never shown to clients."""
@@ -122,7 +126,7 @@ async def create(
     Raises:
         AppendRefused: this client has a job of that id already.
         BusUnavailable: not stored, or (`maybe_done`) perhaps stored.
-        EventTooLarge: the content is larger than NATS takes.
+        EventTooLarge: the content is larger than NATS takes, or no later step of the job would fit; nothing was stored.
     """
     queued = _Queued(
         payload=f"⏳ Job queued: {request.task_type} for '{request.content}' (ID: {job_id})",
@@ -130,8 +134,10 @@ async def create(
         ref=ref,
         request=request,
     )
+    state = JobState(client_id, job_id, request, queued, 0, ref)
+    stream.require_room(len(_start(state, LONGEST_INSTANCE).encode().encode()) + SPARE_BYTES)
     seq = await _append(stream, subjects.job(client_id, job_id), queued, after=0)
-    return JobState(client_id, job_id, request, queued, seq, ref)
+    return replace(state, seq=seq)
 
 
 async def read(stream: EventStream, client_id: str, job_id: str) -> JobState:
@@ -185,10 +191,7 @@ async def start(
         AppendRefused: somebody else took the next step.
         BusUnavailable: not stored, or (`maybe_done`) perhaps stored.
     """
-    attempt = job.attempt + 1
-    payload = f"▶ Job started: {job.request.task_type} (attempt {attempt})"
-    started = _Started(payload=payload, job_id=job.job_id, ref=job.ref, attempt=attempt, instance=instance)
-    return await _step(stream, job, started, message_id)
+    return await _step(stream, job, _start(job, instance), message_id)
 
 
 async def finish(stream: EventStream, job: JobState, text: str, *, message_id: str | None = None) -> JobState:
@@ -232,6 +235,12 @@ async def cancel(stream: EventStream, client_id: str, job_id: str, *, by: str = 
             return await _step(stream, job, JobCancelled(payload=payload, job_id=job_id, ref=job.ref))
         except AppendRefused:
             continue
+
+
+def _start(job: JobState, instance: str | None) -> _Started:
+    attempt = job.attempt + 1
+    payload = f"▶ Job started: {job.request.task_type} (attempt {attempt})"
+    return _Started(payload=payload, job_id=job.job_id, ref=job.ref, attempt=attempt, instance=instance)
 
 
 async def _step(stream: EventStream, job: JobState, event: JobEvent, message_id: str | None = None) -> JobState:

@@ -143,12 +143,23 @@ class Settings(BaseSettings):
     enqueue_backlog: Count = Field(
         10_000, description="Most jobs a web process holds while Redis is away; past it a submit is refused."
     )
-    stream_max_age: Age = Field(86_400.0, description="How long events are kept, for resume and replay.")
+    max_event_bytes: MessageBytes | None = Field(
+        None,
+        description="Largest event, headers included, where that is less than the max_payload that NATS announces: it "
+        "does not announce the limit of an account.",
+    )
+    stream_max_age: Age = Field(
+        86_400.0,
+        description="How long events are kept, for resume and replay. A web process or worker applies it when the "
+        "stream is made and when it was changed; what was edited with the nats command since stays.",
+    )
     stream_max_bytes: StreamBytes = Field(
-        1024 * 1024 * 1024, description="How many bytes of events are kept; the oldest go first."
+        1024 * 1024 * 1024,
+        description="How many bytes of events are kept; the oldest go first. NATS reserves them. Applied as "
+        "BUS_STREAM_MAX_AGE; busctl dev takes less on a small disk if it is not set.",
     )
     stream_replicas: Annotated[int, Field(ge=1, le=5)] = Field(
-        1, description="Replicas of the EVENTS stream in a NATS cluster."
+        1, description="Replicas of the EVENTS stream in a NATS cluster. Applied as BUS_STREAM_MAX_AGE."
     )
     job_delay_scale: Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)] = Field(
         1.0, description="Factor on the time that the four example jobs pretend to work; 0 for no wait."

@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import nats.errors
 from nats.js.api import Header
-from nats.js.client import JetStreamContext
-from nats.js.errors import APIError, NoStreamResponseError, ServiceUnavailableError
 
 from bus import subjects
 from bus.connection import Connection
-from bus.errors import AppendRefused, BusUnavailable, EventTooLarge, NoStream, StreamConflict, UnsupportedServer
-from bus.nats_url import redacted
+from bus.errors import AppendRefused, BusUnavailable, NoStream
+from bus.event_limit import LONGEST_HEADERS, EventLimit, header_bytes
+from bus.jetstream import MESSAGE_NOT_FOUND, ApiError, read_answer
 from bus.replay import Replays
 from bus.settings import Settings
 from bus.stored import Stored
-from bus.stream_config import differences, stream_config
+from bus.stream_api import INFO, StreamApi
 
 WRONG_LAST_SEQUENCE = 10071
-STREAM_NAME_IN_USE = 10058
-OLDEST_SERVER = (2, 11)
+LARGER_THAN_STREAM_TAKES = 10054
+UNSETTLED = (10158, 10163, 10164)
+"""Refusals of a cluster while another append to the same subject, or this very one, is on its way to the replicas."""
+SETTLING = 0.02
+"""Seconds until such an append is tried again."""
 MOST_HOLES = 10_000
 """Events that are gone from the middle of the stream, up to which NATS is asked which ones."""
 
@@ -51,58 +55,57 @@ class EventStream:
     def __init__(self, connection: Connection, settings: Settings) -> None:
         self._connection = connection
         self._settings = settings
-        self._jetstream: JetStreamContext = JetStreamContext(connection, timeout=settings.append_timeout)  # type: ignore[arg-type]
+        self._api = StreamApi(connection, settings)
         self._replays = Replays(connection, settings)
+        self._limit = EventLimit(connection, settings)
+        self._epoch = ""
+        self._made_anew = 0
         self._holes = ("", 0, 0)
         """For what state `_last_hole` is known: events go and do not come back, so the same ones are gone in it."""
         self._last_hole = 0
 
-    async def declare(self, *, update: bool) -> None:
+    def on_made_anew(self, tell: Callable[[], None]) -> None:
+        """Call `tell`, on the event loop, when the stream turns out to be another one than before."""
+        self._api.on_made_anew = tell
+
+    async def declare(self, *, update: bool, within: float | None = None) -> None:
         """Make sure that the stream exists and keeps the guarantees; safe to call from many processes at once.
 
+        A stream that exists is looked at first, and one that is not ours is not touched. On ours, what the guarantees
+        rest on is corrected, and everything else stays as it was edited (`bus.stream_config`).
+
         Args:
-            update: change an existing stream to these settings. Processes that run the system pass True; a
-                command line with other defaults passes False and only checks what the guarantees rest on.
+            update: apply settings that were changed since they were last applied, and declare the stream again when
+                it is removed later. Processes that run the system pass True; a command line with other defaults
+                passes False.
+            within: seconds that a server may take which has no leader yet; by default `connect_timeout`.
 
         Raises:
-            UnsupportedServer: the server is older than NATS 2.11 or has no JetStream.
-            StreamConflict: a stream of other settings is in the way and NATS will not change it.
-            BusUnavailable: no answer within `append_timeout`.
+            UnsupportedServer: the server is older than NATS 2.11, or it or the account has no JetStream.
+            StreamConflict: the stream of that name is not ours, or NATS refuses to create or to correct it.
+            BusUnavailable: JetStream could not answer in time.
         """
-        version = self._connection.connected_server_version
-        if (version.major, version.minor) < OLDEST_SERVER:
-            raise UnsupportedServer(
-                f"the NATS server at {self._where()} is {version.major}.{version.minor}.{version.patch}; "
-                "2.11 or newer is needed (batched direct get): upgrade it"
-            )
-        wanted = stream_config(self._settings)
-        try:
-            try:
-                info = await self._jetstream.add_stream(wanted)
-            except APIError as error:
-                if error.err_code != STREAM_NAME_IN_USE:
-                    raise
-                info = await self._jetstream.stream_info(subjects.STREAM)
-                if update or differences(info.config, wanted):
-                    info = await self._jetstream.update_stream(wanted)
-        except ServiceUnavailableError as error:
-            raise UnsupportedServer(
-                f"the NATS server at {self._where()} runs without JetStream: "
-                "start it with -js, or 'jetstream {}' in its configuration"
-            ) from error
-        except APIError as error:
-            raise StreamConflict(
-                f"the stream {subjects.STREAM} cannot be declared: {error.description} (NATS error "
-                f"{error.err_code}). Settle it with 'nats stream edit {subjects.STREAM}' or move it away; "
-                "its events are untouched"
-            ) from error
-        except (nats.errors.Error, TimeoutError) as error:
-            raise BusUnavailable(self._silent("declaring the stream")) from error
-        if wrong := differences(info.config, wanted):
-            raise StreamConflict(
-                f"the stream {subjects.STREAM} has other settings than this system needs: {'; '.join(wrong)}. "
-                f"Change them with 'nats stream edit {subjects.STREAM}', or move the stream away"
-            )
+        within = within if within is not None else self._settings.connect_timeout
+        config = await self._api.declare(update=update, within=within)
+        self._limit.max_msg_size = config.get("max_msg_size", -1)
+
+    @property
+    def room(self) -> int:
+        """Most bytes that an event may have to be appended now, with the longest headers that an append can need.
+
+        What the server (`max_payload`) and the stream (`max_msg_size`) take can change, so `append` may refuse an
+        event all the same.
+        """
+        return self._limit.room
+
+    def require_room(self, size: int) -> None:
+        """Make sure that an event of `size` bytes can be appended now, whatever its headers.
+
+        Raises:
+            EventTooLarge: it cannot.
+        """
+        self._limit.require(size, LONGEST_HEADERS)
+        self._limit.require_of_stream(size + LONGEST_HEADERS)
 
     async def append(
         self, subject: str, data: bytes, *, expected_last: int | None = None, message_id: str | None = None
@@ -114,47 +117,41 @@ class EventStream:
             data: the event as UTF-8 JSON.
             expected_last: sequence of the subject's last event, 0 for none. NATS refuses the append when it is
                 another one (header `Nats-Expected-Last-Subject-Sequence`).
-            message_id: pass the same one when you repeat an append whose outcome is unknown, and it is stored
-                once (header `Nats-Msg-Id`): within the stream's duplicate window, or, with `expected_last`, for
-                as long as it is the subject's last event.
+            message_id: pass the same one, of at most 64 characters, when you repeat an append whose outcome is
+                unknown, and it is stored once (header `Nats-Msg-Id`): within the stream's duplicate window, or, with
+                `expected_last`, for as long as it is the subject's last event.
 
         Returns:
             The event's sequence in the stream.
 
         Raises:
             AppendRefused: the subject has moved on since `expected_last`.
-            EventTooLarge: more bytes than the server's `max_payload`.
+            EventTooLarge: more bytes, headers included, than the server or the stream takes; nothing was stored.
             NoStream: there is no stream to store it.
             BusUnavailable: NATS is away, or silent past `append_timeout`; then `maybe_done` is True.
         """
         self._require_connection()
-        headers: dict[str, str] = {
-            Header.MSG_ID: message_id or secrets.token_hex(12),
-            Header.EXPECTED_STREAM: subjects.STREAM,
+        headers = {
+            Header.MSG_ID.value: message_id or secrets.token_hex(12),
+            Header.EXPECTED_STREAM.value: subjects.STREAM,
         }
         if expected_last is not None:
-            headers[Header.EXPECTED_LAST_SUBJECT_SEQUENCE] = str(expected_last)
-        size = len(data) + sum(len(key) + len(value) + 4 for key, value in headers.items()) + len("NATS/1.0\r\n\r\n")
-        if size > self._connection.max_payload:
-            raise EventTooLarge(size, self._connection.max_payload)
+            headers[Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value] = str(expected_last)
+        self._limit.require(len(data), header_size := header_bytes(headers))
         try:
-            ack = await self._jetstream.publish(subject, data, headers=headers)
-        except APIError as error:
-            if error.err_code == WRONG_LAST_SEQUENCE and expected_last is not None:
-                # NATS looks at the expected sequence before it looks for duplicates, so ours may be that last one.
-                last = message_id and await self.last(subject)
-                if last and last.message_id == message_id:
-                    return last.seq
-                raise AppendRefused(subject, expected_last) from error
-            raise BusUnavailable(f"NATS did not store the event: {error.description}") from error
-        except NoStreamResponseError as error:
-            raise NoStream(
-                f"no stream stores {subject}: there is no stream {subjects.STREAM}; a web process or a worker declares "
-                "it within seconds, so see whether one runs"
-            ) from error
+            return await self._send(subject, data, headers, expected_last, message_id)
+        except ApiError as error:
+            if error.code == LARGER_THAN_STREAM_TAKES:
+                await self._learn_limit()
+                self._limit.require_of_stream(len(data) + header_size)
+            raise BusUnavailable(f"NATS did not store the event: {error}") from error
+        except nats.errors.NoRespondersError as error:
+            raise await self._why_nobody_stores(subject) from error
+        except ValueError as error:
+            text = f"somebody else than the stream answered an append to {subject}; look for who responds there"
+            raise BusUnavailable(text, maybe_done=True) from error
         except (nats.errors.Error, TimeoutError) as error:
             raise BusUnavailable(self._silent("an append"), maybe_done=True) from error
-        return ack.seq
 
     async def last(self, subject: str) -> Stored | None:
         """The newest stored event of a subject, or None.
@@ -184,15 +181,18 @@ class EventStream:
             answer = await self._info(b'{"deleted_details":true}')
             self._holes = _holes(answer)
             self._last_hole = max(answer["state"].get("deleted") or [answer["state"]["last_seq"]])
+        if self._epoch not in ("", answer["created"]) and self._made_anew == self._api.made_anew:
+            self._api.tell_made_anew()
+        self._epoch, self._made_anew = answer["created"], self._api.made_anew
         state = answer["state"]
         last_hole = 0 if not holes[2] else self._last_hole if holes[2] <= MOST_HOLES else state["last_seq"]
         return StreamState(answer["created"], state["first_seq"] or state["last_seq"] + 1, state["last_seq"], last_hole)
 
     async def _info(self, request: bytes) -> dict[str, Any]:
-        answer = await self._request(f"$JS.API.STREAM.INFO.{subjects.STREAM}", request)
-        if error := answer.get("error"):
-            raise BusUnavailable(f"the stream {subjects.STREAM} cannot be read: {error.get('description')}")
-        return answer
+        try:
+            return await self._api.read(INFO, request)
+        except ApiError as error:
+            raise BusUnavailable(f"the stream {subjects.STREAM} cannot be read: {error}") from error
 
     def replay(self, subject: str, *, after: int, events: int | None = None) -> AsyncIterator[Stored]:
         """Every stored event of a subject (wildcards allowed) with a sequence larger than `after`, in order.
@@ -207,31 +207,83 @@ class EventStream:
         """
         return self._replays.read(subject, after=after, events=events)
 
-    async def _request(self, subject: str, data: bytes) -> dict[str, Any]:
-        self._require_connection()
+    async def _send(
+        self, subject: str, data: bytes, headers: dict[str, str], expected_last: int | None, message_id: str | None
+    ) -> int:
+        """Append until the answer is final. The message id stays, so it is stored once.
+
+        Raises:
+            AppendRefused: as `append`.
+            ApiError: NATS refused it otherwise.
+            TimeoutError: nothing was settled within `append_timeout`.
+            ValueError: the answer is none of the stream's.
+        """
+        loop, patience = asyncio.get_running_loop(), self._settings.append_timeout
+        deadline = loop.time() + patience
+        while True:
+            made = self._api.made_anew
+            try:
+                answer = await self._connection.request(subject, data, patience, headers=headers)
+                ack = read_answer(answer.data)
+            except nats.errors.NoRespondersError:
+                if not await self._api.declared_again(made):
+                    raise
+            except ApiError as error:
+                if error.code == WRONG_LAST_SEQUENCE and expected_last is not None:
+                    # NATS looks at the expected sequence before it looks for duplicates, so ours may be that last one.
+                    last = message_id and await self.last(subject)
+                    if last and last.message_id == message_id:
+                        return last.seq
+                    raise AppendRefused(subject, expected_last) from error
+                if error.code not in UNSETTLED:
+                    raise
+                if expected_last is not None:
+                    last = await self.last(subject)
+                    if last and last.message_id == headers[Header.MSG_ID.value]:
+                        return last.seq
+                    if expected_last != (last.seq if last else 0):
+                        raise AppendRefused(subject, expected_last) from error
+                if loop.time() > deadline:
+                    raise TimeoutError from error
+                await asyncio.sleep(SETTLING)
+            else:
+                if ack.get("stream") != subjects.STREAM or not isinstance(seq := ack.get("seq"), int):
+                    raise ValueError("no acknowledgement of the stream")
+                return seq
+
+    async def _learn_limit(self) -> None:
+        with suppress(ApiError, BusUnavailable):
+            self._limit.max_msg_size = (await self._api.request(INFO))["config"].get("max_msg_size", -1)
+
+    async def _why_nobody_stores(self, subject: str) -> BusUnavailable:
         try:
-            answer = await self._connection.request(subject, data, timeout=self._settings.append_timeout)
-        except (nats.errors.Error, TimeoutError) as error:
-            raise BusUnavailable(self._silent("a read")) from error
-        read: dict[str, Any] = json.loads(answer.data)
-        return read
+            gone = await self._api.is_gone()
+        except BusUnavailable as error:
+            return error
+        if gone:
+            return NoStream(
+                f"no stream stores {subject}: there is no stream {subjects.STREAM}; a web process or a worker declares "
+                "it within seconds, so see whether one runs"
+            )
+        return BusUnavailable(
+            f"the stream {subjects.STREAM} has no leader at the moment; try again, or start its other servers"
+        )
 
     async def _get(self, request: dict[str, object]) -> Stored | None:
         # The leader answers this one; a direct get may be answered by a replica that lags behind.
-        return _stored(await self._request(f"$JS.API.STREAM.MSG.GET.{subjects.STREAM}", json.dumps(request).encode()))
+        try:
+            answer = await self._api.read(f"$JS.API.STREAM.MSG.GET.{subjects.STREAM}", json.dumps(request).encode())
+        except ApiError as error:
+            if error.code == MESSAGE_NOT_FOUND:
+                return None
+            raise BusUnavailable(f"NATS refused a read of the stream {subjects.STREAM}: {error}") from error
+        return _stored(answer["message"])
 
     def _require_connection(self) -> None:
-        if not self._connection.is_connected:
-            raise BusUnavailable(f"NATS at {self._where()} is away; try again when it is back")
-
-    def _where(self) -> str:
-        return without_credentials(self._settings.nats_url)
+        self._api.require_connection()
 
     def _silent(self, what: str) -> str:
-        return (
-            f"NATS at {self._where()} did not answer {what} within {self._settings.append_timeout:g} s; "
-            "see whether it is up and not overloaded, then try again"
-        )
+        return self._api.silent(what)
 
 
 def _holes(answer: dict[str, Any]) -> tuple[str, int, int]:
@@ -241,17 +293,8 @@ def _holes(answer: dict[str, Any]) -> tuple[str, int, int]:
     return answer["created"], first, state["last_seq"] - first + 1 - count if count else 0
 
 
-def without_credentials(url: str) -> str:
-    """A NATS URL, or several, as may be shown: without user, password or token."""
-    return redacted(url)
-
-
-def _stored(answer: dict[str, Any]) -> Stored | None:
-    if error := answer.get("error"):
-        if error.get("code") == 404:
-            return None
-        raise BusUnavailable(f"NATS refused a read of the stream {subjects.STREAM}: {error.get('description')}")
-    message = answer["message"]
+def _stored(message: dict[str, Any]) -> Stored:
+    """An event as a read from the leader answers it."""
     headers = base64.b64decode(message.get("hdrs", "")).decode(errors="replace").split("\r\n")
     message_id = next(
         (line.partition(": ")[2] for line in headers if line.startswith(f"{Header.MSG_ID.value}: ")), None

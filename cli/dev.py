@@ -6,6 +6,7 @@ import asyncio
 import signal
 import socket
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +14,8 @@ import typer
 
 from bus import Settings
 from cli.data_dir import locked
+from cli.disk import fitting_stream
+from cli.embedded import write_nats_config
 from cli.errors import CommandFailed, Interrupted
 from cli.local_system import LocalSystem, Plan
 from cli.options import NoColor
@@ -84,6 +87,11 @@ def dev(
     plan.servers()
     with locked(plan.data_dir) as lock:
         _require_free(ports)
+        if own_nats:
+            write_nats_config(plan.data_dir / "nats")
+            if "stream_max_bytes" not in plan.given:
+                most = fitting_stream(plan.data_dir / "nats", settings.stream_max_bytes)
+                plan = replace(plan, stream_max_bytes=most)
         number = asyncio.run(LocalSystem(plan, lock).run())
     if number == signal.SIGINT:
         raise Interrupted("interrupted; everything was stopped")

@@ -9,9 +9,37 @@ from pathlib import Path
 
 from cli.errors import CommandFailed
 
+NATS_CONFIG = """\
+# Written by busctl dev at each start.
+# Only the server itself publishes on live.>: what the stream has stored. Who connects without a login is the user
+# below, and nobody can log in as it.
+authorization {
+  users = [
+    {
+      nkey: UAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAABET7
+      permissions: { publish: { deny: "live.>" } }
+    }
+  ]
+}
+no_auth_user: UAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAABET7
+"""
+
+
+def write_nats_config(directory: Path) -> None:
+    """Write the configuration with which `nats_command` starts NATS.
+
+    Raises:
+        CommandFailed: `directory` cannot be written.
+    """
+    path = directory / "server.conf"
+    try:
+        path.write_text(NATS_CONFIG)
+    except OSError as error:
+        raise CommandFailed(f"cannot write {path}: {error.strerror}; choose another with --data-dir") from error
+
 
 def nats_command(directory: Path, port: int, monitor_port: int) -> list[str]:
-    """NATS with JetStream in `directory` and its monitoring pages.
+    """NATS with JetStream in `directory`, the configuration that is there, and its monitoring pages.
 
     Raises:
         CommandFailed: no `nats-server` is installed beside this Python or on the path.
@@ -21,7 +49,7 @@ def nats_command(directory: Path, port: int, monitor_port: int) -> list[str]:
     if binary is None:
         raise _missing("nats-server", "NATS_URL")
     address = ["-a", "127.0.0.1", "-p", str(port), "-m", str(monitor_port)]
-    return [binary, *address, "-js", "-sd", str(directory)]
+    return [binary, "-c", str(directory / "server.conf"), *address, "-js", "-sd", str(directory)]
 
 
 def valkey_command(directory: Path, port: int) -> list[str]:

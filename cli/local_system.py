@@ -48,6 +48,7 @@ class Plan:
         redis_port: of an own Valkey; None to use the one at `redis_url`.
         given: the settings that the environment has; for others there are values that suit one machine.
         data_dir: absolute.
+        stream_max_bytes: most bytes of events, where the disk has less room than the settings ask for.
     """
 
     web_port: int
@@ -59,6 +60,7 @@ class Plan:
     data_dir: Path
     concurrency: int
     reload: bool
+    stream_max_bytes: int | None = None
 
     def servers(self) -> dict[str, tuple[list[str], Check]]:
         """By name, the commands of the servers to start, and how to ask each whether it is ready.
@@ -101,6 +103,8 @@ class Plan:
             own["BUS_SECRET"] = secret(self.data_dir)
         if "allowed_hosts" not in self.given:
             own["BUS_ALLOWED_HOSTS"] = LOOPBACK
+        if self.stream_max_bytes is not None:
+            own["BUS_STREAM_MAX_BYTES"] = str(self.stream_max_bytes)
         return os.environ | own
 
 
@@ -147,6 +151,9 @@ class LocalSystem:
         return signalled.result()
 
     async def _live(self) -> None:
+        if (most := self._plan.stream_max_bytes) is not None:
+            kept = f"events are kept up to {most // 1024**2} MiB"
+            self._show("dev", f"the disk of {self._plan.data_dir} is small: {kept} (BUS_STREAM_MAX_BYTES={most})")
         try:
             async with asyncio.timeout(READY_SECONDS):
                 await self._start(self._plan.servers())

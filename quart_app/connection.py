@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 from quart import Websocket
 
-from bus import BusUnavailable
+from bus import BusUnavailable, EventTooLarge
 from bus.messages import Error, Event, Message
 from quart_app.batch import Audience, Batch
 from quart_app.channel import Channel, Operation
@@ -225,6 +225,8 @@ class Connection:
             reply = await _call(operation, self._instance, message)
         except BusUnavailable as error:
             self.send(_error("bus_unavailable", message.action, str(error), message.ref))
+        except EventTooLarge as error:
+            self.send(_error("too_large", message.action, str(error), message.ref))
         except Refused as error:
             self.send(_error(error.kind, message.action, str(error), message.ref))
         except Exception:

