@@ -51,7 +51,10 @@ async def declare(bus: Bus) -> None:
     """
     found = await _api(bus, "STREAM.INFO")
     if found.get("error", {}).get("err_code") == STREAM_NOT_FOUND:
-        found = await _api(bus, "STREAM.CREATE", _BUCKET | {"num_replicas": bus.settings.stream_replicas})
+        bucket = _BUCKET | {"num_replicas": bus.settings.stream_replicas}
+        found = await _api(bus, "STREAM.CREATE", bucket)
+        if "error" in found:  # this account may have no memory
+            found = await _api(bus, "STREAM.CREATE", bucket | {"storage": "file"})
     _check(found)
 
 
