@@ -21,8 +21,7 @@ from bus import subjects
 from bus.errors import BusUnavailable
 from bus.messages import Event, JobEvent, JobProgress
 from bus.settings import Settings
-from bus.stream import EventStream, Stored
-from bus.stream_api import without_credentials
+from bus.stream import EventStream, Stored, without_credentials
 
 log = structlog.get_logger(__name__)
 
@@ -78,7 +77,6 @@ class Bus:
         self._last_trouble: str | None = None
         self._since_pause = 0
         self.stream = EventStream(self._connection, settings)
-        self.stream.on_made_anew(self._missed)
 
     async def __aenter__(self) -> Self:
         await self.connect()
@@ -156,7 +154,7 @@ class Bus:
                 )
 
     async def ping(self) -> None:
-        """One round trip to the stream, which also notices a stream that was made anew.
+        """One round trip to the stream.
 
         Raises:
             BusUnavailable: NATS is away or silent past `append_timeout`.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import re
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -17,12 +18,14 @@ from nats.aio.msg import Msg
 from nats.js.api import Header
 
 from bus import subjects
-from bus.errors import AppendRefused, BusUnavailable
+from bus.declaration import Declaration
+from bus.errors import AppendRefused, BusUnavailable, UnsupportedServer
 from bus.event_limit import LONGEST_HEADERS, EventLimit, header_bytes
-from bus.jetstream import MESSAGE_NOT_FOUND, ApiError, read_answer
+from bus.jetstream import MESSAGE_NOT_FOUND, STREAM_NOT_FOUND, ApiError, read_answer
 from bus.settings import Settings
-from bus.stream_api import INFO, StreamApi
 
+INFO = f"$JS.API.STREAM.INFO.{subjects.STREAM}"
+OLDEST_SERVER = (2, 11)
 WRONG_LAST_SEQUENCE = 10071
 LARGER_THAN_STREAM_TAKES = 10054
 UNSETTLED = (10158, 10163, 10164)
@@ -73,14 +76,7 @@ class EventStream:
     def __init__(self, connection: Client, settings: Settings) -> None:
         self._connection = connection
         self._settings = settings
-        self._api = StreamApi(connection, settings)
         self._limit = EventLimit(connection, settings)
-        self._epoch = ""
-        self._made_anew = 0
-
-    def on_made_anew(self, tell: Callable[[], None]) -> None:
-        """Call `tell`, on the event loop, when the stream turns out to be another one than before."""
-        self._api.on_made_anew = tell
 
     async def declare(self, *, update: bool, within: float | None = None) -> None:
         """Make sure that the stream exists and keeps the guarantees; safe to call from many processes at once.
@@ -89,18 +85,23 @@ class EventStream:
         rest on is corrected, and everything else stays as it was edited (`bus.stream_config`).
 
         Args:
-            update: apply settings that were changed since they were last applied, and declare the stream again when
-                it is removed later. Processes that run the system pass True; a command line with other defaults
-                passes False.
-            within: seconds that a server may take which has no leader yet; by default `connect_timeout`.
+            update: apply settings that were changed since they were last applied. Processes that run the system pass
+                True; a command line with other defaults passes False.
+            within: seconds that JetStream may take, which may have no leader yet; by default twice `append_timeout`.
 
         Raises:
             UnsupportedServer: the server is older than NATS 2.11, or it or the account has no JetStream.
             StreamConflict: the stream of that name is not ours, or NATS refuses to create or to correct it.
             BusUnavailable: JetStream could not answer in time.
         """
-        within = within if within is not None else self._settings.connect_timeout
-        config = await self._api.declare(update=update, within=within)
+        version = self._connection.connected_server_version
+        if (version.major, version.minor) < OLDEST_SERVER:
+            raise UnsupportedServer(
+                f"the NATS server at {self._where()} is {version.major}.{version.minor}.{version.patch}; "
+                "2.11 or newer is needed (batched direct get): upgrade it"
+            )
+        within = within if within is not None else 2 * self._settings.append_timeout
+        config = await Declaration(self._connection, self._settings, self._where()).run(update=update, within=within)
         self._limit.max_msg_size = config.get("max_msg_size", -1)
 
     @property
@@ -159,7 +160,7 @@ class EventStream:
                 self._limit.require_of_stream(len(data) + header_size)
             raise BusUnavailable(f"NATS did not store the event: {error}") from error
         except nats.errors.NoRespondersError as error:
-            raise BusUnavailable(await self._why_nobody_stores(subject)) from error
+            raise await self._why_nobody_stores(subject) from error
         except ValueError as error:
             text = f"somebody else than the stream answered an append to {subject}; look for who responds there"
             raise BusUnavailable(text, maybe_done=True) from error
@@ -189,12 +190,9 @@ class EventStream:
             BusUnavailable: NATS is away, or silent past `append_timeout`.
         """
         try:
-            answer = await self._api.read(INFO)
+            answer = await self._request(INFO)
         except ApiError as error:
             raise BusUnavailable(f"the stream {subjects.STREAM} cannot be read: {error}") from error
-        if self._epoch not in ("", answer["created"]) and self._made_anew == self._api.made_anew:
-            self._api.tell_made_anew()
-        self._epoch, self._made_anew = answer["created"], self._api.made_anew
         state = answer["state"]
         return StreamState(answer["created"], state["first_seq"] or state["last_seq"] + 1, state["last_seq"])
 
@@ -266,13 +264,9 @@ class EventStream:
         loop, patience = asyncio.get_running_loop(), self._settings.append_timeout
         deadline = loop.time() + patience
         while True:
-            made = self._api.made_anew
+            answer = await self._connection.request(subject, data, patience, headers=headers)
             try:
-                answer = await self._connection.request(subject, data, patience, headers=headers)
                 ack = read_answer(answer.data)
-            except nats.errors.NoRespondersError:
-                if not await self._api.declared_again(made):
-                    raise
             except ApiError as error:
                 if error.code == WRONG_LAST_SEQUENCE and expected_last is not None:
                     # NATS looks at the expected sequence before it looks for duplicates, so ours may be that last one.
@@ -298,24 +292,39 @@ class EventStream:
 
     async def _learn_limit(self) -> None:
         with suppress(ApiError, BusUnavailable):
-            self._limit.max_msg_size = (await self._api.request(INFO))["config"].get("max_msg_size", -1)
+            self._limit.max_msg_size = (await self._request(INFO))["config"].get("max_msg_size", -1)
 
-    async def _why_nobody_stores(self, subject: str) -> str:
+    async def _why_nobody_stores(self, subject: str) -> BusUnavailable:
         try:
-            gone = await self._api.is_gone()
+            await self._request(INFO)
+        except ApiError as error:
+            if error.code == STREAM_NOT_FOUND:
+                return BusUnavailable(
+                    f"no stream stores {subject}: the stream {subjects.STREAM} was removed; restart a web process or a "
+                    "worker to declare it again"
+                )
+            return BusUnavailable(f"the stream {subjects.STREAM} cannot be used: {error}")
         except BusUnavailable as error:
-            return str(error)
-        if gone:
-            return (
-                f"no stream stores {subject}: the stream {subjects.STREAM} was removed; restart a web process or a "
-                "worker to declare it again"
-            )
-        return f"the stream {subjects.STREAM} has no leader at the moment; try again, or start its other servers"
+            return error
+        return BusUnavailable(
+            f"the stream {subjects.STREAM} has no leader at the moment; try again, or start its other servers"
+        )
+
+    async def _request(self, subject: str, data: bytes = b"") -> dict[str, Any]:
+        """The answer of `$JS.API`; an `ApiError` when it is a refusal."""
+        self._require_connection()
+        try:
+            return read_answer((await self._connection.request(subject, data, self._settings.append_timeout)).data)
+        except nats.errors.NoRespondersError as error:
+            text = f"nobody answers for the stream {subjects.STREAM} at {self._where()}: see whether JetStream is on"
+            raise BusUnavailable(text) from error
+        except (nats.errors.Error, TimeoutError, ValueError) as error:
+            raise BusUnavailable(self._silent("a read")) from error
 
     async def _get(self, request: dict[str, object]) -> Stored | None:
         # The leader answers this one; a direct get may be answered by a replica that lags behind.
         try:
-            answer = await self._api.read(f"$JS.API.STREAM.MSG.GET.{subjects.STREAM}", json.dumps(request).encode())
+            answer = await self._request(f"$JS.API.STREAM.MSG.GET.{subjects.STREAM}", json.dumps(request).encode())
         except ApiError as error:
             if error.code == MESSAGE_NOT_FOUND:
                 return None
@@ -323,10 +332,22 @@ class EventStream:
         return _stored(answer["message"])
 
     def _require_connection(self) -> None:
-        self._api.require_connection()
+        if not self._connection.is_connected:
+            raise BusUnavailable(f"NATS at {self._where()} is away; try again when it is back")
+
+    def _where(self) -> str:
+        return without_credentials(self._settings.nats_url)
 
     def _silent(self, what: str) -> str:
-        return self._api.silent(what)
+        return (
+            f"NATS at {self._where()} did not answer {what} within {self._settings.append_timeout:g} s; "
+            "see whether it is up and not overloaded, then try again"
+        )
+
+
+def without_credentials(url: str) -> str:
+    """A NATS URL, or several, as may be shown: without user, password or token."""
+    return re.sub(r"//[^@/]*@", "//", url)
 
 
 def _direct(data: bytes, headers: Mapping[str, str]) -> Stored:
