@@ -147,7 +147,7 @@ async def test_the_state_tells_epoch_and_ends(fresh: System) -> None:
 async def test_a_stream_that_was_removed_is_named(fresh: System) -> None:
     async with Bus(Settings.load(nats_url=fresh.nats.url)) as bus, connected(fresh.nats.url) as operator:
         await operator.ask(f"STREAM.DELETE.{subjects.STREAM}")
-        with pytest.raises(BusUnavailable, match="no stream stores bus.group.x"):
+        with pytest.raises(BusUnavailable, match="no stream stores"):
             await bus.stream.append("bus.group.x", b"{}")
         for read in (bus.stream.last("bus.group.x"), bus.stream.state()):
             with pytest.raises(BusUnavailable, match="stream not found"):
