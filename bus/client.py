@@ -86,9 +86,9 @@ class Bus:
             check=self._check if declare else None,
         )
         self._connection.condition.on_gap = self._missed
+        self._epoch = ""
         self._since_pause = 0
         self.stream = EventStream(self._connection, settings)
-        self.stream.on_made_anew(self._missed)
 
     async def __aenter__(self) -> Self:
         await self.connect()
@@ -340,12 +340,15 @@ class Bus:
         """See to the stream, on a new connection and when it cannot be read any more."""
         if not fresh:
             try:
-                await self.stream.state()
+                state = await self.stream.state()
             except BusError:
                 fresh = True
         if fresh:
-            await self.stream.declare(update=self._update_stream, within=self._settings.append_timeout)
-            await self.stream.state()
+            await self.stream.declare(update=self._update_stream)
+            state = await self.stream.state()
+        if self._epoch not in ("", state.epoch):
+            self._missed()
+        self._epoch = state.epoch
 
     def _missed(self) -> None:
         if self.on_gap is not None:

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import json
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -16,14 +16,18 @@ from nats.js.api import Header
 
 from bus import subjects
 from bus.connection import Connection
-from bus.errors import AppendRefused, BusUnavailable, NoStream
+from bus.declaration import Declaration
+from bus.errors import AppendRefused, BusUnavailable, NoStream, UnsupportedServer
 from bus.event_limit import LONGEST_HEADERS, EventLimit, header_bytes
-from bus.jetstream import MESSAGE_NOT_FOUND, ApiError, read_answer
+from bus.jetstream import MESSAGE_NOT_FOUND, STREAM_NOT_FOUND, ApiError, read_answer
+from bus.nats_url import redacted
 from bus.replay import Replays
 from bus.settings import Settings
 from bus.stored import Stored
-from bus.stream_api import INFO, StreamApi
+from bus.stream_config import is_ours
 
+INFO = f"$JS.API.STREAM.INFO.{subjects.STREAM}"
+OLDEST_SERVER = (2, 11)
 WRONG_LAST_SEQUENCE = 10071
 LARGER_THAN_STREAM_TAKES = 10054
 UNSETTLED = (10158, 10163, 10164)
@@ -55,18 +59,11 @@ class EventStream:
     def __init__(self, connection: Connection, settings: Settings) -> None:
         self._connection = connection
         self._settings = settings
-        self._api = StreamApi(connection, settings)
-        self._replays = Replays(connection, settings)
         self._limit = EventLimit(connection, settings)
-        self._epoch = ""
-        self._made_anew = 0
+        self._replays = Replays(connection, settings)
         self._holes = ("", 0, 0)
         """For what state `_last_hole` is known: events go and do not come back, so the same ones are gone in it."""
         self._last_hole = 0
-
-    def on_made_anew(self, tell: Callable[[], None]) -> None:
-        """Call `tell`, on the event loop, when the stream turns out to be another one than before."""
-        self._api.on_made_anew = tell
 
     async def declare(self, *, update: bool, within: float | None = None) -> None:
         """Make sure that the stream exists and keeps the guarantees; safe to call from many processes at once.
@@ -75,18 +72,23 @@ class EventStream:
         rest on is corrected, and everything else stays as it was edited (`bus.stream_config`).
 
         Args:
-            update: apply settings that were changed since they were last applied, and declare the stream again when
-                it is removed later. Processes that run the system pass True; a command line with other defaults
-                passes False.
-            within: seconds that a server may take which has no leader yet; by default `connect_timeout`.
+            update: apply settings that were changed since they were last applied. Processes that run the system pass
+                True; a command line with other defaults passes False.
+            within: seconds that JetStream may take, which may have no leader yet; by default twice `append_timeout`.
 
         Raises:
             UnsupportedServer: the server is older than NATS 2.11, or it or the account has no JetStream.
             StreamConflict: the stream of that name is not ours, or NATS refuses to create or to correct it.
             BusUnavailable: JetStream could not answer in time.
         """
-        within = within if within is not None else self._settings.connect_timeout
-        config = await self._api.declare(update=update, within=within)
+        version = self._connection.connected_server_version
+        if (version.major, version.minor) < OLDEST_SERVER:
+            raise UnsupportedServer(
+                f"the NATS server at {self._where()} is {version.major}.{version.minor}.{version.patch}; "
+                "2.11 or newer is needed (batched direct get): upgrade it"
+            )
+        within = within if within is not None else 2 * self._settings.append_timeout
+        config = await Declaration(self._connection, self._settings, self._where()).run(update=update, within=within)
         self._limit.max_msg_size = config.get("max_msg_size", -1)
 
     @property
@@ -181,16 +183,13 @@ class EventStream:
             answer = await self._info(b'{"deleted_details":true}')
             self._holes = _holes(answer)
             self._last_hole = max(answer["state"].get("deleted") or [answer["state"]["last_seq"]])
-        if self._epoch not in ("", answer["created"]) and self._made_anew == self._api.made_anew:
-            self._api.tell_made_anew()
-        self._epoch, self._made_anew = answer["created"], self._api.made_anew
         state = answer["state"]
         last_hole = 0 if not holes[2] else self._last_hole if holes[2] <= MOST_HOLES else state["last_seq"]
         return StreamState(answer["created"], state["first_seq"] or state["last_seq"] + 1, state["last_seq"], last_hole)
 
     async def _info(self, request: bytes) -> dict[str, Any]:
         try:
-            return await self._api.read(INFO, request)
+            return await self._request(INFO, request)
         except ApiError as error:
             raise BusUnavailable(f"the stream {subjects.STREAM} cannot be read: {error}") from error
 
@@ -221,13 +220,9 @@ class EventStream:
         loop, patience = asyncio.get_running_loop(), self._settings.append_timeout
         deadline = loop.time() + patience
         while True:
-            made = self._api.made_anew
+            answer = await self._connection.request(subject, data, patience, headers=headers)
             try:
-                answer = await self._connection.request(subject, data, patience, headers=headers)
                 ack = read_answer(answer.data)
-            except nats.errors.NoRespondersError:
-                if not await self._api.declared_again(made):
-                    raise
             except ApiError as error:
                 if error.code == WRONG_LAST_SEQUENCE and expected_last is not None:
                     # NATS looks at the expected sequence before it looks for duplicates, so ours may be that last one.
@@ -253,26 +248,42 @@ class EventStream:
 
     async def _learn_limit(self) -> None:
         with suppress(ApiError, BusUnavailable):
-            self._limit.max_msg_size = (await self._api.request(INFO))["config"].get("max_msg_size", -1)
+            self._limit.max_msg_size = (await self._request(INFO))["config"].get("max_msg_size", -1)
 
     async def _why_nobody_stores(self, subject: str) -> BusUnavailable:
         try:
-            gone = await self._api.is_gone()
+            config = (await self._request(INFO))["config"]
+        except ApiError as error:
+            if error.code != STREAM_NOT_FOUND:
+                return BusUnavailable(f"the stream {subjects.STREAM} cannot be used: {error}")
         except BusUnavailable as error:
-            return error
-        if gone:
-            return NoStream(
-                f"no stream stores {subject}: there is no stream {subjects.STREAM}; a web process or a worker declares "
-                "it within seconds, so see whether one runs"
-            )
-        return BusUnavailable(
-            f"the stream {subjects.STREAM} has no leader at the moment; try again, or start its other servers"
+            return BusUnavailable(f"nothing stores {subject}, and NATS does not say why ({error})")
+        else:
+            if is_ours(config):
+                text = (
+                    f"the stream {subjects.STREAM} has no leader at the moment; try again, or start its other servers"
+                )
+                return BusUnavailable(text)
+        return NoStream(
+            f"no stream stores {subject}: the stream {subjects.STREAM} is not there, or is another application's; a web "
+            "process or a worker declares it within seconds or says why not, so see whether one runs"
         )
+
+    async def _request(self, subject: str, data: bytes = b"") -> dict[str, Any]:
+        """The answer of `$JS.API`; an `ApiError` when it is a refusal."""
+        self._require_connection()
+        try:
+            return read_answer((await self._connection.request(subject, data, self._settings.append_timeout)).data)
+        except nats.errors.NoRespondersError as error:
+            text = f"nobody answers for the stream {subjects.STREAM} at {self._where()}: see whether JetStream is on"
+            raise BusUnavailable(text) from error
+        except (nats.errors.Error, TimeoutError, ValueError) as error:
+            raise BusUnavailable(self._silent("a read")) from error
 
     async def _get(self, request: dict[str, object]) -> Stored | None:
         # The leader answers this one; a direct get may be answered by a replica that lags behind.
         try:
-            answer = await self._api.read(f"$JS.API.STREAM.MSG.GET.{subjects.STREAM}", json.dumps(request).encode())
+            answer = await self._request(f"$JS.API.STREAM.MSG.GET.{subjects.STREAM}", json.dumps(request).encode())
         except ApiError as error:
             if error.code == MESSAGE_NOT_FOUND:
                 return None
@@ -280,10 +291,17 @@ class EventStream:
         return _stored(answer["message"])
 
     def _require_connection(self) -> None:
-        self._api.require_connection()
+        if not self._connection.is_connected:
+            raise BusUnavailable(f"NATS at {self._where()} is away; try again when it is back")
+
+    def _where(self) -> str:
+        return redacted(self._settings.nats_url)
 
     def _silent(self, what: str) -> str:
-        return self._api.silent(what)
+        return (
+            f"NATS at {self._where()} did not answer {what} within {self._settings.append_timeout:g} s; "
+            "see whether it is up and not overloaded, then try again"
+        )
 
 
 def _holes(answer: dict[str, Any]) -> tuple[str, int, int]:
