@@ -43,6 +43,15 @@ SHOWN = {
 }
 
 
+RESULTS = {
+    "translate": "🌍 Translated: '{0}' → '[TRANSLATED: {0}]'",
+    "analyze": "📊 Analysis of '{0}':\n",
+    "default": "✅ Processed: {upper}",
+    "nonsense": "✅ Processed: {upper}",
+}
+"""What a job of a type returns, or begins with; every other type returns what it was given."""
+
+
 @dataclass
 class History:
     """The stream's content, read once more from its beginning to its end."""
@@ -146,6 +155,22 @@ def every_job_ended_once(history: History, clients: Sequence[ChaosClient], world
                 world.complain(f"job {job_id} of {client_id} does not begin once: {actions}")
         elif any(step.ended for step in steps[:-1]) or not steps[-1].ended:
             world.complain(f"job {job_id} of {client_id} does not end once: {actions}")
+
+
+def every_result_is_its_jobs(history: History, clients: Sequence[ChaosClient], world: World) -> None:
+    """A result is what the job's function returned for what was asked, never a part of it and never nothing."""
+    results = {
+        (client_id, job_id): steps[-1].payload
+        for (client_id, job_id), steps in history.jobs.items()
+        if steps and isinstance(steps[-1], JobResult)
+    }
+    for client in clients:
+        for wish in client.wishes.values():
+            expected = RESULTS.get(wish.job_type, wish.key).format(wish.key, upper=wish.key.upper())
+            for job_id in wish.job_ids:
+                result = results.get((client.client_id, job_id), expected)
+                if result != expected and not (wish.job_type == "analyze" and result.startswith(expected)):
+                    world.complain(f"job {job_id} ({wish}) ended with the result {result!r}, not {expected!r}")
 
 
 def everybody_saw_everything(
