@@ -265,7 +265,7 @@ class EventStream:
                 )
                 return BusUnavailable(text)
         return NoStream(
-            f"no stream stores {subject}: the stream {subjects.STREAM} is not there, or is another application's; a web "
+            f"no stream stores {subject}: the stream {subjects.STREAM} is not there or another application's; a web "
             "process or a worker declares it within seconds or says why not, so see whether one runs"
         )
 

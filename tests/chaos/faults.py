@@ -1,71 +1,22 @@
-"""What goes wrong: each fault one function, and the schedule that a seed makes of them."""
+"""What goes wrong in the system's own processes and data: each fault one function."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import random
-from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 
-import nats
 import nats.errors
 from kombu.exceptions import OperationalError
-from nats.aio.client import Client as NatsClient
 from redis import Redis
-from redis.exceptions import RedisError
 
 from bus import subjects
-from tests.chaos.actors import ChaosClient
-from tests.chaos.world import World, children, kill_quietly, processes_in, until
-from tests.servers import Server
+from tests.chaos.schedule import Scene, fault
+from tests.chaos.world import children, kill_quietly, processes_in, until
 from workers.config import QUEUE, create_celery
 
 ORPHANS_DEADLINE = 60.0
 """Seconds after which the children of a killed worker must be gone."""
-
-
-@dataclass(frozen=True)
-class Scene:
-    """Where a fault happens.
-
-    Args:
-        world: the servers.
-        clients: for faults that touch jobs.
-        server: the server it happens to; for faults of the bus or of tasks, NATS or Valkey.
-        rng: the fault's own source of chance.
-    """
-
-    world: World
-    clients: Sequence[ChaosClient]
-    server: Server
-    rng: random.Random
-
-    def jobs(self, most: int) -> list[tuple[str, str, str]]:
-        """Client id, job id and job type of some accepted jobs, the newest more likely."""
-        known = [
-            (client.client_id, job_id, "default" if job_type == "nonsense" else job_type)
-            for client in self.clients
-            for job_id, job_type in client.accepted[-5:]
-        ]
-        return self.rng.sample(known, min(most, len(known)))
-
-
-Fault = Callable[[Scene], Awaitable[None]]
-
-FAULTS: dict[str, tuple[str, int, Fault]] = {}
-"""By name: what it happens to, how likely it is, and what it does."""
-
-
-def fault(of: str, weight: int = 2) -> Callable[[Fault], Fault]:
-    """Put a fault into the table."""
-
-    def register(function: Fault) -> Fault:
-        FAULTS[function.__name__] = (of, weight, function)
-        return function
-
-    return register
 
 
 @fault("worker", 6)
@@ -154,19 +105,19 @@ async def redis_killed(scene: Scene) -> None:
 @fault("valkey")
 async def redis_wiped(scene: Scene) -> None:
     """Everything in Redis is gone."""
-    await _in_redis(scene, lambda redis: redis.flushall())
+    await scene.in_redis(lambda redis: redis.flushall())
 
 
 @fault("valkey")
 async def task_lost_on_its_way(scene: Scene) -> None:
     """A task is gone between Redis and a worker: taken from the list, and never written to `unacked`."""
-    await _in_redis(scene, lambda redis: redis.rpop(QUEUE, 3))
+    await scene.in_redis(lambda redis: redis.rpop(QUEUE, 3))
 
 
 @fault("valkey", 1)
 async def taken_tasks_forgotten(scene: Scene) -> None:
     """Redis no longer knows which tasks were taken."""
-    await _in_redis(scene, lambda redis: redis.delete("unacked", "unacked_index"))
+    await scene.in_redis(lambda redis: redis.delete("unacked", "unacked_index"))
 
 
 @fault("valkey")
@@ -179,7 +130,7 @@ async def message_copied(scene: Scene) -> None:
         for _, taken in list(redis.hscan_iter("unacked"))[:2]:
             redis.lpush(QUEUE, _message_of(taken))
 
-    await _in_redis(scene, copy)
+    await scene.in_redis(copy)
 
 
 @fault("valkey", 3)
@@ -211,7 +162,7 @@ async def garbage_published(scene: Scene) -> None:
     places = [subjects.group("system"), subjects.group("others"), "bus.nonsense", "live.group.system"]
     places += [subjects.job(client_id, "forged") for client_id in scene.rng.sample(clients, min(3, len(clients)))]
     places += [subjects.live(place) for place in places]
-    async with _any_program(scene) as program:
+    async with scene.any_program() as program:
         for place in places:
             await program.publish(place, scene.rng.choice(texts))
 
@@ -219,7 +170,7 @@ async def garbage_published(scene: Scene) -> None:
 @fault("nats")
 async def garbage_published_on_jobs(scene: Scene) -> None:
     """Another program publishes what is no event on the subjects of jobs, open or ended."""
-    async with _any_program(scene) as program:
+    async with scene.any_program() as program:
         for client_id, job_id, _ in scene.jobs(3):
             await program.publish(subjects.job(client_id, job_id), b'{"action":"job_result","payload":')
 
@@ -227,7 +178,7 @@ async def garbage_published_on_jobs(scene: Scene) -> None:
 @fault("nats")
 async def events_published_twice(scene: Scene) -> None:
     """Events are published again as they were stored, with the same message id."""
-    async with _any_program(scene) as program:
+    async with scene.any_program() as program:
         with suppress(nats.errors.Error, TimeoutError):
             jetstream = program.jetstream(timeout=2)
             for client_id, job_id, _ in scene.jobs(5):
@@ -261,88 +212,12 @@ async def redis_frozen(scene: Scene) -> None:
     await _freeze(scene)
 
 
-@dataclass(frozen=True)
-class Planned:
-    """One line of a schedule: at `at` seconds, `fault` happens to server number `number` of its kind."""
-
-    at: float
-    fault: str
-    number: int
-
-
-def plan(seed: int, seconds: float, every: float) -> list[Planned]:
-    """The schedule of a seed: about one fault each `every` seconds, for `seconds`."""
-    rng = random.Random(seed)
-    weights = [weight for _, weight, _ in FAULTS.values()]
-    planned = []
-    at = rng.expovariate(1 / every)
-    while at < seconds:
-        (name,) = rng.choices(list(FAULTS), weights)
-        planned.append(Planned(round(at, 2), name, rng.randrange(2)))
-        at += rng.expovariate(1 / every)
-    return planned
-
-
-async def inject(schedule: Sequence[Planned], world: World, clients: Sequence[ChaosClient], seed: int) -> None:
-    """Let the schedule happen. Faults overlap, but each server is in the hands of one at a time."""
-    begun = asyncio.get_running_loop().time()
-
-    async def one(number: int, planned: Planned) -> None:
-        await asyncio.sleep(begun + planned.at - asyncio.get_running_loop().time())
-        of, _, function = FAULTS[planned.fault]
-        server = _servers(world, of)[planned.number % len(_servers(world, of))]
-        async with world.lock(server):
-            world.injected[planned.fault] += 1
-            await function(Scene(world, clients, server, random.Random(f"{seed}/fault/{number}")))
-
-    async with asyncio.TaskGroup() as tasks:
-        for number, planned in enumerate(schedule):
-            tasks.create_task(one(number, planned))
-
-
-def _servers(world: World, of: str) -> Sequence[Server]:
-    match of:
-        case "worker":
-            return world.workers
-        case "web":
-            return world.webs
-        case "nats":
-            return [world.system.nats]
-        case _:
-            return [world.system.valkey]
-
-
 async def _freeze(scene: Scene) -> None:
     scene.server.pause()
     await asyncio.sleep(5)
     scene.server.resume()
 
 
-async def _in_redis(scene: Scene, do: Callable[[Redis], object]) -> None:
-    def run() -> None:
-        with scene.world.system.valkey.client() as redis, suppress(RedisError):
-            do(redis)
-
-    await asyncio.to_thread(run)
-
-
 def _message_of(taken: bytes) -> str:
     # kombu keeps [message, exchange, routing key] of what was taken
     return json.dumps(json.loads(taken)[0])
-
-
-class _any_program:  # noqa: N801 - reads as what it is: `async with _any_program(scene) as program`
-    """Some NATS client that may write everywhere."""
-
-    def __init__(self, scene: Scene) -> None:
-        self._url = scene.world.system.nats.url
-        self._client = NatsClient()
-
-    async def __aenter__(self) -> NatsClient:
-        await self._client.connect(self._url, connect_timeout=10)
-        return self._client
-
-    async def __aexit__(self, *_: object) -> None:
-        with suppress(nats.errors.Error, TimeoutError):
-            await self._client.flush(5)
-        await self._client.close()

@@ -25,6 +25,7 @@ from bus.messages import (
     JobStarted,
     SystemNotification,
 )
+from quart_app.hub import NOBODY
 from tests.chaos.actors import ChaosClient, Operator
 from tests.chaos.world import RECONCILE_INTERVAL, World, resident_bytes, until
 
@@ -41,6 +42,15 @@ SHOWN = {
     event.action_name(): event
     for event in (JobQueued, JobStarted, JobResult, JobFailed, JobCancelled, SystemNotification)
 }
+
+
+RESULTS = {
+    "translate": "🌍 Translated: '{0}' → '[TRANSLATED: {0}]'",
+    "analyze": "📊 Analysis of '{0}':\n",
+    "default": "✅ Processed: {upper}",
+    "nonsense": "✅ Processed: {upper}",
+}
+"""What a job of a type returns, or begins with; every other type returns what it was given."""
 
 
 @dataclass
@@ -148,6 +158,22 @@ def every_job_ended_once(history: History, clients: Sequence[ChaosClient], world
             world.complain(f"job {job_id} of {client_id} does not end once: {actions}")
 
 
+def every_result_is_its_jobs(history: History, clients: Sequence[ChaosClient], world: World) -> None:
+    """A result is what the job's function returned for what was asked, never a part of it and never nothing."""
+    results = {
+        (client_id, job_id): steps[-1].payload
+        for (client_id, job_id), steps in history.jobs.items()
+        if steps and isinstance(steps[-1], JobResult)
+    }
+    for client in clients:
+        for wish in client.wishes.values():
+            expected = RESULTS.get(wish.job_type, wish.key).format(wish.key, upper=wish.key.upper())
+            for job_id in wish.job_ids:
+                result = results.get((client.client_id, job_id), expected)
+                if result != expected and not (wish.job_type == "analyze" and result.startswith(expected)):
+                    world.complain(f"job {job_id} ({wish}) ended with the result {result!r}, not {expected!r}")
+
+
 def everybody_saw_everything(
     history: History, clients: Sequence[ChaosClient], operator: Operator, world: World
 ) -> None:
@@ -218,4 +244,5 @@ def _left_subscriptions(world: World) -> list[str]:
         subscriptions = json.load(answer).get("subscriptions_list") or []
     found = [entry["subject"] for entry in subscriptions]
     found = [subject for subject in found if not (subject.startswith("_INBOX.") and subject.endswith(".*"))]  # its own
-    return [subject for subject in found if subject.startswith(("live.client.", "progress.", "_INBOX."))]
+    clients = [subject for subject in found if subject.startswith(("live.client.", "progress.", "_INBOX."))]
+    return [subject for subject in clients if subject != subjects.live(subjects.client(NOBODY))]  # a web process's own

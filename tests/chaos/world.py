@@ -24,6 +24,8 @@ RESTART_DEADLINE = 90.0
 STOP_DEADLINE = 45.0
 """Seconds that a process may take to end after SIGTERM, on a machine that others use too."""
 
+PASSWORD = "chaos"
+
 S = TypeVar("S", bound=Server)
 
 
@@ -54,6 +56,13 @@ class World:
         """Faults injected so far, by name."""
         self.logs: list[Path] = []
         self._locks: dict[Server, asyncio.Lock] = {}
+        self._nats_config = directory / "nats.conf"
+        nats = self.system.nats
+        nats.arguments = (*nats.arguments, "-c", str(self._nats_config))
+        self.program_url = f"nats://program:program@127.0.0.1:{nats.port}"
+        """NATS for other programs, whose login stays good."""
+        nats.url = f"nats://system:{PASSWORD}@127.0.0.1:{nats.port}"
+        self.configure_nats()
 
     async def __aenter__(self) -> World:
         await asyncio.to_thread(self._start)
@@ -91,6 +100,18 @@ class World:
             redis_url=self.system.valkey.url,
             visibility_timeout=10,
         )
+
+    def configure_nats(
+        self, *, password: str = PASSWORD, max_connections: str = "1000", max_payload: str = "1MB"
+    ) -> None:
+        """Write NATS's configuration, and have it read if NATS runs."""
+        users = f'{{user: system, password: "{password}"}}, {{user: program, password: program}}'
+        self._nats_config.write_text(
+            f"max_connections: {max_connections}\nmax_payload: {max_payload}\nauthorization {{ users = [{users}] }}\n"
+        )
+        process = self.system.nats.process
+        if process is not None and process.poll() is None:
+            process.send_signal(signal.SIGHUP)
 
     def lock(self, server: Server) -> asyncio.Lock:
         """Held while a fault has this server in its hands."""

@@ -1,0 +1,132 @@
+"""When which fault happens to which server: the table of faults, and the schedule that a seed makes of it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+
+import nats.errors
+from nats.aio.client import Client
+from redis import Redis
+from redis.exceptions import RedisError
+
+from tests.chaos.actors import ChaosClient
+from tests.chaos.world import World
+from tests.servers import Server
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Where a fault happens.
+
+    Args:
+        world: the servers.
+        clients: for faults that touch jobs.
+        server: the server it happens to; for faults of the bus or of tasks, NATS or Valkey.
+        rng: the fault's own source of chance.
+    """
+
+    world: World
+    clients: Sequence[ChaosClient]
+    server: Server
+    rng: random.Random
+
+    def jobs(self, most: int) -> list[tuple[str, str, str]]:
+        """Client id, job id and job type of some accepted jobs, the newest more likely."""
+        known = [
+            (client.client_id, job_id, "default" if job_type == "nonsense" else job_type)
+            for client in self.clients
+            for job_id, job_type in client.accepted[-5:]
+        ]
+        return self.rng.sample(known, min(most, len(known)))
+
+    async def in_redis(self, do: Callable[[Redis], object]) -> None:
+        """Do something in Redis, if it is there."""
+
+        def run() -> None:
+            with self.world.system.valkey.client() as redis, suppress(RedisError):
+                do(redis)
+
+        await asyncio.to_thread(run)
+
+    @asynccontextmanager
+    async def any_program(self) -> AsyncIterator[Client]:
+        """Some NATS client that may write everywhere."""
+        program = Client()
+        await program.connect(self.world.program_url, connect_timeout=10)
+        try:
+            yield program
+        finally:
+            with suppress(nats.errors.Error, TimeoutError):
+                await program.flush(5)
+            await program.close()
+
+
+Fault = Callable[[Scene], Awaitable[None]]
+
+FAULTS: dict[str, tuple[str, int, Fault]] = {}
+"""By name: what it happens to, how likely it is, and what it does."""
+
+
+def fault(of: str, weight: int = 2) -> Callable[[Fault], Fault]:
+    """Put a fault into the table."""
+
+    def register(function: Fault) -> Fault:
+        FAULTS[function.__name__] = (of, weight, function)
+        return function
+
+    return register
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One line of a schedule: at `at` seconds, `fault` happens to server number `number` of its kind."""
+
+    at: float
+    fault: str
+    number: int
+
+
+def plan(seed: int, seconds: float, every: float, names: Sequence[str]) -> list[Planned]:
+    """The schedule of a seed: about one of these faults each `every` seconds, for `seconds`."""
+    rng = random.Random(seed)
+    weights = [FAULTS[name][1] for name in names]
+    planned = []
+    at = rng.expovariate(1 / every)
+    while at < seconds:
+        (name,) = rng.choices(names, weights)
+        planned.append(Planned(round(at, 2), name, rng.randrange(2)))
+        at += rng.expovariate(1 / every)
+    return planned
+
+
+async def inject(schedule: Sequence[Planned], world: World, clients: Sequence[ChaosClient], seed: int) -> None:
+    """Let the schedule happen. Faults overlap, but each server is in the hands of one at a time."""
+    begun = asyncio.get_running_loop().time()
+
+    async def one(number: int, planned: Planned) -> None:
+        await asyncio.sleep(begun + planned.at - asyncio.get_running_loop().time())
+        of, _, function = FAULTS[planned.fault]
+        server = _servers(world, of)[planned.number % len(_servers(world, of))]
+        async with world.lock(server):
+            world.injected[planned.fault] += 1
+            await function(Scene(world, clients, server, random.Random(f"{seed}/fault/{number}")))
+
+    async with asyncio.TaskGroup() as tasks:
+        for number, planned in enumerate(schedule):
+            tasks.create_task(one(number, planned))
+
+
+def _servers(world: World, of: str) -> Sequence[Server]:
+    match of:
+        case "worker":
+            return world.workers
+        case "web":
+            return world.webs
+        case "nats":
+            return [world.system.nats]
+        case _:
+            return [world.system.valkey]
