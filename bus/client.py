@@ -72,6 +72,8 @@ class Bus:
     ) -> None:
         self._settings = settings
         self._update_stream = update_stream
+        self._declare_within = min(2 * settings.append_timeout, settings.connect_timeout / 2)
+        """Seconds for JetStream to have a leader; what it lacks is known before a first connection is given up."""
         self.on_gap: Callable[[], None] | None = None
         """Called, on the event loop, when live events may be missed: when NATS is lost, after a reconnect, and when
         this process was too slow for a subscription and messages were dropped."""
@@ -344,7 +346,7 @@ class Bus:
             except BusError:
                 fresh = True
         if fresh:
-            await self.stream.declare(update=self._update_stream)
+            await self.stream.declare(update=self._update_stream, within=self._declare_within)
             state = await self.stream.state()
         if self._epoch not in ("", state.epoch):
             self._missed()

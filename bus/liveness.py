@@ -19,7 +19,7 @@ import structlog
 
 from bus import leases, subjects
 from bus.client import Bus, Subscription
-from bus.errors import BusError, BusUnavailable, NoLease, StreamConflict
+from bus.errors import BusError, BusUnavailable, NoLease, NotPermitted, StreamConflict
 
 RENEW_EVERY = 3.0
 """Seconds between two renewals; three of them may fail before the lease is gone (see `leases.AGE`)."""
@@ -66,7 +66,7 @@ class Instance:
             if time.monotonic() - self._renewed > FRESH:
                 try:
                     await self._renew()
-                except StreamConflict as error:
+                except (StreamConflict, NotPermitted) as error:
                     raise NoLease(str(error)) from error
             if self._renewing is None:
                 self._renewing = asyncio.create_task(self._keep_renewing(), name="lease")

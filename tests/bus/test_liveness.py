@@ -175,10 +175,10 @@ authorization {{ users: [
 @pytest.mark.parametrize(
     ("publish", "subscribe", "says"),
     [
-        (["$KV.>"], [], r"may publish to \$KV.busctl-leases.worker"),
-        (["instance.*"], [], r"may publish to instance.worker"),
+        (["$KV.>"], [], r"may not publish \"\$KV.busctl-leases.worker\""),
+        (["instance.*"], [], r"may not publish \"instance.worker\""),
         ([], ["instance.*"], r"may subscribe to instance.worker"),
-        (["$JS.API.STREAM.*.KV_busctl-leases"], [], r"may publish to \$JS.API.STREAM.INFO.KV_busctl-leases"),
+        (["$JS.API.STREAM.*.KV_busctl-leases"], [], r"may not publish \"\$JS.API.STREAM.INFO.KV_busctl-leases\""),
     ],
 )
 async def test_one_who_cannot_prove_that_it_lives_says_which_permission_is_missing(

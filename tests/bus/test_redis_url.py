@@ -98,7 +98,6 @@ def test_it_is_taken_apart(url: str, expected: RedisUrl) -> None:
         "u:hunter2@h:6379",
         "hunter2",
         "REDIS_URL=redis://h",
-        '"redis://h"',
     ],
 )
 def test_what_is_not_served_is_refused_without_a_word_of_it(url: str) -> None:
