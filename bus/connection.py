@@ -19,7 +19,7 @@ from nats.aio.msg import Msg
 
 from bus.condition import Condition
 from bus.errors import BusError, BusRefused, BusUnavailable
-from bus.nats_client import NatsClient
+from bus.nats_client import NatsClient, end_task
 from bus.nats_url import NatsServer
 from bus.requests import Requests, new_inbox
 from bus.server_pool import ServerPool
@@ -98,28 +98,30 @@ class Connection:
         return new_inbox()
 
     def start(self) -> None:
-        """Connect from now on, for ever."""
-        if self._keeper is None and not self._closed:
+        """Connect from now on, for ever.
+
+        Raises:
+            BusUnavailable: this is closed.
+        """
+        if self._closed:
+            raise BusUnavailable("the bus is closed; make another")
+        if self._keeper is None:
             self._keeper = asyncio.create_task(self._keep(), name="keep connected to NATS")
 
     async def close(self, timeout: float) -> None:
         """Let what was sent and received finish within `timeout` seconds, then disconnect."""
         self._closed = True
         client, self._client = self._client, None
-        for task in (self._keeper, self._confirming):
-            while task is not None and not task.done():
-                task.cancel()  # again and again: nats-py swallows a cancellation where it flushes
-                await asyncio.wait({task}, timeout=0.5)
-        try:
-            if client is not None and not client.ended.done():
-                async with asyncio.timeout(timeout):
-                    await client.drain()
-        except (nats.errors.Error, OSError, TimeoutError) as error:
-            log.warning("the NATS connection did not drain; what was not sent is lost", error=str(error))
-        finally:
-            if client is not None:
-                await client.leave()
-            self._requests.lose("this process closed the connection")
+        await end_task(self._keeper)
+        await end_task(self._confirming)
+        if client is not None and not client.ended.done():
+            finishing = asyncio.create_task(client.finish(timeout), name="finish with NATS")
+            await asyncio.wait({finishing}, timeout=timeout)
+            if not finishing.done() or finishing.exception() is not None:
+                log.warning("NATS did not answer a last time; what was not sent is lost")
+            await client.leave()
+            await end_task(finishing)
+        self._requests.lose("this process closed the connection")
 
     async def publish(
         self, subject: str, payload: bytes = b"", reply: str = "", headers: dict[str, str] | None = None

@@ -113,6 +113,18 @@ class NatsClient(Client):
         for _ in range(2):
             await self.flush(timeout)  # type: ignore[arg-type]  # a float does as well
 
+    async def finish(self, timeout: float) -> None:
+        """Let what was sent leave, and what has arrived be handled; nats-py's `drain` cannot be given up half-way.
+
+        Raises:
+            nats.errors.Error: the server does not answer within `timeout` seconds, or the connection ended.
+        """
+        for subscription in list(self._subs.values()):
+            await self._send_unsubscribe(subscription._id)
+        await self.settle(timeout)
+        for subscription in list(self._subs.values()):
+            await subscription._pending_queue.join()
+
     async def leave(self) -> None:
         """Close, whatever has become of the socket."""
         await self._close(Client.CLOSED)
@@ -178,3 +190,12 @@ class NatsClient(Client):
         await super()._read_loop()
         if not self.is_closed:
             await self._process_op_err(nats.errors.ProtocolError())
+
+
+async def end_task(task: asyncio.Task[None] | None) -> None:
+    """Cancel a task that uses nats-py, again and again if need be: it swallows a cancellation in several places."""
+    while task is not None and not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=0.5)
+    if task is not None and not task.cancelled():
+        task.exception()  # seen: nobody waits for what it would have done

@@ -24,6 +24,9 @@ from bus.settings import Settings
 
 T = TypeVar("T")
 
+CLOSE_GRACE = 3.0
+"""Seconds past `append_timeout` that closing may take when NATS is frozen."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -112,7 +115,9 @@ class SyncBus:
             if life.loop is None or life.thread is None:
                 return
             try:
-                asyncio.run_coroutine_threadsafe(_disconnect(life), life.loop).result(2 * self._settings.append_timeout)
+                asyncio.run_coroutine_threadsafe(_disconnect(life), life.loop).result(
+                    self._settings.append_timeout + CLOSE_GRACE
+                )
             except FutureTimeoutError:
                 log.warning("the bus did not drain in time; what was acknowledged is stored")
             life.loop.call_soon_threadsafe(life.loop.stop)

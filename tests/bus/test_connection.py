@@ -1,6 +1,7 @@
 """Connection: whatever NATS says or does, it heals, or says why not."""
 
 import asyncio
+import gc
 import signal
 import socket
 import subprocess
@@ -267,6 +268,21 @@ async def test_a_frozen_server_is_noticed_and_healed(nats: ConfiguredNats) -> No
         nats.resume()
         await until(lambda: bus.connected, 20)
         await say(bus, "healed")
+
+
+async def test_closing_while_the_server_is_frozen_has_a_deadline_and_leaves_nothing_behind(
+    nats: ConfiguredNats, caplog: pytest.LogCaptureFixture
+) -> None:
+    bus = Bus(Settings.load(nats_url=url(nats), append_timeout=0.3))
+    await bus.connect()
+    await bus.subscribe(subjects.group("system"), lambda stored: None)
+    nats.pause()
+    async with asyncio.timeout(5):
+        await bus.close()
+    gc.collect()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    assert "never retrieved" not in caplog.text
+    nats.resume()
 
 
 async def test_a_killed_server_is_waited_for_without_end(nats: ConfiguredNats) -> None:

@@ -62,7 +62,7 @@ async def test_all_who_ask_within_a_second_share_one_look() -> None:
         while len(looks) == 1:
             await readiness.look()
             await asyncio.sleep(0.01)
-    assert looks[1] - looks[0] >= 1
+    assert looks[1] - looks[0] > 0.9
 
 
 async def test_many_load_balancers_at_once_cost_nats_one_look(fresh: System) -> None:
