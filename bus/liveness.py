@@ -209,7 +209,7 @@ class Observer:
     """
 
     def __init__(self) -> None:
-        self._made = ""
+        self._made: str | None = None
         self._last = self._settled_at = float("-inf")
         self._missing: dict[str, float] = {}
 
@@ -228,7 +228,7 @@ class Observer:
         try:
             made, found = await leases.read_all(bus)
         except BaseException:
-            self._made = ""
+            self._made = None
             raise
         now = time.monotonic()
         if made != self._made or now - self._last > SETTLE:

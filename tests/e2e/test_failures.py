@@ -147,6 +147,7 @@ async def test_a_worker_killed_in_the_middle_of_a_job(broken: System, victim: st
             "job_result",
         ]
         assert watcher.events[2]["attempt"] == 2
+        assert "instance" not in watcher.events[2]
 
 
 @pytest.mark.parametrize("fault", ["stopped", "restarted", "wiped", "frozen"])
