@@ -107,7 +107,8 @@ class Instance:
         while True:
             await asyncio.sleep(RETRY if trouble else RENEW_EVERY)
             try:
-                await self._renew()
+                async with self._lock:
+                    await self._renew()
             except Exception as error:
                 if str(error) != trouble:
                     log.warning("the lease of this worker could not be renewed; trying again", error=str(error))
