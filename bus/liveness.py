@@ -107,7 +107,8 @@ class Instance:
         while True:
             await asyncio.sleep(RETRY if trouble else RENEW_EVERY)
             try:
-                await self._renew()
+                async with self._lock:
+                    await self._renew()
             except Exception as error:
                 if str(error) != trouble:
                     log.warning("the lease of this worker could not be renewed; trying again", error=str(error))
@@ -209,7 +210,7 @@ class Observer:
     """
 
     def __init__(self) -> None:
-        self._made = ""
+        self._made: str | None = None
         self._last = self._settled_at = float("-inf")
         self._missing: dict[str, float] = {}
 
@@ -228,7 +229,7 @@ class Observer:
         try:
             made, found = await leases.read_all(bus)
         except BaseException:
-            self._made = ""
+            self._made = None
             raise
         now = time.monotonic()
         if made != self._made or now - self._last > SETTLE:

@@ -38,7 +38,8 @@ def record(stored: Stored) -> dict[str, Any]:
         frame = None
     if not isinstance(frame, dict) or not isinstance(frame.get("action"), str):
         frame = {"action": "unreadable", "payload": stored.data.decode(errors="replace")}
-    frame.pop("request", None)  # what only workers read
+    for key in ("request", "instance"):  # what only workers read
+        frame.pop(key, None)
     address = subjects.parse(stored.subject)
     who: dict[str, Any] = {"subject": stored.subject}
     if address is not None:

@@ -26,6 +26,12 @@ def deaf(content: str, job: JobContext) -> str:
     return "held"
 
 @job
+def quits(content: str, job: JobContext) -> str:
+    "Raise what Celery raises to end a worker."
+    from celery.exceptions import WorkerShutdown
+    raise WorkerShutdown(0)
+
+@job
 def stuck(content: str, job: JobContext) -> str:
     "Never let any other Python code of this process run."
     import re

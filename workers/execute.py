@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 
 import structlog
 from billiard.common import terminate_handler_fired
+from billiard.process import current_process
 from celery import Celery, Task
 from celery.exceptions import Reject
 from celery.signals import worker_process_shutdown, worker_shutdown
@@ -34,7 +35,7 @@ from workers.ticket import Ticket
 
 log = structlog.get_logger(__name__)
 
-NO_LEASE_PAUSE = 5.0
+NO_LEASE_PAUSE = 3.0
 """Seconds that a worker that may take no job keeps a task from going round."""
 
 
@@ -255,6 +256,8 @@ class Execution:
 
 
 def _process_is_ending(error: BaseException) -> bool:
-    # Celery ends a worker by subclasses of SystemExit, and billiard a child by one that its signal handler raises.
-    # Then the job has not failed: the task is not acknowledged and runs again.
-    return isinstance(error, SystemExit) and (type(error) is not SystemExit or terminate_handler_fired())
+    # A signal's handler raised it, billiard's in a child, or Celery's where the main process runs jobs itself. Then the
+    # job has not failed: the task is not acknowledged and runs again. What a job raises on its own is its own.
+    if not isinstance(error, SystemExit) or threading.current_thread() is not threading.main_thread():
+        return False
+    return terminate_handler_fired() or (type(error) is not SystemExit and current_process().name == "MainProcess")

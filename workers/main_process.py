@@ -51,7 +51,7 @@ class MainProcess:
         self._hard: float | None = None
         self.request_class = _request_class(self)
         worker_init.connect(self._take_limits, weak=False)
-        task_revoked.connect(self._on_revoked, weak=False)
+        task_revoked.connect(self.on_revoked, weak=False)
         worker_shutdown.connect(self._stop, weak=False)
 
     def limits(self, *limits: tuple[float | None, float | None]) -> tuple[float | None, float | None]:
@@ -87,7 +87,8 @@ class MainProcess:
         if job := _job(args):
             self._tell("a time limit", lambda bus: _fail(bus, *job, reason))
 
-    def _on_revoked(self, request: Any = None, terminated: bool = False, **_: object) -> None:
+    def on_revoked(self, request: Any = None, terminated: bool = False, **_: object) -> None:
+        """An operator revoked a task, and Celery discards it or has ended the child that ran it."""
         if job := _job(request.args):
             log.info("a task was revoked; its job is cancelled", job_id=job[1], terminated=terminated)
             self._tell("a revoked task", lambda bus: cancel_revoked(bus, *job, terminated=terminated))
@@ -131,6 +132,12 @@ def _request_class(main_process: MainProcess) -> type[Request]:
             limits = main_process.limits(asked, (task.time_limit, task.soft_time_limit))
             self.request_dict["timelimit"] = limits  # for the child, which keeps to them
             self.time_limits = (None, None)
+
+        def terminate(self, pool: Any, signal: Any = None) -> None:
+            try:
+                super().terminate(pool, signal)
+            except NotImplementedError:  # by pools without children; there the job itself is told
+                main_process.on_revoked(self, terminated=True)
 
         def on_failure(self, exc_info: Any, *args: Any, **options: Any) -> None:
             error = getattr(exc_info.exception, "exc", exc_info.exception)

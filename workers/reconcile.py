@@ -16,6 +16,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -152,7 +153,8 @@ class Reconciler:
         """
         self._bus.call(self._scan, timeout=SCAN_TIMEOUT)
         for key in [key for key in self._open if key[1] in revoked]:
-            self._bus.call(partial(cancel_revoked, client_id=key[0], job_id=key[1]))
+            with suppress(UnknownJob, CorruptJob):  # what else is to be said of it, `_heal` says
+                self._bus.call(partial(cancel_revoked, client_id=key[0], job_id=key[1]))
         instances = {job.instance for job in self._open.values() if job.instance is not None}
         if not instances:
             return 0

@@ -6,6 +6,7 @@ import pytest
 
 from bus import AppendRefused, Bus, Settings, UnknownJob, job_log, subjects
 from bus.job_log import JobRequest, JobState, new_job_id
+from bus.messages import JobStarted
 
 REQUEST = JobRequest(task_type="shout", job_type="default", content="hi")
 
@@ -84,6 +85,26 @@ async def test_the_request_is_stored_but_is_no_part_of_the_frame(settings: Setti
         stored = await bus.stream.last(subjects.job("log", job.job_id))
         assert stored is not None
         assert b'"request"' in stored.data
+
+
+async def test_which_process_runs_a_job_is_stored_but_is_no_part_of_the_frame(settings: Settings) -> None:
+    async with Bus(settings) as bus:
+        started = await job_log.start(bus.stream, await queued(bus), instance="child-1")
+        assert (await job_log.read(bus.stream, "log", started.job_id)).instance == "child-1"
+        stored = await bus.stream.last(subjects.job("log", started.job_id))
+        assert stored is not None
+        assert "instance" not in JobStarted.model_validate_json(stored.data).encode()
+        cancelled = await job_log.cancel(bus.stream, "log", started.job_id)
+        assert cancelled.instance == "child-1"  # who has to be told
+
+
+async def test_a_job_that_was_started_by_an_older_worker_can_be_read(settings: Settings) -> None:
+    async with Bus(settings) as bus:
+        job = await queued(bus)
+        older = b'{"action":"job_started","payload":"","job_id":"%s","attempt":1}' % job.job_id.encode()
+        await bus.stream.append(subjects.job("log", job.job_id), older)
+        read = await job_log.read(bus.stream, "log", job.job_id)
+        assert (read.started, read.attempt, read.instance) == (True, 1, None)
 
 
 async def test_a_job_can_be_cancelled_queued_or_running_and_not_twice(settings: Settings) -> None:

@@ -128,6 +128,8 @@ async def broadcast(system: System, *texts: str) -> None:
 
 @pytest.mark.parametrize("victim", ["child", "worker"])
 async def test_a_worker_killed_in_the_middle_of_a_job(broken: System, victim: str) -> None:
+    eavesdropper = await nats_py.connect(broken.nats.url)
+    await eavesdropper.subscribe(">")
     worker = broken.worker("--concurrency", "1", BUS_JOB_DELAY_SCALE="1")
     watcher = Watcher()
     async with watcher.connect(broken.web()) as connected:
@@ -147,6 +149,36 @@ async def test_a_worker_killed_in_the_middle_of_a_job(broken: System, victim: st
             "job_result",
         ]
         assert watcher.events[2]["attempt"] == 2
+        assert "instance" not in watcher.events[2]
+    await eavesdropper.close()
+
+
+async def test_an_operator_ends_jobs_by_celerys_own_means(broken: System) -> None:
+    broken.worker("--concurrency", "1", BUS_JOB_DELAY_SCALE="20")
+    celery = create_celery(Settings.load(redis_url=broken.valkey.url))
+    watcher = Watcher()
+    async with watcher.connect(broken.web()) as connected:
+        for _ in range(2):
+            await connected.submit("default", "x")
+        await watcher.see_until(connected, "job_started")
+        await asyncio.to_thread(celery.control.revoke, watcher.events[1]["job_id"])
+        await watcher.see_until(connected, "job_cancelled", deadline=10)
+        await asyncio.to_thread(celery.control.terminate, watcher.events[0]["job_id"], signal="SIGKILL")
+        await watcher.see_until(connected, "job_cancelled", 2, deadline=10)
+        await connected.submit("raises", "x")
+        await watcher.see_until(connected, "job_failed")
+    celery.close()
+    assert watcher.one_end_each()
+
+
+async def test_a_job_is_over_the_time_limit_of_its_worker(broken: System) -> None:
+    broken.worker("--concurrency", "1", "--soft-time-limit", "1", BUS_JOB_DELAY_SCALE="20")
+    watcher = Watcher()
+    async with watcher.connect(broken.web()) as connected:
+        await connected.submit("default", "x")
+        await watcher.see_until(connected, "job_failed", deadline=10)
+    assert watcher.events[-1]["payload"] == "❌ Job failed: it took longer than 1 s, the time limit of its worker"
+    assert watcher.one_end_each()
 
 
 @pytest.mark.parametrize("fault", ["stopped", "restarted", "wiped", "frozen"])

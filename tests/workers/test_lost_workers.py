@@ -87,6 +87,18 @@ def test_the_job_of_a_host_that_was_killed_runs_again_within_fifteen_seconds(
     assert bench.end(job) == "held"
 
 
+def test_the_job_of_a_worker_that_is_shut_down_cold_runs_again_elsewhere(bench: Bench, release: Path) -> None:
+    worker = bench.system.worker("--concurrency", "1")
+    job = bench.submit("holds", str(release))
+    bench.started(job)
+    bench.system.worker("--concurrency", "1")
+    os.kill(worker.pid, signal.SIGQUIT)  # it has five seconds left
+    second_attempt(bench, job, 15)
+    release.touch()
+    assert bench.end(job) == "held"
+    assert bench.life(job) == ["job_queued", "job_started", "job_started", "job_result"]
+
+
 def test_a_frozen_worker_loses_its_job_and_its_late_word_is_refused(bench: Bench, release: Path) -> None:
     frozen = bench.system.worker("--concurrency", "1")
     job = bench.submit("holds", str(release))

@@ -41,10 +41,10 @@ def release(tmp_path: Path) -> Path:
     return tmp_path / "release"
 
 
-def listening_worker(bench: Bench, children: int = 1) -> Worker:
+def listening_worker(bench: Bench, *options: str) -> Worker:
     """One more worker, once it hears what operators say."""
     before = len(bench.celery.control.ping(timeout=1))
-    worker = bench.system.worker("--concurrency", str(children), "-n", f"worker-{before}@%h")
+    worker = bench.system.worker("--concurrency", "1", "-n", f"worker-{before}@%h", *options)
     wait_until(lambda: len(bench.celery.control.ping(limit=before + 1)) > before, "worker that listens")
     return worker
 
@@ -87,6 +87,16 @@ def test_a_running_job_that_is_terminated_is_cancelled_and_the_next_one_runs(
     assert bench.end(bench.submit()) == "✅ Processed: X"
     assert bench.life(job) == ["job_queued", "job_started", "job_cancelled"]
     assert "enqueueing a job again" not in worker.output()
+
+
+def test_a_job_that_is_terminated_under_threads_is_told(bench: Bench, release: Path) -> None:
+    listening_worker(bench, "--pool", "threads")
+    job = bench.submit("holds", str(release))
+    bench.started(job)
+    bench.celery.control.terminate(job.job_id, signal="SIGKILL")
+    assert bench.end(job, 5) == CANCELLED
+    assert bench.end(bench.submit()) == "✅ Processed: X"
+    assert bench.life(job) == ["job_queued", "job_started", "job_cancelled"]
 
 
 def test_a_running_job_is_left_alone_by_a_mere_revoke(bench: Bench, release: Path) -> None:
@@ -143,7 +153,7 @@ def test_a_worker_that_is_told_to_shut_down_finishes_its_job(bench: Bench, relea
 
 
 def test_a_worker_that_is_taken_off_its_queue_and_resized_and_limited_loses_nothing(bench: Bench) -> None:
-    listening_worker(bench, 2)
+    listening_worker(bench, "--concurrency", "2")
     control, told = bench.celery.control, {"reply": True, "timeout": 10, "limit": 1}
     control.cancel_consumer(QUEUE, **told)
     jobs = [bench.submit() for _ in range(3)]

@@ -82,6 +82,13 @@ def test_a_job_whose_child_is_ended_runs_again(bench: Bench, release: Path, numb
     assert bench.life(job) == ["job_queued", "job_started", "job_started", "job_result"]
 
 
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_a_job_cannot_end_its_worker(bench: Bench, pool: str) -> None:
+    bench.system.worker("--concurrency", "1", "--pool", pool)
+    assert bench.end(bench.submit("quits"), 10) == "❌ Job failed: WorkerShutdown: 0"
+    assert bench.end(bench.submit()) == "✅ Processed: X"
+
+
 @pytest.fixture
 def broken(tmp_path: Path) -> Iterator[Bench]:
     package = own_jobs.install(tmp_path)
