@@ -28,7 +28,8 @@ from bus import AppendRefused, Bus, BusError, Settings, SyncBus, UnknownJob, hol
 from bus.job_log import CorruptJob, JobState
 from workers import envelope
 from workers.config import QUEUE
-from workers.redis_owner import Identity, keep_owning
+from workers.ownership import keep_owning
+from workers.redis_owner import Identity
 from workers.registry import Job, resolve
 from workers.task_message import send
 
