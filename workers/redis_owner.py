@@ -25,8 +25,9 @@ OWNER = "busctl.system"
 LASTS = 20.0
 """Seconds after which a system that nobody renews counts as gone."""
 RENEWED_EVERY = 5.0
-AWAY = (OperationalError, RedisError, OSError)
-"""What a broken or silent Redis raises, through kombu or not; `TimeoutError` is an `OSError`."""
+AWAY = (OperationalError, RedisError, OSError, ValueError)
+"""What a broken or silent Redis raises, through kombu or not. `TimeoutError` is an `OSError`; `ValueError` is what
+redis-py makes of an answer that is none."""
 
 HAND_OVER = """
 local owner = redis.call('GET', KEYS[1])
