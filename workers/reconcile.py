@@ -35,7 +35,8 @@ from bus.messages import JobRequeued
 from workers import envelope
 from workers.config import QUEUE
 from workers.main_process import MainProcess, cancel_revoked
-from workers.redis_owner import Identity, keep_owning
+from workers.ownership import keep_owning
+from workers.redis_owner import Identity
 from workers.registry import Job, resolve
 from workers.task_message import send
 

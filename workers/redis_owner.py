@@ -6,21 +6,17 @@ unless the system's processes renew it: a Redis that was wiped, or left behind b
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from celery import Celery, bootsteps
-from celery.exceptions import WorkerShutdown
-from celery.worker import state as worker_state
-from celery.worker.consumer.connection import Connection
+from celery import Celery
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from bus import BusError, SyncBus
+from bus import BusError
 
 log = structlog.get_logger(__name__)
 
@@ -29,10 +25,9 @@ OWNER = "busctl.system"
 LASTS = 20.0
 """Seconds after which a system that nobody renews counts as gone."""
 RENEWED_EVERY = 5.0
-ASK_NATS = 3.0
-"""Seconds that a worker waits for NATS to say which system it is of, before it begins without knowing."""
-AWAY = (OperationalError, RedisError, OSError)
-"""What a broken or silent Redis raises, through kombu or not; `TimeoutError` is an `OSError`."""
+AWAY = (OperationalError, RedisError, OSError, ValueError)
+"""What a broken or silent Redis raises, through kombu or not. `TimeoutError` is an `OSError`; `ValueError` is what
+redis-py makes of an answer that is none."""
 
 HAND_OVER = """
 local owner = redis.call('GET', KEYS[1])
@@ -110,85 +105,3 @@ def settle(celery: Celery, identity: Identity, stopped: Callable[[], object] = l
                 log.warning("waiting to see whether the system that used this Redis lives", seconds_at_most=LASTS)
         stopped()
         time.sleep(0.3)
-
-
-class Ownership:
-    """Keeps a worker's claim on its Redis, and ends a worker that has none.
-
-    Args:
-        celery: for Redis.
-        bus: to ask which system this is.
-    """
-
-    def __init__(self, celery: Celery, bus: SyncBus) -> None:
-        self._celery = celery
-        self._bus = bus
-        self._identity: Identity | None = None
-        self._stop = threading.Event()
-
-    def settle(self) -> None:
-        """Claim the Redis before the first task is taken from it.
-
-        Raises:
-            WorkerShutdown: it is another system's.
-        """
-        if (identity := self._know()) is None:
-            log.warning("NATS does not say which system this is; whose Redis it is will be looked at later")
-            return
-        self._claim(identity, worker_state.maybe_shutdown)
-
-    def run(self) -> None:
-        """Renew the claim every few seconds, until `stop`."""
-        while not self._stop.wait(RENEWED_EVERY):
-            try:
-                self.renew()
-            except AWAY as error:
-                log.debug("could not renew the claim on Redis", error=str(error))
-            except WorkerShutdown:
-                worker_state.should_stop = 1
-                return
-
-    def stop(self) -> None:
-        """End `run` soon."""
-        self._stop.set()
-
-    def renew(self) -> None:
-        """Renew the claim once.
-
-        Raises:
-            WorkerShutdown: another system has taken the Redis meanwhile.
-            OperationalError, RedisError, OSError: Redis is away or takes no writes.
-        """
-        if (identity := self._know()) is not None:
-            self._claim(identity, lambda: None)
-
-    def _claim(self, identity: Identity, stopped: Callable[[], object]) -> None:
-        try:
-            settle(self._celery, identity, stopped)
-        except ForeignRedis as error:
-            log.critical("this worker ends", reason=str(error))
-            raise WorkerShutdown(1) from error
-
-    def _know(self) -> Identity | None:
-        try:
-            epoch = self._bus.call(lambda bus: bus.stream.state(), timeout=ASK_NATS).epoch
-        except BusError:
-            return self._identity
-        self._identity = Identity(epoch) if self._identity is None else self._identity.now(epoch)
-        return self._identity
-
-
-def keep_owning(celery: Celery, bus: SyncBus) -> Ownership:
-    """Have every worker of an app claim its Redis before it takes tasks. The caller runs and stops the result."""
-    ownership = Ownership(celery, bus)
-
-    class Claim(bootsteps.StartStopStep):  # type: ignore[misc]
-        """Celery starts it after the connection, and before messages are consumed."""
-
-        requires = (Connection,)
-
-        def start(self, _: object) -> None:
-            ownership.settle()
-
-    celery.steps["consumer"].add(Claim)
-    return ownership

@@ -30,6 +30,7 @@ log = structlog.get_logger(__name__)
 CONNECTION_ERRORS = (
     *kombu_redis.Transport.connection_errors,
     OperationalError,  # what kombu makes of the others once it has tried again in vain
+    ValueError,  # what redis-py makes of an answer that is none, from something that is no Redis
     RedisError,
     RedisClusterException,
 )

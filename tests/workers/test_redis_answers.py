@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import socketserver
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
@@ -14,10 +15,13 @@ import redis
 from kombu.exceptions import OperationalError
 from redis import exceptions
 
+from bus import Settings
 from tests.http import get
 from tests.servers import Web, Worker, running, wait_until
+from tests.workers.test_enqueue import a_job
 from tests.workers.test_reconcile import QUICK, Bench
 from workers.config import QUEUE
+from workers.enqueue import BrokerUnavailable, Enqueuer
 from workers.transport import SentinelTransport, Transport
 
 Act = Callable[[redis.Redis], object]
@@ -201,12 +205,36 @@ def test_one_that_is_told_to_stop_meanwhile_ends_in_order(bench: Bench, admin: r
     bench.all_ended(*jobs)
 
 
+@pytest.mark.parametrize(
+    "answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b":x\r\n", b"-MOVED\r\n", b"$-7\r\n", b"\xff\r\n", b""]
+)
+async def test_what_is_no_redis_is_not_available(answer: bytes) -> None:
+    class Responder(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with suppress(OSError):
+                self.request.settimeout(2)
+                while answer and self.request.recv(65536):
+                    self.request.sendall(answer)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Responder) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        settings = Settings.load(redis_url=f"redis://127.0.0.1:{server.server_address[1]}", enqueue_timeout=0.5)
+        async with Enqueuer(settings) as enqueuer:
+            with pytest.raises(BrokerUnavailable, match="Redis"):
+                await enqueuer.ping()
+            enqueuer.put(a_job(1))
+            with pytest.raises(BrokerUnavailable):
+                await enqueuer.ping()
+            assert not any(task.done() for task in enqueuer._tasks)
+        server.shutdown()
+
+
 def test_every_error_of_redis_is_one_that_passes_by_itself() -> None:
     errors = [
         error for _, error in inspect.getmembers(exceptions, inspect.isclass) if issubclass(error, redis.RedisError)
     ]
     assert len(errors) > 20
-    errors.append(OperationalError)
+    errors += [OperationalError, ValueError]
     for transport in (Transport, SentinelTransport):
         assert [error for error in errors if not issubclass(error, transport.connection_errors)] == []
         assert transport.channel_errors == ()

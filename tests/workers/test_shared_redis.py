@@ -101,6 +101,21 @@ def test_with_a_name_each_they_share_it(bench: Bench, second: System) -> None:
         assert [key for key in keys if not key.decode().startswith(known) and b"pidbox" not in key] == []
 
 
+def test_a_backlog_under_a_name_is_left_alone(fresh: System) -> None:
+    settings = Settings.load(
+        nats_url=fresh.nats.url, redis_url=fresh.valkey.url, redis_prefix="named", reconcile_interval=0.01
+    )
+    with closing(Bench(fresh, settings)) as bench, fresh.valkey.client() as redis:
+        bench.submit()
+        redis.hset("named:unacked", "a-tag", json.dumps([json.loads(redis.rpop(f"named:{QUEUE}")), "", QUEUE]))
+        bench.submit()
+        reconciler = bench.reconciler()
+        assert [reconciler.look() for _ in range(5)] == [0] * 5
+        redis.delete("named:unacked")
+        wait_until(lambda: reconciler.look() == 1, "healed job")
+        assert redis.llen(f"named:{QUEUE}") == 2
+
+
 @pytest.mark.parametrize("of", ["another system's job", "another application", "nobody knows"])
 def test_a_task_of_somebody_else_is_left_there(bench: Bench, of: str) -> None:
     worker = bench.system.servers[-1]
