@@ -163,21 +163,28 @@ class Connection:
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._outbound.start(tasks)
-                if opening is not None:
-                    await self._open(opening)
-                while True:
-                    frame: str | bytes | None = await self._websocket.receive()
-                    if self.closing is not None:
-                        continue  # nothing more is answered, but the client's own close frame is waited for
-                    if self._rate.exceeded():
-                        too_many.warn(client_id=self.client_id)
-                        self.close(TOO_MANY_REQUESTS)
-                    elif frame is not None and longer(frame, self._max_frame_bytes):
-                        self.close(TOO_BIG)
-                    else:
-                        await self._finish(self._answer(frame))
+                try:
+                    await self._serve(opening)
+                finally:
+                    self._outbound.stop()  # this group takes no new tasks from here on
         except* Closed:
             pass
+
+    async def _serve(self, opening: Awaitable[None] | None) -> None:
+        """Answer one frame after another until the client leaves, which is heard as `CancelledError`."""
+        if opening is not None:
+            await self._open(opening)
+        while True:
+            frame: str | bytes | None = await self._websocket.receive()
+            if self.closing is not None:
+                continue  # nothing more is answered, but the client's own close frame is waited for
+            if self._rate.exceeded():
+                too_many.warn(client_id=self.client_id)
+                self.close(TOO_MANY_REQUESTS)
+            elif frame is not None and longer(frame, self._max_frame_bytes):
+                self.close(TOO_BIG)
+            else:
+                await self._finish(self._answer(frame))
 
     async def _open(self, opening: Awaitable[None]) -> None:
         try:

@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from types import ModuleType
 from typing import Any
@@ -49,7 +50,7 @@ from hypercorn.protocol.ws_stream import ASGIWebsocketState, WSStream
 from bus import Settings
 from quart_app.close_codes import CloseCode
 from quart_app.listener import Listener
-from quart_app.websocket_stream import AT_ONCE, Shared, WiredWSStream, writer_of
+from quart_app.websocket_stream import AT_ONCE, Shared, WiredWSStream, is_lost, writer_of
 
 log = structlog.get_logger(__name__)
 
@@ -79,8 +80,10 @@ class BoundedTCPServer(TCPServer):
         super().__init__(*args)
         self._shared = shared
         self._told = False
+        self._socket: Any = None
 
     async def run(self) -> None:
+        self._socket = self.writer.get_extra_info("socket")
         try:
             await super().run()
         finally:
@@ -92,7 +95,7 @@ class BoundedTCPServer(TCPServer):
             self._mark(idle=event.idle)
         if not isinstance(event, RawData):
             await super().protocol_send(event)
-        elif self.writer.transport.is_closing():
+        elif is_lost(self.writer.transport):
             if not self._told:  # not awaited: this may be the app's own send, and the app the one that has to hear it
                 self._told = True
                 self._task_group.spawn(self.protocol.handle, Closed())
@@ -108,16 +111,19 @@ class BoundedTCPServer(TCPServer):
         await self.idle_task.stop()
 
     async def _close(self) -> None:
+        if self.writer.transport.is_closing():  # asyncio's TLS transport breaks when it is closed twice
+            await self.idle_task.stop()
+            return
         cutting = self.loop.call_later(CLOSE_SECONDS, self.writer.transport.abort)
         try:
-            await super()._close()
+            with suppress(OSError):  # that the connection was lost in a way that Hypercorn does not expect
+                await super()._close()
         finally:
             cutting.cancel()
 
     def _mark(self, *, idle: bool) -> None:
         if self._shared.listener is not None:
-            socket = self.writer.get_extra_info("socket")
-            self._shared.listener.mark(socket.fileno(), idle=idle)
+            self._shared.listener.mark(self._socket.fileno(), idle=idle)
 
 
 class Ended:

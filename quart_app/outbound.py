@@ -101,6 +101,10 @@ class Outbound:
         if self._line or self.closing:
             self._start_writer()
 
+    def stop(self) -> None:
+        """Begin nothing more, because the client has left; what is asked for from now on is let be."""
+        self._tasks = self._direct = None
+
     def put(self, line: Line) -> None:
         """Send entries after those before them. A client too slow to keep up is closed with 1013."""
         direct = self._direct

@@ -147,10 +147,10 @@ class WiredWSStream(WSStream):
                 await self._pong(event)
 
     async def _pong(self, ping: Ping) -> None:
-        if self._transport.get_write_buffer_size():
-            await self._send_wsproto_event(ping.response())
-        else:
-            self._transport.write(self.connection.send(ping.response()))
+        """Answer a ping, together with others of this turn of the event loop."""
+        pong = self.connection.send(ping.response())
+        if not self._wire.cork(pong):
+            await self.send(Data(stream_id=self.stream_id, data=pong))
 
     async def _end(self, event: CloseConnection) -> None:
         """End as the peer wishes, or because of what is no WebSocket frame."""
@@ -190,7 +190,7 @@ class WiredWSStream(WSStream):
 
     def _lost(self) -> bool:
         """Whether nothing that comes is of interest: the peer is gone, or was told to go."""
-        return self._deaf or self.closed or self._transport.is_closing()
+        return self._deaf or self.closed or is_lost(self._transport)
 
     def _after(self, seconds: float, work: Callable[..., Awaitable[None]], *args: Any) -> None:
         """Do this later, instead of what was to be done later, unless the socket is closed by then."""
@@ -198,6 +198,12 @@ class WiredWSStream(WSStream):
             self._timer.cancel()
         if not self.closed:
             self._timer = asyncio.get_running_loop().call_later(seconds, self.task_group.spawn, work, *args)
+
+
+def is_lost(transport: asyncio.BaseTransport) -> bool:
+    """Whether what is written does not reach the peer any more. Of TLS, asyncio knows that well before it says so."""
+    state = getattr(getattr(transport, "_ssl_protocol", None), "_state", None)
+    return transport.is_closing() or (state is not None and state.name != "WRAPPED")
 
 
 def writer_of(stream_send: Any) -> asyncio.StreamWriter:

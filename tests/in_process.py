@@ -18,11 +18,12 @@ DEADLINE = 30.0
 
 
 @asynccontextmanager
-async def serving(app: Any, *, wired: bool, deflate: bool = False, **options: Any) -> AsyncIterator[int]:
+async def serving(app: Any, *, wired: bool, settings: Settings | None = None, **options: Any) -> AsyncIterator[int]:
     """Serve the app; the port. At the end every client must have gone.
 
     Args:
         wired: with `hypercorn_inside` installed.
+        settings: what it is installed with; by default those of the environment.
         options: of Hypercorn's configuration.
     """
     before = [(module, name, vars(module)[name]) for module, name in hypercorn_inside.REPLACED]
@@ -36,7 +37,7 @@ async def serving(app: Any, *, wired: bool, deflate: bool = False, **options: An
     stopping = asyncio.Event()
     try:
         if wired:
-            assert hypercorn_inside.install(Settings.load(websocket_deflate=deflate))
+            assert hypercorn_inside.install(settings or Settings.load())
         server = asyncio.create_task(serve(app, config, shutdown_trigger=stopping.wait))
         try:
             yield port

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import ssl
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.certificates import self_signed
+from tests.clients import client
 from tests.flood import ALL, KINDS
-from tests.http import get
-from tests.raw import raw
 from tests.servers import System, Web
 
 ROOT = Path(__file__).parents[2]
@@ -29,26 +30,35 @@ async def flood(web: Web, kind: str, sockets: int, *cafile: str) -> asyncio.subp
     )
 
 
-@pytest.mark.parametrize("sockets", [len(KINDS), 2 * len(KINDS)])
-async def test_others_are_served_while_all_kinds_of_floods_go_on(system: System, sockets: int) -> None:
-    web = await asyncio.to_thread(system.web, BUS_FRAME_BURST="200")
-    async with raw(web.port) as bystander:
-        await bystander.ping()
-        process = await flood(web, ALL, sockets)
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1 that is its own authority, and its key."""
+    return self_signed(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
+async def test_others_are_served_while_all_kinds_of_floods_go_on(
+    system: System, certificate: tuple[Path, Path], tls: bool
+) -> None:
+    certfile, keyfile = map(str, certificate)
+    files = ("--certfile", certfile, "--keyfile", keyfile) if tls else ()
+    web = await asyncio.to_thread(system.web, "busctl", "serve", *files, BUS_FRAME_BURST="200")
+    context = ssl.create_default_context(cafile=certfile) if tls else None
+    url = web.ws_url.replace("ws:", "wss:") if tls else web.ws_url
+    async with client(url, ssl=context) as bystander:
+        await bystander.ping(SOON)
+        process = await flood(web, ALL, len(KINDS), *([certfile] if tls else []))
         ending = asyncio.create_task(process.communicate())
         while not ending.done():
-            async with asyncio.timeout(SOON):
-                await bystander.ping()
-            async with asyncio.timeout(SOON), raw(web.port) as newcomer:
+            await bystander.ping(SOON)
+            async with asyncio.timeout(SOON), client(url, ssl=context) as newcomer:
                 await newcomer.ping()
-            async with asyncio.timeout(SOON):
-                assert (await asyncio.to_thread(get, f"{web.url}/livez"))[0] == 200
             await asyncio.sleep(0.01)
         told, _ = await ending
         codes = json.loads(told)
         assert {"1002", "1009", "4429"} <= codes.keys(), codes
         await bystander.ping()
-    assert await asyncio.to_thread(web.stop) == 0
-    assert "raised exception" not in web.output()
-    assert "Traceback" not in web.output(), web.output()
+    assert await asyncio.to_thread(web.stop) == 0, web.output()
+    for unwanted in ("raised exception", "SSL connection is closed", "Traceback"):
+        assert unwanted not in web.output(), web.output()
     assert web.output().count("\n") < 50

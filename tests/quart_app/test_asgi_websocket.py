@@ -58,7 +58,7 @@ def gate() -> Iterator[Gate]:
 async def slow(nats: Nats, *, wired: bool) -> AsyncIterator[int]:
     """The port of a server whose pings wait at the gate."""
     settings = Settings.load(nats_url=nats.url, frame_burst=1_000_000)
-    async with serving(create_app(settings, [SlowChannel]), wired=wired) as port:
+    async with serving(create_app(settings, [SlowChannel]), wired=wired, settings=settings) as port:
         yield port
 
 

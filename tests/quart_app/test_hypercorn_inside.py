@@ -49,7 +49,7 @@ async def test_over_http_1_a_connection_that_does_not_deflate_has_a_wire(
     wired: bool, server_deflates: bool, client_deflates: bool, told: str
 ) -> None:
     async with (
-        serving(tells_of_its_wire, wired=wired, deflate=server_deflates) as port,
+        serving(tells_of_its_wire, wired=wired, settings=Settings.load(websocket_deflate=server_deflates)) as port,
         connect(f"ws://127.0.0.1:{port}", proxy=None, compression="deflate" if client_deflates else None) as socket,
         asyncio.timeout(DEADLINE),
     ):

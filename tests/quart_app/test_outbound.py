@@ -6,10 +6,16 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from bus import Bus, Settings, SystemNotification, subjects
+from bus.messages import Event
+from quart_app.close_codes import SERVICE_RESTART
+from quart_app.outbound import Outbound
+from quart_app.wire import Frames
 from tests.raw import DEADLINE, SMALL_SEGMENT, SMALL_WINDOW, Frame, Peer, raw, raw_v1
 from tests.servers import System, Web, wait_until
 
@@ -168,3 +174,18 @@ async def test_one_event_larger_than_the_bound_is_not_slowness(system: System, c
         assert await take(one, 1) == await take(plain, 1) == sent
         await one.ping()
         await plain.ping()
+
+
+async def test_closing_a_connection_whose_client_has_just_left_does_nothing(settings: Settings) -> None:
+    websocket: Any = SimpleNamespace(scope={})
+
+    async def show(event: Event) -> None:
+        return None
+
+    outbound = Outbound(websocket, settings, show, client_id="gone")
+    async with asyncio.TaskGroup() as tasks:
+        outbound.start(tasks)
+        outbound.stop()
+    outbound.cork(Frames("late"))
+    outbound.close(SERVICE_RESTART)
+    assert outbound.closing is SERVICE_RESTART
