@@ -10,10 +10,15 @@ import logging
 import math
 import sys
 import threading
+from datetime import date, timedelta
+from decimal import Decimal
+from pathlib import Path
 from types import TracebackType
 from typing import Any
+from uuid import UUID
 
 import structlog
+from pydantic import SecretStr
 
 from bus.escape import escaped
 from bus.library_log import LibraryRecords
@@ -175,8 +180,12 @@ def _safe(value: object, level: int = 0) -> Any:
             return {_text(key): _safe(one, level + 1) for key, one in value.items()}
         case list() | tuple() | set() | frozenset() if level < DEEPEST:
             return [_safe(one, level + 1) for one in value]
-        case _:
-            return _text(repr(value))
+        case bytes() | bytearray() | memoryview():
+            return f"{len(value)} bytes"
+        case Path() | UUID() | Decimal() | date() | timedelta() | SecretStr():
+            return _text(str(value))
+        case _:  # a model, an event, a task: what it holds is not for a log
+            return _text(f"<{type(value).__qualname__}>")
 
 
 def _text(value: object) -> str:
