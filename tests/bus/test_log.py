@@ -146,7 +146,7 @@ def test_errors_that_nobody_caught_are_lines_too(records: list[dict[str, Any]]) 
         ("plain ~", "plain ~"),
         ("grüße 👩‍🚀 ✓ ❤️ 👍🏽 日本\u00a0x", "grüße 👩‍🚀 ✓ ❤️ 👍🏽 日本\u00a0x"),
         ("می‌خواهم क्‍ष", "می‌خواهم क्‍ष"),
-        ("a\u200db\u200cc", r"a\u200db\u200cc"),
+        ("a\u200db\u200cc日\u200d本", r"a\u200db\u200cc日\u200d本"),
         ("\u200d👩\u200d", r"\u200d👩\u200d"),
         ("x\n\r\t\x00\x1b\x7f\x9b", r"x\n\r\t\x00\x1b\x7f\x9b"),
         ("\u2028\u2029\u200b\ufeff\u00ad", r"\u2028\u2029\u200b\ufeff\xad"),
