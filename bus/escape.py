@@ -6,7 +6,9 @@ reorder what stands around them (CVE-2021-42574), and format characters and tags
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from functools import lru_cache
 
 ZERO_WIDTH_NON_JOINER, ZERO_WIDTH_JOINER = "\u200c", "\u200d"
 PRESENTATIONS = "\ufe0e\ufe0f"
@@ -32,6 +34,9 @@ _IGNORABLE = (
     (0xE0000, 0xE0FFF),
 )
 _NAMED = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
+_NOT_PLAIN = re.compile(r"[^ -~]")
+_JOINING = range(0x0600, 0x1D00)
+"""Where the scripts are that write with joiners, from Arabic to Mongolian and Vedic."""
 _EMOJI = range(0x1F000, 0x1FB00)
 """Where newer versions of Unicode than Python's put their emoji."""
 
@@ -39,20 +44,20 @@ _EMOJI = range(0x1F000, 0x1FB00)
 def escaped(text: str) -> str:
     r"""`text` with each character that is not simply seen written as `\n`, `\x1b`, `\u202e` or `\U000e0041`.
 
-    Joiners stay where a script or an emoji needs them: between two letters of a script without upper case, such as
-    Persian or Hindi, and between two symbols. So do the selectors of emoji presentation behind a character.
+    Joiners stay where a script or an emoji needs them: between two letters of a script such as Arabic or
+    Devanagari, and between two symbols. So do the selectors of emoji presentation behind a character.
     """
-    if text.isascii() and text.isprintable():
-        return text
-    shown = []
-    for index, character in enumerate(text):
-        if not _hidden(character) or _needed(text, index):
-            shown.append(character)
-        else:
-            shown.append(_NAMED.get(character) or _escape(ord(character)))
-    return "".join(shown)
+
+    def shown(match: re.Match[str]) -> str:
+        character = match[0]
+        if not _hidden(character) or _needed(text, match.start()):
+            return character
+        return _NAMED.get(character) or _escape(ord(character))
+
+    return _NOT_PLAIN.sub(shown, text)
 
 
+@lru_cache(maxsize=4096)
 def _hidden(character: str) -> bool:
     code = ord(character)
     return (
@@ -76,7 +81,7 @@ def _needed(text: str, index: int) -> bool:
 
 
 def _letter(character: str) -> bool:
-    return not _hidden(character) and unicodedata.category(character) in ("Lo", "Mn", "Mc")
+    return ord(character) in _JOINING and unicodedata.category(character) in ("Lo", "Mn", "Mc")
 
 
 def _symbol(character: str) -> bool:

@@ -10,10 +10,15 @@ import logging
 import math
 import sys
 import threading
+from datetime import date, timedelta
+from decimal import Decimal
+from pathlib import Path
 from types import TracebackType
 from typing import Any
+from uuid import UUID
 
 import structlog
+from pydantic import SecretStr
 
 from bus.escape import escaped
 from bus.library_log import LibraryRecords
@@ -61,11 +66,13 @@ def configure_logging(settings: Settings, *, whole_process: bool = False) -> Non
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
     )
     handler = Handler(sys.stderr)
-    _speak(handler, formatter)
+    handler.setFormatter(formatter)
+    handler.addFilter(LibraryRecords())
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
-    for name in ("hypercorn.error", "hypercorn.access"):  # hypercorn's own command gives them handlers
-        for theirs in logging.getLogger(name).handlers:
-            _speak(theirs, formatter)
+    for name in ("hypercorn.error", "hypercorn.access"):  # hypercorn's own command gives them handlers, sooner or later
+        logger = logging.getLogger(name)
+        if not any(isinstance(one, SafeRecords) for one in logger.filters):
+            logger.addFilter(SafeRecords())
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(settings.log_level),
@@ -94,10 +101,16 @@ class Handler(logging.StreamHandler[Any]):
             return
 
 
-def _speak(handler: logging.Handler, formatter: logging.Formatter) -> None:
-    handler.setFormatter(formatter)
-    if not any(isinstance(one, LibraryRecords) for one in handler.filters):
-        handler.addFilter(LibraryRecords())
+class SafeRecords(logging.Filter):
+    """Makes the records of a logger safe for whatever handlers and formats it has."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Always True."""
+        record.msg, record.args = _text(record.getMessage()), ()
+        if record.exc_info and record.exc_info[1] is not None:
+            lines = [line for one in told(record.exc_info[1]) for line in one.lines()]
+            record.exc_text = "\n".join(map(_text, lines))  # which formatters take instead of their own
+        return True
 
 
 def _exceptions_as_records(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
@@ -167,8 +180,12 @@ def _safe(value: object, level: int = 0) -> Any:
             return {_text(key): _safe(one, level + 1) for key, one in value.items()}
         case list() | tuple() | set() | frozenset() if level < DEEPEST:
             return [_safe(one, level + 1) for one in value]
-        case _:
-            return _text(repr(value))
+        case bytes() | bytearray() | memoryview():
+            return f"{len(value)} bytes"
+        case Path() | UUID() | Decimal() | date() | timedelta() | SecretStr():
+            return _text(str(value))
+        case _:  # a model, an event, a task: what it holds is not for a log
+            return _text(f"<{type(value).__qualname__}>")
 
 
 def _text(value: object) -> str:

@@ -121,6 +121,8 @@ def given(argument: str, what: str) -> str:
     """
     if argument != "-":
         return argument
+    if os.isatty(0):
+        print(f"reading the {what} from this terminal; Ctrl+D ends it", file=sys.stderr)
     try:
         with open(0, "rb", closefd=False) as stream:
             data = stream.read(LARGEST_INPUT + 1)

@@ -28,7 +28,7 @@ SCHEMAS = "#/components/schemas/"
 
 DESCRIPTION = (
     "JSON text frames over WebSocket: `action` says what a frame is, `payload` is its content, and further flat keys "
-    "may stand beside them. Ignore keys that you do not know.\n\n"
+    "may stand beside them. Ignore keys and actions that you do not know.\n\n"
     "A frame may carry `ref`; what answers it repeats that. A frame that cannot be accepted is answered with `error`, "
     "and the connection stays open.\n\n"
     "With the WebSocket subprotocol `bus.v1` the first frame is `connect`, and a client that comes back gets what it "

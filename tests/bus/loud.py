@@ -9,16 +9,18 @@ import sys
 import threading
 import warnings
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import structlog
 from celery.worker.consumer.consumer import INVALID_TASK_ERROR, MESSAGE_DECODE_ERROR, UNKNOWN_FORMAT, UNKNOWN_TASK_ERROR
 from pydantic import BaseModel
 
-from bus import BusUnavailable, Settings
+from bus import BusUnavailable, Settings, Stored
 from bus.log import configure_logging
 from tests.planted import CONTENT, SECRET
 
+LOUD = Path(__file__)
 FORGED = "x\n2026-01-01T00:00:00Z [error] FORGED\r\x1b[31m\u2028\u2029\u0085\u202e\u2066\u200b\U000e0041\ud83d\x9b"
 
 
@@ -88,6 +90,10 @@ def main() -> None:
     )
     caught("known", log, BusUnavailable("NATS is away"))
     log.warning("as a value", error=ValueError(SECRET), long="y" * 100_000)
+
+    settings = Settings.load(nats_url=f"nats://u:{SECRET}@127.0.0.1", secret=SECRET)
+    values = {"path": LOUD, "data": CONTENT.encode(), "settings": settings, "secret": settings.secret}
+    log.warning("objects", **values, nested=[Stored(1, "x", CONTENT.encode()), {"event": Model(number=1)}])
 
     celery = logging.getLogger("celery.worker.consumer.consumer")
     celery.error(UNKNOWN_TASK_ERROR, KeyError("jobs.other"), CONTENT, {"argsrepr": CONTENT}, {}, exc_info=True)

@@ -108,6 +108,13 @@ def test_an_error_of_this_project_is_told_whole(records: list[dict[str, Any]]) -
     assert known["exception"][0]["exception"] == "BusUnavailable: NATS is away"
 
 
+def test_of_an_object_that_may_hold_something_its_type_is_told(records: list[dict[str, Any]]) -> None:
+    [record] = [record for record in records if record["event"] == "objects"]
+    assert record["path"] == str(LOUD.with_name("loud.py"))
+    assert (record["data"], record["settings"], record["secret"]) == ("15 bytes", "<Settings>", "**********")
+    assert record["nested"] == ["<Stored>", {"event": "<Model>"}]
+
+
 def test_libraries_are_told_in_one_line_without_what_they_quote(records: list[dict[str, Any]]) -> None:
     events = [record["event"] for record in records]
     for event in (
@@ -139,7 +146,7 @@ def test_errors_that_nobody_caught_are_lines_too(records: list[dict[str, Any]]) 
         ("plain ~", "plain ~"),
         ("grüße 👩‍🚀 ✓ ❤️ 👍🏽 日本\u00a0x", "grüße 👩‍🚀 ✓ ❤️ 👍🏽 日本\u00a0x"),
         ("می‌خواهم क्‍ष", "می‌خواهم क्‍ष"),
-        ("a\u200db\u200cc", r"a\u200db\u200cc"),
+        ("a\u200db\u200cc日\u200d本", r"a\u200db\u200cc日\u200d本"),
         ("\u200d👩\u200d", r"\u200d👩\u200d"),
         ("x\n\r\t\x00\x1b\x7f\x9b", r"x\n\r\t\x00\x1b\x7f\x9b"),
         ("\u2028\u2029\u200b\ufeff\u00ad", r"\u2028\u2029\u200b\ufeff\xad"),

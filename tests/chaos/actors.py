@@ -15,6 +15,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMes
 
 from bus import Bus, BusError, Settings, SystemNotification, subjects
 from tests.chaos.world import World
+from tests.planted import PLANTED
 
 Frame = dict[str, Any]
 
@@ -191,7 +192,7 @@ class ChaosClient:
             repeated = wish.job_ids and wish.asked < 0
             if repeated or (not wish.job_ids and now - wish.asked > ANSWER_DEADLINE):
                 wish.asked = now
-                payload = {"task_type": wish.job_type, "content": wish.key}
+                payload = {"task_type": wish.job_type, "content": f"{PLANTED} {wish.key}"}
                 frame = {"action": "system_message", "payload": payload, "key": wish.key, **ref}
                 await socket.send(json.dumps(frame))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from collections.abc import Iterator
@@ -95,3 +96,14 @@ async def test_what_reaches_the_web_process_from_outside(broken: System, web: We
     lines = checked(web.output())
     if broken.settings["BUS_LOG_FORMAT"] == "json":
         assert all(json.loads(line) for line in lines)
+
+
+async def test_hypercorns_own_lines_are_safe_too(broken: System) -> None:
+    web = broken.web("hypercorn", "quart_app:app", "--access-logfile", "-")
+    reader, writer = await asyncio.open_connection("127.0.0.1", web.port)
+    writer.write(b"GET /livez HTTP/1.1\r\nHost: x\r\nUser-Agent: a\x9b31m\xc2\x85b\r\nConnection: close\r\n\r\n")
+    assert b" 200 " in await reader.read()
+    writer.close()
+    wait_until(lambda: "/livez" in web.output(), "a line in the access log")
+    [line] = [line for line in checked(web.output()) if "/livez" in line]
+    assert r"a\x9b31m" in line
