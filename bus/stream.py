@@ -23,6 +23,7 @@ from bus.errors import AppendRefused, BusUnavailable, UnsupportedServer
 from bus.event_limit import LONGEST_HEADERS, EventLimit, header_bytes
 from bus.jetstream import MESSAGE_NOT_FOUND, STREAM_NOT_FOUND, ApiError, read_answer
 from bus.settings import Settings
+from bus.stream_config import is_ours
 
 INFO = f"$JS.API.STREAM.INFO.{subjects.STREAM}"
 OLDEST_SERVER = (2, 11)
@@ -296,18 +297,21 @@ class EventStream:
 
     async def _why_nobody_stores(self, subject: str) -> BusUnavailable:
         try:
-            await self._request(INFO)
+            config = (await self._request(INFO))["config"]
         except ApiError as error:
-            if error.code == STREAM_NOT_FOUND:
-                return BusUnavailable(
-                    f"no stream stores {subject}: the stream {subjects.STREAM} was removed; restart a web process or a "
-                    "worker to declare it again"
-                )
-            return BusUnavailable(f"the stream {subjects.STREAM} cannot be used: {error}")
+            if error.code != STREAM_NOT_FOUND:
+                return BusUnavailable(f"the stream {subjects.STREAM} cannot be used: {error}")
         except BusUnavailable as error:
-            return error
+            return BusUnavailable(f"nothing stores {subject}, and NATS does not say why ({error})")
+        else:
+            if is_ours(config):
+                text = (
+                    f"the stream {subjects.STREAM} has no leader at the moment; try again, or start its other servers"
+                )
+                return BusUnavailable(text)
         return BusUnavailable(
-            f"the stream {subjects.STREAM} has no leader at the moment; try again, or start its other servers"
+            f"no stream stores {subject}: the stream {subjects.STREAM} was removed, or belongs to another application; "
+            "restart a web process or a worker, which declares it or says why not"
         )
 
     async def _request(self, subject: str, data: bytes = b"") -> dict[str, Any]:
