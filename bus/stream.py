@@ -74,7 +74,8 @@ class EventStream:
         Args:
             update: apply settings that were changed since they were last applied. Processes that run the system pass
                 True; a command line with other defaults passes False.
-            within: seconds that JetStream may take, which may have no leader yet; by default twice `append_timeout`.
+            within: seconds that JetStream may take, which may have no leader yet; by default twice
+                `append_timeout`, but at most half of `connect_timeout`.
 
         Raises:
             UnsupportedServer: the server is older than NATS 2.11, or it or the account has no JetStream.
@@ -87,7 +88,8 @@ class EventStream:
                 f"the NATS server at {self._where()} is {version.major}.{version.minor}.{version.patch}; "
                 "2.11 or newer is needed (batched direct get): upgrade it"
             )
-        within = within if within is not None else 2 * self._settings.append_timeout
+        if within is None:
+            within = min(2 * self._settings.append_timeout, self._settings.connect_timeout / 2)
         config = await Declaration(self._connection, self._settings, self._where()).run(update=update, within=within)
         self._limit.max_msg_size = config.get("max_msg_size", -1)
 
