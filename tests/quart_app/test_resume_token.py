@@ -141,5 +141,5 @@ async def test_a_token_may_say_more_than_this_version_knows(web: Web) -> None:
 
 
 def test_a_token_of_any_age_can_be_signed() -> None:
-    for max_age in (0.001, 1e300):
+    for max_age in (1, 100 * 365 * 86_400):
         assert Sessions(Settings.load(secret=SECRET, resume_max_age=max_age)).identity_token("ann")
