@@ -7,56 +7,55 @@ async with Bus(Settings.load()) as bus:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
 import nats.errors
 import structlog
-from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription as NatsSubscription
 
 from bus import subjects
-from bus.errors import BusUnavailable
+from bus.connection import Connection
+from bus.errors import BusError, BusRefused, BusUnavailable
 from bus.messages import Event, JobEvent, JobProgress
+from bus.nats_url import parse, redacted
 from bus.settings import Settings
-from bus.stream import EventStream, Stored, without_credentials
+from bus.stream import EventStream, Stored
+from bus.subscriptions import Subscription as NatsSubscription
 
 log = structlog.get_logger(__name__)
 
 Handler = Callable[[Stored], None]
 
-RECONNECT_WAIT = 0.5
-"""Seconds between two attempts to reach a lost server."""
 PAUSE_AFTER = 64 * 1024
 """Bytes of events after which other tasks get a turn."""
-PING_INTERVAL = 10
-"""Seconds between protocol pings; a server that misses two is taken for dead."""
 
 
 class Subscription:
     """A live subscription; `close` ends it."""
 
-    def __init__(self, inner: NatsSubscription, end: Callable[[NatsSubscription], Awaitable[None]]) -> None:
+    def __init__(self, inner: NatsSubscription) -> None:
         self._inner = inner
-        self._end = end
 
     async def close(self) -> None:
-        """Stop hearing. Does nothing when the connection is gone already."""
-        await self._end(self._inner)
+        """Stop hearing, now and when NATS is back. Safe to call twice."""
+        await self._inner.unsubscribe()
 
 
 class Bus:
     """An asyncio connection to the event bus.
 
-    Reconnects for ever once connected, and subscriptions come back with it. Use it from one event loop; from
-    synchronous code use `bus.sync.SyncBus`.
+    Once it is begun it heals by itself, whatever ended a connection, and subscriptions come back with it. What cannot
+    heal without other settings is told to `on_lost`. Use it from one event loop; from synchronous code use
+    `bus.sync.SyncBus`.
 
     Args:
         settings: where NATS is, and the deadlines.
         name: how this process appears in NATS monitoring.
         update_stream: change an existing EVENTS stream to these settings (see `EventStream.declare`).
+        declare: see to the stream at all. A process that only sends needs no permission for it.
     """
 
     def __init__(
@@ -65,16 +64,22 @@ class Bus:
         *,
         name: str = "busctl",
         update_stream: bool = False,
+        declare: bool = True,
     ) -> None:
         self._settings = settings
-        self._name = name
         self._update_stream = update_stream
         self.on_gap: Callable[[], None] | None = None
         """Called, on the event loop, when live events may be missed: when NATS is lost, after a reconnect, and when
         this process was too slow for a subscription and messages were dropped."""
-        self._url = without_credentials(settings.nats_url)
-        self._connection = Client()
-        self._last_trouble: str | None = None
+        self._url = redacted(settings.nats_url)
+        self._connection = Connection(
+            parse(settings.nats_url),
+            name=name,
+            heal_timeout=settings.heal_timeout,
+            check=self._check if declare else None,
+        )
+        self._connection.condition.on_gap = self._missed
+        self._epoch: str | None = None
         self._since_pause = 0
         self.stream = EventStream(self._connection, settings)
 
@@ -89,76 +94,80 @@ class Bus:
 
     @property
     def connected(self) -> bool:
-        """Whether NATS can be talked to at this moment."""
+        """Whether everything works at this moment: NATS, the stream, and all that is subscribed."""
+        return self._connection.condition.trouble is None
+
+    @property
+    def reachable(self) -> bool:
+        """Whether NATS answers, though perhaps not everything works."""
         return self._connection.is_connected
 
+    @property
+    def lost(self) -> BusRefused | None:
+        """Why it does not heal: NATS has refused this process for `heal_timeout`. None while there is hope."""
+        return self._connection.condition.lost
+
+    @property
+    def on_lost(self) -> Callable[[str], None] | None:
+        """Called once, on the event loop, with the reason when `lost` begins; the process should end then."""
+        return self._connection.condition.on_lost
+
+    @on_lost.setter
+    def on_lost(self, callback: Callable[[str], None] | None) -> None:
+        self._connection.condition.on_lost = callback
+
     async def connect(self) -> None:
-        """Connect and declare the stream, within `connect_timeout`.
+        """Begin, and wait until everything works, for at most `connect_timeout`. What fails is closed again.
 
         Raises:
-            BusUnavailable: no server answered in time, or it refused the credentials.
+            BusUnavailable: no server answered in time, or it refused us (`BusRefused`).
             UnsupportedServer: the server is older than NATS 2.11 or has no JetStream.
             StreamConflict: a stream of other settings is in the way.
         """
+        self.begin()
         try:
-            deadline = asyncio.get_running_loop().time() + self._settings.connect_timeout
-            async with asyncio.timeout_at(deadline):
-                await self._connection.connect(
-                    servers=[url.strip() for url in self._settings.nats_url.split(",") if url.strip()],
-                    name=self._name,
-                    max_reconnect_attempts=-1,
-                    reconnect_time_wait=RECONNECT_WAIT,  # type: ignore[arg-type]
-                    ping_interval=PING_INTERVAL,
-                    error_cb=self._on_error,
-                    disconnected_cb=self._on_disconnect,
-                    reconnected_cb=self._on_reconnect,
-                )
-            left = deadline - asyncio.get_running_loop().time()
-            await self.stream.declare(update=self._update_stream, within=max(left, self._settings.append_timeout))
-        except TimeoutError as error:
-            await self.close()
-            raise BusUnavailable(
-                f"no NATS server answered at {self._url} within {self._settings.connect_timeout:g} s"
-                + (f" (last: {self._last_trouble})" if self._last_trouble else "")
-                + "; start one, or set NATS_URL"
-            ) from error
-        except (nats.errors.Error, OSError, ValueError) as error:
-            await self.close()
-            raise BusUnavailable(
-                f"cannot connect to NATS at {self._url}: {error}; check NATS_URL and its credentials"
-            ) from error
+            await self.ready()
         except BaseException:
             await self.close()
             raise
 
-    async def close(self) -> None:
-        """Let what was sent and received finish, then disconnect. Safe to call twice."""
-        if self._connection.is_connected:
-            try:
-                async with asyncio.timeout(self._settings.append_timeout):
-                    await self._connection.drain()
-                    return
-            except (nats.errors.Error, OSError) as error:
-                log.warning("the NATS connection did not drain; closing it", error=str(error))
-        connection = self._connection
-        if connection.is_reconnecting:
-            # nats-py would write what is pending to the socket that was lost: an OSError, or from Python 3.12 on a
-            # TypeError, and the rest of its closing would not be done.
-            connection._pending, connection._pending_data_size = [], 0
-        if connection.is_connected or connection.is_connecting or connection.is_reconnecting:
-            try:
-                await connection.close()
-            except (nats.errors.Error, OSError) as error:
-                log.warning(
-                    "NATS was gone before the connection was closed; what was not sent is lost", error=str(error)
-                )
+    def begin(self) -> None:
+        """Connect from now on, for ever, on the running event loop. `ready` waits for it."""
+        self._connection.start()
 
-    async def ping(self) -> None:
-        """One round trip to the stream.
+    async def ready(self) -> None:
+        """Wait until everything works, for at most `connect_timeout`; a refusal is raised at once.
 
         Raises:
-            BusUnavailable: NATS is away or silent past `append_timeout`.
+            BusError: as for `connect`; it goes on trying.
         """
+        try:
+            async with asyncio.timeout(self._settings.connect_timeout):
+                await self._connection.condition.ready()
+        except TimeoutError:
+            trouble = self._connection.condition.trouble
+            if trouble is not None and self._connection.is_connected:
+                raise trouble.error from None
+            raise BusUnavailable(
+                f"no NATS server answered at {self._url} within {self._settings.connect_timeout:g} s"
+                + (f" (last: {trouble.error})" if trouble is not None else "")
+                + "; start one, or set NATS_URL"
+            ) from None
+
+    async def close(self) -> None:
+        """Let what was sent and received finish, then disconnect. Safe to call twice."""
+        await self._connection.close(self._settings.append_timeout)
+
+    async def ping(self) -> None:
+        """One round trip to the stream, unless it is known already that something does not work.
+
+        Raises:
+            BusUnavailable: NATS is away, or silent past `append_timeout`, or refuses something that we need.
+            UnsupportedServer, StreamConflict: as for `connect`.
+        """
+        trouble = self._connection.condition.trouble
+        if trouble is not None:
+            raise trouble.error
         await self.stream.state()
 
     async def send_event(self, event: Event, client_id: str) -> int:
@@ -192,16 +201,20 @@ class Bus:
         data = _bytes(event)
         return [await self.stream.append(subject, data) for subject in [subjects.group(name) for name in groups]]
 
-    async def subscribe(self, subject: str, handler: Handler) -> Subscription:
+    async def subscribe(
+        self, subject: str, handler: Handler, on_refused: Callable[[BusRefused], None] | None = None
+    ) -> Subscription:
         """Hear every event stored on `subject` from now on, in stream order.
 
         Args:
             subject: a `bus.` subject, wildcards allowed; the republished `live.` one is what is subscribed, so
                 duplicates and refused appends are never heard.
             handler: called on the event loop with each event; it must not block and not raise.
+            on_refused: called on the event loop when NATS does not take it, now or over a later connection, for want
+                of a permission or at a limit. It is tried again now and then until it is closed.
 
         Raises:
-            BusUnavailable: NATS is away.
+            BusUnavailable: the bus is closed.
         """
 
         async def on_message(message: Msg) -> None:
@@ -217,11 +230,9 @@ class Bus:
                 self._since_pause = 0
                 await asyncio.sleep(0)
 
-        try:
-            inner = await self._connection.subscribe(subjects.live(subject), cb=on_message)
-        except nats.errors.Error as error:
-            raise BusUnavailable(f"cannot subscribe to {subject}: {error}") from error
-        return Subscription(inner, self._unsubscribe)
+        inner = await self._connection.subscribe(subjects.live(subject), cb=on_message)
+        inner.on_refused = on_refused
+        return Subscription(inner)
 
     async def request(self, subject: str, data: bytes, *, timeout: float) -> bytes | None:
         """Ask whoever responds on `subject`.
@@ -232,8 +243,6 @@ class Bus:
         Raises:
             BusUnavailable: NATS is away, or somebody listens and was silent past `timeout` (`maybe_done`).
         """
-        if not self._connection.is_connected:
-            raise BusUnavailable(f"NATS at {self._url} is away; try again when it is back")
         try:
             answer: bytes = (await self._connection.request(subject, data, timeout=timeout)).data
         except nats.errors.NoRespondersError:
@@ -255,13 +264,10 @@ class Bus:
         async def on_request(message: Msg) -> None:
             answer = responder(message.data)
             if message.reply:
-                await self._connection.publish(message.reply, answer)
+                with suppress(BusUnavailable):  # whoever asked asks again when NATS is back
+                    await self._connection.publish(message.reply, answer)
 
-        try:
-            inner = await self._connection.subscribe(subject, cb=on_request)
-        except nats.errors.Error as error:
-            raise BusUnavailable(f"cannot respond on {subject}: {error}") from error
-        return Subscription(inner, self._unsubscribe)
+        return Subscription(await self._connection.subscribe(subject, cb=on_request))
 
     async def publish_progress(self, event: JobProgress, client_id: str, job_id: str) -> None:
         """Show a job's progress to its client's live connections. Nothing is stored, and nothing is acknowledged."""
@@ -271,50 +277,31 @@ class Bus:
             return
         try:
             await self._connection.publish(subjects.progress(client_id, job_id), data)
-        except nats.errors.Error as error:
+        except (nats.errors.Error, BusUnavailable) as error:
             log.debug("progress was not sent", error=str(error))
 
     async def confirm_subscriptions(self) -> None:
         """Wait until the server has taken every subscription made so far.
 
-        A request, because it follows the subscriptions in nats-py's write buffer; the PING of its `flush` overtakes it.
-
         Raises:
-            BusUnavailable: NATS is away or silent past `append_timeout`.
+            BusUnavailable: NATS is away, or silent.
+            BusRefused: it does not take one of them: a permission is missing, or a limit is reached.
         """
-        await self.ping()
+        await self._connection.confirm()
 
-    async def _unsubscribe(self, subscription: NatsSubscription) -> None:
-        reconnecting = self._connection.is_reconnecting
-        try:
-            await subscription.unsubscribe()
-        except nats.errors.Error:
-            log.debug("subscription was gone already", subject=subscription.subject)
-            return
-        if reconnecting:
-            # nats-py tells the server nothing now, but a SUB in its write buffer will reach it: let an UNSUB follow.
-            await self._connection._send_unsubscribe(subscription._id)
-
-    async def _on_error(self, error: Exception) -> None:
-        trouble = str(error) or type(error).__name__
-        if self._last_trouble is None or not isinstance(error, OSError):
-            self._last_trouble = trouble  # a refusal says more than the broken connection that follows it
-        if isinstance(error, nats.errors.SlowConsumerError):
-            log.warning("this process was too slow for NATS; missed events will be read again", error=str(error))
+    async def _check(self, fresh: bool) -> None:
+        """See to the stream, on a new connection and when it cannot be read any more."""
+        if not fresh:
+            try:
+                state = await self.stream.state()
+            except BusError:
+                fresh = True
+        if fresh:
+            await self.stream.declare(update=self._update_stream)
+            state = await self.stream.state()
+        if self._epoch not in (None, state.epoch):
             self._missed()
-        elif self._connection.is_connected or not isinstance(error, OSError):
-            log.warning("NATS reported an error", error=trouble)
-        else:
-            log.debug("NATS cannot be reached", error=trouble)
-
-    async def _on_disconnect(self) -> None:
-        if not self._connection.is_closed and not self._connection.is_draining:
-            log.warning("lost NATS; reconnecting until it is back", url=self._url)
-            self._missed()  # now, because live events come again before the reconnect is reported
-
-    async def _on_reconnect(self) -> None:
-        log.info("NATS is back", url=self._url)
-        self._missed()
+        self._epoch = state.epoch
 
     def _missed(self) -> None:
         if self.on_gap is not None:

@@ -8,9 +8,9 @@ from typing import Any
 
 import nats.errors
 import structlog
-from nats.aio.client import Client
 
 from bus import subjects
+from bus.connection import Connection
 from bus.errors import BusError, BusUnavailable, StreamConflict, UnsupportedServer
 from bus.jetstream import STREAM_NAME_IN_USE, STREAM_NOT_FOUND, ApiError, read_answer
 from bus.settings import Settings
@@ -64,7 +64,7 @@ class Declaration:
         where: the server's address, as may be shown.
     """
 
-    def __init__(self, connection: Client, settings: Settings, where: str) -> None:
+    def __init__(self, connection: Connection, settings: Settings, where: str) -> None:
         self._connection = connection
         self._settings = settings
         self._where = where

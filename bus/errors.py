@@ -32,6 +32,25 @@ class BusUnavailable(BusError):
         super().__init__(what)
 
 
+class NoStream(BusUnavailable):
+    """Nothing stores the subject of an event: the EVENTS stream is not there."""
+
+
+class BusRefused(BusUnavailable):
+    """NATS is there and says no: to the login, the connection or a subscription. Waiting alone does not help."""
+
+
+class NotPermitted(BusRefused):
+    """The NATS user may not publish or subscribe what it has to."""
+
+    def __init__(self, verb: str, subject: str) -> None:
+        self.verb = verb
+        self.subject = subject
+        super().__init__(
+            f'the NATS user may not {verb} "{subject}": allow it among the permissions of that user on the server'
+        )
+
+
 class UnsupportedServer(BusError):
     """The NATS server is too old, or runs without JetStream."""
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from nats.aio.client import Client
 from nats.js.api import Header
 
 from bus import subjects
+from bus.connection import Connection
 from bus.errors import EventTooLarge
 from bus.settings import Settings
 
@@ -15,7 +15,7 @@ from bus.settings import Settings
 class EventLimit:
     """The limit of one connection, as it is now: a reconnect may lead to a server of another one."""
 
-    def __init__(self, connection: Client, settings: Settings) -> None:
+    def __init__(self, connection: Connection, settings: Settings) -> None:
         self.max_msg_size = -1
         """That of the stream when it was last looked at; -1 for none."""
         self._connection = connection

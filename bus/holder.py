@@ -17,7 +17,7 @@ ASK = b"held?"
 CANCEL = b"cancel"
 LOOKS = 3
 LOOK_INTERVAL = 1.0
-"""A holder that lost NATS for a moment is back within these looks, seconds apart (see RECONNECT_WAIT)."""
+"""A holder that lost NATS for a moment is back within these looks, seconds apart."""
 
 
 async def hold(bus: Bus, job_id: str, on_cancel: Callable[[], None]) -> Subscription:

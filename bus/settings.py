@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from bus import nats_url
 from bus.errors import SettingsError
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -25,7 +26,8 @@ class Settings(BaseSettings):
     nats_url: str = Field(
         "nats://127.0.0.1:4222",
         alias="NATS_URL",
-        description="NATS server, or several separated by commas. User, password or token may be in the URL.",
+        description="NATS server, or several separated by commas: nats:// or tls://, which refuses a server without "
+        "TLS. User and password, or a token, may stand before the host, percent-encoded.",
     )
     redis_url: str = Field(
         "redis://127.0.0.1:6379/0", alias="REDIS_URL", description="Redis or Valkey: Celery's transport."
@@ -82,6 +84,11 @@ class Settings(BaseSettings):
         10.0, description="How long clients then have to go; they are sent away over at most half of it."
     )
     connect_timeout: Seconds = Field(10.0, description="Deadline for the first connection to NATS.")
+    heal_timeout: Seconds = Field(
+        60.0,
+        description="How long NATS may refuse a process (its login, JetStream, a subscription) before it ends with the "
+        "reason, for its supervisor to start it with what is right then. While NATS is away it waits without end.",
+    )
     append_timeout: Seconds = Field(
         1.5, description="Deadline for one request to NATS, such as an append that must be acknowledged."
     )
@@ -148,6 +155,12 @@ class Settings(BaseSettings):
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe log line shown.")
     log_format: Literal["console", "json"] = Field("console", description="Log lines for people or for machines.")
+
+    @field_validator("nats_url")
+    @classmethod
+    def _readable_nats_url(cls, value: str) -> str:
+        nats_url.parse(value)
+        return value
 
     @field_validator("allowed_origins", mode="before")
     @classmethod

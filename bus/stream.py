@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import re
 import secrets
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
@@ -13,15 +12,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import nats.errors
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.api import Header
 
 from bus import subjects
+from bus.connection import Connection
 from bus.declaration import Declaration
-from bus.errors import AppendRefused, BusUnavailable, UnsupportedServer
+from bus.errors import AppendRefused, BusUnavailable, NoStream, UnsupportedServer
 from bus.event_limit import LONGEST_HEADERS, EventLimit, header_bytes
 from bus.jetstream import MESSAGE_NOT_FOUND, STREAM_NOT_FOUND, ApiError, read_answer
+from bus.nats_url import redacted
 from bus.settings import Settings
 from bus.stream_config import is_ours
 
@@ -74,7 +74,7 @@ class StreamState:
 class EventStream:
     """The EVENTS stream over one NATS connection."""
 
-    def __init__(self, connection: Client, settings: Settings) -> None:
+    def __init__(self, connection: Connection, settings: Settings) -> None:
         self._connection = connection
         self._settings = settings
         self._limit = EventLimit(connection, settings)
@@ -88,7 +88,8 @@ class EventStream:
         Args:
             update: apply settings that were changed since they were last applied. Processes that run the system pass
                 True; a command line with other defaults passes False.
-            within: seconds that JetStream may take, which may have no leader yet; by default twice `append_timeout`.
+            within: seconds that JetStream may take, which may have no leader yet; by default twice
+                `append_timeout`, but at most half of `connect_timeout`.
 
         Raises:
             UnsupportedServer: the server is older than NATS 2.11, or it or the account has no JetStream.
@@ -101,7 +102,8 @@ class EventStream:
                 f"the NATS server at {self._where()} is {version.major}.{version.minor}.{version.patch}; "
                 "2.11 or newer is needed (batched direct get): upgrade it"
             )
-        within = within if within is not None else 2 * self._settings.append_timeout
+        if within is None:
+            within = min(2 * self._settings.append_timeout, self._settings.connect_timeout / 2)
         config = await Declaration(self._connection, self._settings, self._where()).run(update=update, within=within)
         self._limit.max_msg_size = config.get("max_msg_size", -1)
 
@@ -143,6 +145,7 @@ class EventStream:
         Raises:
             AppendRefused: the subject has moved on since `expected_last`.
             EventTooLarge: more bytes, headers included, than the server or the stream takes; nothing was stored.
+            NoStream: nothing stores the subject.
             BusUnavailable: NATS is away, or silent past `append_timeout`; then `maybe_done` is True.
         """
         self._require_connection()
@@ -302,16 +305,16 @@ class EventStream:
             if error.code != STREAM_NOT_FOUND:
                 return BusUnavailable(f"the stream {subjects.STREAM} cannot be used: {error}")
         except BusUnavailable as error:
-            return BusUnavailable(f"nothing stores {subject}, and NATS does not say why ({error})")
+            return NoStream(f"nothing stores {subject}, and NATS does not say why ({error})")
         else:
             if is_ours(config):
                 text = (
                     f"the stream {subjects.STREAM} has no leader at the moment; try again, or start its other servers"
                 )
                 return BusUnavailable(text)
-        return BusUnavailable(
+        return NoStream(
             f"no stream stores {subject}: the stream {subjects.STREAM} was removed, or belongs to another application; "
-            "restart a web process or a worker, which declares it or says why not"
+            "a web process or a worker declares it within seconds, or says why not"
         )
 
     async def _request(self, subject: str, data: bytes = b"") -> dict[str, Any]:
@@ -351,7 +354,7 @@ class EventStream:
 
 def without_credentials(url: str) -> str:
     """A NATS URL, or several, as may be shown: without user, password or token."""
-    return re.sub(r"//[^@/]*@", "//", url)
+    return redacted(url)
 
 
 def _direct(data: bytes, headers: Mapping[str, str]) -> Stored:

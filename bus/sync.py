@@ -35,25 +35,31 @@ class _Life:
         self.loop: asyncio.AbstractEventLoop | None = None
         self.thread: threading.Thread | None = None
         self.bus: Bus | None = None
-        self.connecting = asyncio.Lock()
+        self.worked = False
+        """Whether the bus was ready ever."""
 
 
 class SyncBus:
     """The verbs of `Bus` for threads. It connects on first use and may be shared by all threads of a process.
 
-    One daemon thread runs an event loop with one NATS connection. A fork does not inherit them: the child makes
-    its own on first use, so prefork, threads and solo pools of Celery all work.
+    It heals as `Bus` does, between uses too. One daemon thread runs an event loop with one NATS connection. A fork
+    does not inherit them: the child makes its own on first use, so prefork, threads and solo pools of Celery all work.
 
     Args:
         settings: where NATS is, and the deadlines.
         name: how this process appears in NATS monitoring.
-        update_stream: as for `Bus`.
+        update_stream, declare: as for `Bus`.
     """
 
-    def __init__(self, settings: Settings, *, name: str = "busctl", update_stream: bool = False) -> None:
+    def __init__(
+        self, settings: Settings, *, name: str = "busctl", update_stream: bool = False, declare: bool = True
+    ) -> None:
+        self.on_lost: Callable[[str], None] | None = None
+        """As for `Bus`, called on the bus's own thread; set it before the first use."""
         self._settings = settings
         self._name = name
         self._update_stream = update_stream
+        self._declare = declare
         self._life = _Life()
         # A forked child has no thread of its parent's: it starts afresh, with a lock nobody holds.
         reference = weakref.ref(self)
@@ -67,6 +73,10 @@ class SyncBus:
     ) -> None:
         self.close()
 
+    def begin(self) -> None:
+        """Connect from now on, without waiting for it."""
+        asyncio.run_coroutine_threadsafe(self._begun(self._life), self._running_loop(self._life))
+
     def call(self, verb: Callable[[Bus], Coroutine[Any, Any, T]], *, timeout: float | None = None) -> T:
         """Run `verb` with the connected `Bus` on the bus's own loop and wait for its answer.
 
@@ -75,7 +85,7 @@ class SyncBus:
             timeout: deadline in seconds; by default enough for connecting and a few requests.
 
         Raises:
-            BusUnavailable: NATS is away or the deadline passed; and whatever `verb` raises.
+            BusUnavailable: NATS is away, refuses us, or the deadline passed; and whatever `verb` raises.
         """
         life = self._life
         loop = self._running_loop(life)
@@ -119,13 +129,19 @@ class SyncBus:
                 life.thread.start()
             return life.loop
 
+    async def _begun(self, life: _Life) -> Bus:
+        if life.bus is None:
+            life.bus = Bus(self._settings, name=self._name, update_stream=self._update_stream, declare=self._declare)
+            life.bus.on_lost = self.on_lost
+            life.bus.begin()
+        return life.bus
+
     async def _with_bus(self, life: _Life, verb: Callable[[Bus], Coroutine[Any, Any, T]]) -> T:
-        async with life.connecting:
-            if life.bus is None:
-                bus = Bus(self._settings, name=self._name, update_stream=self._update_stream)
-                await bus.connect()
-                life.bus = bus
-        return await verb(life.bus)
+        bus = await self._begun(life)
+        if not life.worked:
+            await bus.ready()
+            life.worked = True
+        return await verb(bus)
 
 
 async def _disconnect(life: _Life) -> None:

@@ -24,6 +24,8 @@ class Follower:
             async for stored in follower:
                 ...
 
+    Going on raises `BusRefused` when NATS has refused this process for `heal_timeout`.
+
     Args:
         bus: connected; its `on_gap` is taken.
         subject: a `bus.` subject, wildcards allowed.
@@ -66,6 +68,7 @@ class Follower:
                     yield stored
                 self._tell_back()
             except BusUnavailable:
+                self._give_up_if_lost()
                 self._tell_away()
                 await asyncio.sleep(LOOK_INTERVAL)
             else:
@@ -76,6 +79,7 @@ class Follower:
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_INTERVAL):
                     await self._wake.wait()
+            self._give_up_if_lost()
             if not self._bus.connected:
                 self._tell_away()
             elif self._heard > self._seen:  # a replica that lags behind answered the last read
@@ -98,6 +102,10 @@ class Follower:
     def _missed(self) -> None:
         self._gap = True
         self._wake.set()
+
+    def _give_up_if_lost(self) -> None:
+        if self._bus.lost is not None:
+            raise self._bus.lost
 
     def _tell_away(self) -> None:
         if not self._away:

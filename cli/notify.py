@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import Annotated
 
 import typer
 
-from bus import BusError, InvalidName, SyncBus, SystemNotification, subjects
+from bus import BusError, InvalidName, NotPermitted, SyncBus, SystemNotification, UnsupportedServer, subjects
 from cli.errors import CommandFailed, Interrupted
 from cli.options import AsJson, NoColor, Quiet, Server, Timeout, client_settings, seconds
 from cli.output import Output, shortened
@@ -64,8 +65,9 @@ def notify(
     settings = client_settings(server, timeout)
     stored = 0
     try:
-        with SyncBus(settings, name="busctl notify") as bus:
+        with SyncBus(settings, name="busctl notify", declare=False) as bus:
             output.line("Sending to group ", (group, "bold"), ": ", shortened(message))
+            _look_first(bus)
             for n in range(1, repeat + 1):
                 if n > 1:
                     time.sleep(interval)
@@ -79,6 +81,12 @@ def notify(
         doubt = "; the next one may be stored all the same" if getattr(error, "maybe_done", False) else ""
         raise CommandFailed(f"{error} ({_sent(stored, repeat)}{doubt})") from error
     output.line(("Sent.", "green") if repeat == 1 else (f"All {repeat} sent.", "green"))
+
+
+def _look_first(bus: SyncBus) -> None:
+    # A user may be allowed to send and nothing else; if nothing stores it, the answer to it says so.
+    with suppress(NotPermitted, UnsupportedServer):
+        bus.call(lambda bus: bus.stream.declare(update=False))
 
 
 def _sent(stored: int, repeat: int) -> str:

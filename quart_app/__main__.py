@@ -8,8 +8,9 @@ import sys
 
 from bus import BusError, Settings
 from bus.log import configure_logging
+from quart_app.lifeline import CANNOT_HEAL
 from quart_app.listener import CannotListen
-from quart_app.server import BadCertificate, Tls, raise_open_files, serve
+from quart_app.server import BadCertificate, CannotHeal, Tls, raise_open_files, serve
 from quart_app.supervisor import Supervisor
 
 
@@ -32,7 +33,7 @@ def main() -> int:
         return 0 if asyncio.run(Supervisor(settings, arguments.bind, tls, arguments.workers).run()) else 1
     except (BusError, CannotListen, BadCertificate) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        return CANNOT_HEAL if isinstance(error, CannotHeal) and arguments.lifeline is not None else 1
 
 
 def _parser() -> argparse.ArgumentParser:

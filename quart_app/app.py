@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 
 import structlog
 from quart import Quart
@@ -25,6 +28,9 @@ from quart_app.services import Services
 from quart_app.session import Sessions
 from workers.enqueue import Enqueuer
 from workers.registry import discover
+
+LAST_MOMENT = 1.0
+"""Seconds between telling clients to come back and asking a server that does not drain to stop."""
 
 log = structlog.get_logger(__name__)
 
@@ -57,6 +63,8 @@ def create_app(settings: Settings | None = None, channels: Sequence[type[Channel
             events = {action: op.message for channel in channels for action, op in channel.events.items()}
             hub = Hub(bus, events, counters)
             bus.on_gap = hub.on_gap
+            served_by_us = "busctl.on_lost" in app.extensions
+            bus.on_lost = app.extensions["busctl.on_lost"] if served_by_us else partial(_end, hub)
             stack.push_async_callback(hub.stop)
             await hub.start({group for channel in channels for group in channel.groups})
             app.extensions["busctl"] = Services(settings, bus, enqueuer, discover())
@@ -64,9 +72,18 @@ def create_app(settings: Settings | None = None, channels: Sequence[type[Channel
             app.extensions["busctl.sessions"] = Sessions(settings)
             yield
             hub.close_all(SERVICE_RESTART)
+            if bus.lost is not None and not served_by_us:
+                raise SystemExit(f"error: {bus.lost}")  # of other exceptions servers only tell
 
     for channel in channels:
         endpoint = Endpoint(app, channel, settings)
         app.add_websocket(channel.path, channel.name, endpoint.serve)
         app.add_websocket(channel.path + "/", channel.name, endpoint.serve)
     return app
+
+
+def _end(hub: Hub, reason: str) -> None:
+    """Ask the server, whichever it is, to stop; `busctl serve` has a way of its own."""
+    log.error("this process cannot work any more and ends", reason=reason)
+    hub.close_all(SERVICE_RESTART)
+    asyncio.get_running_loop().call_later(LAST_MOMENT, signal.raise_signal, signal.SIGTERM)

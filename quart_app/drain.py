@@ -43,6 +43,8 @@ class Drain:
         self._admission: Admission = app.extensions["busctl.admission"]
         self._listener = listener
         self._limit: asyncio.Timeout | None = None
+        self.lost: str | None = None
+        """Why this process cannot work any more, if that is why it goes."""
         self.begun = asyncio.Event()
         self.hurried = asyncio.Event()
 
@@ -50,6 +52,12 @@ class Drain:
         """Begin; once it has begun, this changes nothing."""
         self._admission.drain()
         self.begun.set()
+
+    def give_up(self, reason: str) -> None:
+        """Begin, because this process cannot work any more."""
+        log.error("this process cannot work any more and ends", reason=reason)
+        self.lost = reason
+        self.begin()
 
     def hurry(self) -> None:
         """Begin if need be, wait for nothing that can be left out, and give clients a last moment."""

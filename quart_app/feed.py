@@ -6,11 +6,19 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from bus import Bus, Stored, Subscription
+import structlog
+
+from bus import Bus, BusRefused, Stored, Subscription
 from quart_app.batch import Batch
+from quart_app.close_codes import SERVICE_RESTART
 
 if TYPE_CHECKING:
     from quart_app.connection import Connection
+
+log = structlog.get_logger(__name__)
+
+CLIENT = "client"
+"""The scope of a client's own events; a group's scope is its name."""
 
 MOST_HELD = 10_000
 """Live events kept while the feed is behind; past it they are read from the stream instead."""
@@ -113,7 +121,7 @@ class Feed:
         self._cursor = cursor
         if cursor is None:
             self.fall_behind()
-        self._subscription = await self._bus.subscribe(self.subject, self._on_live)
+        self._subscription = await self._bus.subscribe(self.subject, self._on_live, self._on_refused)
 
     async def close(self) -> None:
         """Unsubscribe, even when the caller is cancelled meanwhile. Safe to call on a feed that was never opened."""
@@ -163,6 +171,12 @@ class Feed:
             self._on_live(stored)
         if len(held) == MOST_HELD:
             self.fall_behind()  # there may have been more than the list had room for
+
+    def _on_refused(self, error: BusRefused) -> None:
+        """NATS does not let this process hear it, at a limit perhaps: another process may."""
+        log.warning("the bus refuses a subscription; its clients have to go", subject=self.subject, error=str(error))
+        for connection in list(self.members) if self.scope == CLIENT else ():
+            connection.close(SERVICE_RESTART)
 
     def _on_live(self, stored: Stored) -> None:
         if stored.seq == 0:

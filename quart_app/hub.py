@@ -19,13 +19,13 @@ from bus.messages import Event, JobEvent, JobProgress, Message
 from quart_app.batch import Batch
 from quart_app.close_codes import SERVICE_RESTART, CloseCode
 from quart_app.connection import Connection
-from quart_app.feed import Feed
+from quart_app.feed import CLIENT, Feed
 from quart_app.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 
-CLIENT = "client"
-"""The scope of a client's own events; a group's scope is its name."""
+NOBODY = "nobody"
+"""The id of no client."""
 
 REFILLS_AT_ONCE = 32
 REPLAYS_AT_ONCE = 16
@@ -81,6 +81,8 @@ class Hub:
         for group in groups:
             self._groups[group] = Feed(self.bus, group, subjects.group(group), self._pass_on, self._report)
             await self._groups[group].open(state.last_seq)
+        # Nobody's, and kept: whether NATS lets this process hear what its clients need shows before one comes.
+        await self.bus.subscribe(subjects.client(NOBODY), lambda stored: None)
         await self.bus.confirm_subscriptions()
         self._refiller = asyncio.create_task(self._refill(), name="refill")
 
@@ -226,7 +228,7 @@ class Hub:
 
         while True:
             await self._wake.wait()
-            if not self.bus.connected:
+            if not self.bus.reachable:
                 await asyncio.sleep(REFILL_RETRY)
                 continue
             self._wake.clear()

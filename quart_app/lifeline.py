@@ -18,6 +18,8 @@ log = structlog.get_logger(__name__)
 READY = b"r"
 STOP = b"s"
 HURRY = b"h"
+CANNOT_HEAL = 75
+"""Exit status of a web process that another with the same settings would not replace (EX_TEMPFAIL of sysexits.h)."""
 
 
 class Lifeline:

@@ -20,7 +20,7 @@ import structlog
 from hypercorn.asyncio import serve as hypercorn_serve
 from hypercorn.config import Config, Sockets
 
-from bus import Bus, Settings
+from bus import Bus, BusRefused, Settings
 from quart_app.app import create_app
 from quart_app.connection import FINISH_TIMEOUT
 from quart_app.drain import LINGER, Drain
@@ -36,6 +36,10 @@ OTHER_FILES = 100
 GARBAGE_THRESHOLD = 10_000
 """New objects that start a collection. A connection is many objects that stay; with CPython's threshold of 700, a third
 of accepting it is looking for garbage among them."""
+
+
+class CannotHeal(BusRefused):
+    """NATS has refused this process for `heal_timeout`; another with the same settings would fare no better."""
 
 
 class BadCertificate(Exception):
@@ -117,6 +121,7 @@ def serve(settings: Settings, bind: str, tls: Tls | None = None, lifeline: int |
     Raises:
         CannotListen: the address cannot be used.
         BadCertificate: TLS cannot be served with these files.
+        CannotHeal: NATS has refused this process for `heal_timeout`, and every client was told to come back.
         BusError: NATS cannot be used; see `Bus.connect`.
     """
     with Listener.bound(bind) as listener:
@@ -144,6 +149,7 @@ async def _serve(settings: Settings, config: Config, listener: Listener, lifelin
     install(deflate=settings.websocket_deflate)
     app = create_app(settings)
     drain = Drain(settings, app, listener)
+    app.extensions["busctl.on_lost"] = drain.give_up
     supervisor = Lifeline(lifeline, drain) if lifeline is not None else None
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_tell_unless_peer)
@@ -160,6 +166,8 @@ async def _serve(settings: Settings, config: Config, listener: Listener, lifelin
         gc.freeze()
         gc.set_threshold(GARBAGE_THRESHOLD, 10, 10)
         await hypercorn_serve(app, config, shutdown_trigger=drained)
+        if drain.lost is not None:
+            raise CannotHeal(drain.lost)
 
 
 def _tell_unless_peer(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -20,8 +20,9 @@ from bus import BusUnavailable, InvalidName, Settings, Stored, StreamState, subj
 from bus.messages import Connect, Event, Welcome, WelcomePayload
 from quart_app.close_codes import BAD_HANDSHAKE, HANDSHAKE_TIMEOUT, TOO_BIG, UNAUTHORIZED, CloseCode
 from quart_app.connection import Connection, longer
+from quart_app.feed import CLIENT
 from quart_app.frames import BadFrame, FrameParser
-from quart_app.hub import CLIENT, Hub
+from quart_app.hub import Hub
 
 log = structlog.get_logger(__name__)
 

@@ -21,7 +21,7 @@ import structlog
 from prometheus_client.multiprocess import mark_process_dead
 
 from bus import Settings
-from quart_app.lifeline import HURRY, READY, STOP
+from quart_app.lifeline import CANNOT_HEAL, HURRY, READY, STOP
 from quart_app.listener import INHERITED, Listener
 from quart_app.metrics import SHARED_DIR
 from quart_app.server import ServerConfig, Tls
@@ -199,7 +199,11 @@ class Supervisor:
         status = await worker.ended()
         self._workers.discard(worker)
         mark_process_dead(worker.pid, self._counters.name)  # type: ignore[no-untyped-call]
-        if self._stopping.is_set() and worker.ready and status != 0:
+        if status == CANNOT_HEAL and not self._stopping.is_set():
+            self._failed = True
+            log.error("a web process cannot work with these settings; ending all", pid=worker.pid)
+            self._stop()
+        elif self._stopping.is_set() and worker.ready and status != 0:
             self._failed = True
             log.error("a web process did not end in order", pid=worker.pid, how=described(status))
         return f"process {worker.pid}, {described(status)}"

@@ -150,6 +150,22 @@ class Nats(Server):
         return bool(self.monitored(f"subsz?subs=1&test={subject}").get("subscriptions_list"))
 
 
+class ConfiguredNats(Nats):
+    """NATS with a configuration that can be changed while it runs."""
+
+    def __init__(self, directory: Path, configuration: str, *, jetstream: bool = True) -> None:
+        self.file = directory / f"nats-{random.randrange(1 << 32):08x}.conf"
+        self.file.write_text(configuration)
+        super().__init__(directory, "-c", str(self.file), jetstream=jetstream)
+
+    def configure(self, configuration: str) -> None:
+        """Another configuration from now on."""
+        self.file.write_text(configuration)
+        before = self.output().count("Reloaded server configuration")
+        os.kill(self.pid, signal.SIGHUP)
+        wait_until(lambda: self.output().count("Reloaded server configuration") > before, "reload")
+
+
 class Valkey(Server):
     name = "valkey"
 

@@ -37,6 +37,7 @@ from workers import ends
 from workers.ends import End
 from workers.hold import Hold
 from workers.interrupt import Interrupted, interruptible
+from workers.lost_bus import end_when_lost
 from workers.registry import Job, JobContext
 from workers.ticket import Ticket
 
@@ -69,6 +70,7 @@ def register(app: Celery, jobs: Mapping[str, Job], settings: Settings) -> SyncBu
     def close(**_: object) -> None:
         bus.close()
 
+    end_when_lost(bus)
     worker_process_shutdown.connect(close, weak=False)
     worker_shutdown.connect(close, weak=False)
     return bus

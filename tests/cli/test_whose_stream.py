@@ -56,6 +56,20 @@ async def test_every_command_refuses_it(
     assert await raw.messages() == 3
 
 
+async def test_a_notification_is_not_put_into_a_stream_that_only_has_our_subjects(
+    theirs: System, raw: RawJetStream, before: Config
+) -> None:
+    before = await raw.edit(subjects=["events.>", "bus.>"])
+    try:
+        refused = busctl("notify", "hi", **theirs.env)
+        assert refused.returncode == 1
+        assert "belongs to another application" in refused.stderr
+        assert await raw.config() == before
+        assert await raw.messages() == 3
+    finally:
+        await raw.edit(subjects=["events.>"])
+
+
 async def test_a_worker_waits_and_says_why(theirs: System, raw: RawJetStream, before: Config, tmp_path: Path) -> None:
     worker = theirs.worker("--concurrency", "1", BUS_RECONCILE_INTERVAL="0.2")
     wait_until(lambda: "belongs to another application" in worker.output(), "reason in the log")

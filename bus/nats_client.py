@@ -1,0 +1,180 @@
+"""nats-py's Client for one connection to one server: it ends when it should, and only then.
+
+nats-py 2.16 reconnects by itself, but not after most errors that a server reports, and then it is closed for good.
+`bus.connection` makes a new client instead, so here reconnecting is off, and some things are corrected that would
+leave a client deaf, or end it without need. They override methods that nats-py does not promise to keep; the tests in
+tests/bus/test_connection.py fail when it does not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import nats.errors
+import structlog
+from nats.aio.client import Client
+
+from bus.nats_url import NatsServer
+
+log = structlog.get_logger(__name__)
+
+STEP_TIMEOUT = 2
+"""Seconds for each step of connecting: TCP, the server's INFO, TLS, the answer to CONNECT."""
+PING_INTERVAL = 3
+"""Seconds between protocol pings; a server that misses two is taken for dead."""
+CLOSE_TIMEOUT = 1.0
+
+HARMLESS = ("maximum subscriptions exceeded", "invalid subject", "invalid publish subject")
+"""Errors after which nats-server leaves the connection open (client.go); nats-py would close it."""
+
+ErrorHandler = Callable[["NatsClient", Exception], Awaitable[None]]
+
+
+class NatsClient(Client):
+    """A connection that is used until its first end.
+
+    Args:
+        server: where to connect to, and as whom.
+        name: how it appears in NATS monitoring.
+        on_error: called with each error that does not raise in the caller.
+    """
+
+    def __init__(self, server: NatsServer, *, name: str, on_error: ErrorHandler) -> None:
+        super().__init__()
+        self.server = server
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done as soon as the connection is of no use any more."""
+        self.refusal: str | None = None
+        """What the server said before it ended the connection, in lower case."""
+        self.used = False
+        """Whether the connection has been made."""
+        self.trouble: Exception | None = None
+        """The last error that did not raise."""
+        self._name = name
+        self._on_error = on_error
+
+    async def open(self) -> None:
+        """Connect, once.
+
+        Raises:
+            OSError, TimeoutError: the server cannot be reached, is silent, or TLS fails (`ssl.SSLError`).
+            nats.errors.Error: it refuses the connection.
+        """
+
+        async def on_error(error: Exception) -> None:
+            self.trouble = error
+            await self._on_error(self, error)
+
+        server = self.server
+        try:
+            await self.connect(
+                [server.url],
+                name=self._name,
+                user=server.user,
+                password=server.password,
+                token=server.token,
+                tls_hostname=server.tls_name,
+                allow_reconnect=False,
+                # Zero means without end, and each refused TCP connection counts: so this is two attempts.
+                max_reconnect_attempts=1,
+                reconnect_time_wait=0,
+                connect_timeout=STEP_TIMEOUT,
+                ping_interval=PING_INTERVAL,
+                flush_timeout=STEP_TIMEOUT,
+                error_cb=on_error,
+            )
+        except OSError:
+            self._hear_last_words()
+            raise
+        if not self.is_connected:  # nats-py takes an end in place of the answer to CONNECT for success
+            raise nats.errors.UnexpectedEOF
+        self.used = True
+
+    async def publish(
+        self, subject: str, payload: bytes = b"", reply: str = "", headers: dict[str, Any] | None = None
+    ) -> None:
+        """nats-py does not count headers, and the server ends the connection over a message that is too large."""
+        if headers is not None:
+            head = sum(len(f"{name}: {value}\r\n".encode()) for name, value in headers.items())
+            if len("NATS/1.0\r\n\r\n") + head + len(payload) > self.max_payload:
+                raise nats.errors.MaxPayloadError
+        await super().publish(subject, payload, reply, headers)
+
+    async def settle(self, timeout: float) -> None:
+        """Wait until the server has looked at everything that was sent.
+
+        Twice, since nats-py's PING overtakes what waits in its write buffer: when it is answered, that has left.
+
+        Raises:
+            nats.errors.Error: no answer within `timeout` seconds, or the connection ended.
+        """
+        for _ in range(2):
+            await self.flush(timeout)  # type: ignore[arg-type]  # a float does as well
+
+    async def leave(self) -> None:
+        """Close, whatever has become of the socket."""
+        await self._close(Client.CLOSED)
+
+    def _hear_last_words(self) -> None:
+        """A server that refuses a connection says why and is gone; writing to it then fails before that is read."""
+        reader = getattr(self._transport, "_io_reader", None)
+        words = bytes(getattr(reader, "_buffer", b""))
+        if self.refusal is None and words.startswith(b"-ERR"):
+            self.refusal = words.split(b"\r\n")[0].decode("ascii", "replace")[4:].strip(" '").lower()
+
+    async def _close(self, status: int, do_cbs: bool = True) -> None:
+        """nats-py waits until what is written has left, and a server that is frozen never takes it."""
+        if not self.ended.done():
+            self.ended.set_result(None)
+        # It would write what is pending to a socket that is lost: an OSError or, from Python 3.12 on, a TypeError.
+        self._pending, self._pending_data_size = [], 0
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                await super()._close(status, False)
+        except (nats.errors.Error, OSError, TimeoutError) as error:
+            log.debug("a connection to NATS was cut", error=str(error))
+        finally:
+            writer = getattr(self._transport, "_io_writer", None)
+            if writer is not None:
+                writer.transport.abort()
+            while self._flush_queue is not None and not self._flush_queue.empty():
+                self._flush_queue.get_nowait()  # or whoever waits for room in it would wait for ever
+
+    async def _process_err(self, err_msg: str) -> None:
+        """nats-py closes after every error but permissions violations, and may then name another reason for it."""
+        said = err_msg.strip("'")
+        if said.startswith(HARMLESS):
+            await self._on_error(self, nats.errors.Error(said))
+            return
+        if "permissions violation" not in said and self.refusal is None:
+            self.refusal = said
+        await super()._process_err(err_msg)
+
+    async def _process_pong(self) -> None:
+        """A PONG for somebody who waits no longer would end nats-py's reading without a sign."""
+        if self._pongs and self._pongs[0].done():
+            self._pongs.pop(0)
+            self._pings_outstanding = 0
+        else:
+            await super()._process_pong()
+
+    async def _process_msg(self, *message: Any) -> None:
+        """A subject or header that is no UTF-8 would end nats-py's reading without a sign."""
+        try:
+            await super()._process_msg(*message)
+        except (ValueError, IndexError) as error:
+            await self._on_error(self, error)
+
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
+        """With tls:// nats-py sends the password in the clear to a server that does not ask for TLS."""
+        if initial_connection and self.server.scheme == "tls" and not info.get("tls_required"):
+            raise nats.errors.SecureConnWantedError
+        await super()._process_info(info, initial_connection)
+
+    async def _read_loop(self) -> None:
+        """Whatever ends the reading ends the connection."""
+        await super()._read_loop()
+        if not self.is_closed:
+            await self._process_op_err(nats.errors.ProtocolError())

@@ -1,0 +1,92 @@
+"""Requests in flight over one inbox: each ends with its answer, its refusal, its deadline or its connection."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import nats.errors
+from nats.aio.msg import Msg
+
+from bus.errors import BusUnavailable, NotPermitted
+
+NO_RESPONDERS = "503"
+
+
+def new_inbox() -> str:
+    """A subject that nobody else uses."""
+    return f"_INBOX.{secrets.token_hex(11)}"
+
+
+class Requests:
+    """Hands each answer to whoever waits for it."""
+
+    def __init__(self) -> None:
+        self.inbox = new_inbox()
+        self._waiting: dict[str, tuple[str, asyncio.Future[Msg]]] = {}
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    @contextmanager
+    def open(self, subject: str, timeout: float) -> Iterator[tuple[str, asyncio.Future[Msg]]]:
+        """One request, until the end of the block: the subject to be answered on, and what becomes of it."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Msg] = loop.create_future()
+
+        def give_up() -> None:
+            if not future.done():
+                future.set_exception(nats.errors.TimeoutError())
+
+        reply = f"{self.inbox}.{secrets.token_hex(8)}"
+        self._waiting[reply] = subject, future
+        # Not asyncio.timeout: nats-py swallows a cancellation while it waits for room to write.
+        deadline = loop.call_later(timeout, give_up)
+        try:
+            yield reply, future
+        finally:
+            deadline.cancel()
+            del self._waiting[reply]
+            if future.done():
+                future.exception()  # seen, whether or not somebody came to wait for it
+            else:
+                future.cancel()
+
+    async def answer(self, message: Msg) -> None:
+        """A message on the inbox."""
+        _, future = self._waiting.get(message.subject, ("", None))
+        if future is None or future.done():
+            return
+        if not message.data and (message.headers or {}).get("Status") == NO_RESPONDERS:
+            future.set_exception(nats.errors.NoRespondersError())
+        else:
+            future.set_result(message)
+
+    def deny(self, subject: str) -> str:
+        """NATS does not let us publish there.
+
+        Args:
+            subject: in lower case, as nats-py reports it.
+
+        Returns:
+            The subject as it was written, where a request waits.
+        """
+        written = subject
+        for asked, future in self._waiting.values():
+            if asked.lower() == subject:
+                written = asked
+                if not future.done():
+                    future.set_exception(NotPermitted("publish", asked))
+        return written
+
+    def lose(self, reason: str) -> None:
+        """The connection is gone: nobody will answer."""
+        for subject, future in self._waiting.values():
+            if not future.done():
+                future.set_exception(
+                    BusUnavailable(
+                        f"NATS went away before it answered on {subject} ({reason}); try again", maybe_done=True
+                    )
+                )

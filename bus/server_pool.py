@@ -1,0 +1,64 @@
+"""Which servers there are: those that were configured, and those that a cluster tells of."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from ipaddress import ip_address
+
+from bus.nats_client import NatsClient
+from bus.nats_url import DEFAULT_PORT, NatsServer
+
+MOST_LEARNT = 100
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
+"""Seconds between two rounds over all servers, doubled from the first up to the longest, less up to half by chance."""
+
+
+class ServerPool:
+    """The servers to try.
+
+    Args:
+        configured: tried always.
+    """
+
+    def __init__(self, configured: Sequence[NatsServer]) -> None:
+        self._configured = tuple(configured)
+        self._learnt: tuple[NatsServer, ...] = ()
+        self._pause = FIRST_PAUSE
+
+    def order(self, last: NatsClient | None) -> list[NatsServer]:
+        """All servers, by chance, but the one that was used last at the end."""
+        servers = [*self._configured, *self._learnt]
+        random.shuffle(servers)
+        return sorted(servers, key=lambda server: last is not None and server.url == last.server.url)
+
+    def pause(self) -> float:
+        """Seconds until the next round."""
+        pause, self._pause = self._pause, min(2 * self._pause, LONGEST_PAUSE)
+        return pause * random.uniform(0.5, 1)  # noqa: S311 - only spreads the load
+
+    def relax(self) -> None:
+        """Pauses begin anew: a connection has lasted."""
+        self._pause = FIRST_PAUSE
+
+    def learn(self, client: NatsClient) -> None:
+        """Note what a server says of the others of its cluster. We are there who we are here."""
+        known = {(server.host, server.port) for server in self._configured}
+        learnt: list[NatsServer] = []
+        for found in client.discovered_servers:
+            host = f"[{found.hostname}]" if ":" in (found.hostname or "") else found.hostname or ""
+            port = found.port or DEFAULT_PORT
+            if host and (host, port) not in known and len(learnt) < MOST_LEARNT:
+                # Certificates name hosts; a cluster tells addresses.
+                name = client.server.tls_name or client.server.host.strip("[]")
+                learnt.append(replace(client.server, host=host, port=port, tls_name=name if _address(host) else None))
+        self._learnt = tuple(learnt)
+
+
+def _address(host: str) -> bool:
+    try:
+        ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,217 @@
+"""Subscriptions that outlive connections, and what NATS says to each of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import nats.errors
+from nats.aio.subscription import Subscription as Inner
+
+from bus.errors import BusRefused, NotPermitted
+from bus.nats_client import NatsClient
+
+CONFIRM_TIMEOUT = 5.0
+"""Seconds that a server may take to look at what was subscribed."""
+MOST_FAILURES = 100
+"""After so many that are refused again the others wait for the next time."""
+
+
+class Subscription:
+    """A subject that is heard from now on until `unsubscribe`, over as many connections as that takes."""
+
+    __slots__ = ("_client", "_inner", "_options", "_owner", "number", "on_refused", "refused", "subject")
+
+    def __init__(self, owner: Subscriptions, subject: str, options: dict[str, Any]) -> None:
+        self.subject = subject
+        self.refused: BusRefused | None = None
+        """Why NATS does not take it at this moment."""
+        self.on_refused: Callable[[BusRefused], None] | None = None
+        """Called when NATS refuses it; it is tried again now and then all the same."""
+        self.number = 0
+        """Counts everything that was subscribed over one connection."""
+        self._owner = owner
+        self._options = options
+        self._client: NatsClient | None = None
+        self._inner: Inner | None = None
+
+    async def unsubscribe(self) -> None:
+        """Stop hearing, now and on later connections. Safe to call twice."""
+        self._owner.remove(self)
+        await self.withdraw()
+
+    def is_on(self, client: NatsClient) -> bool:
+        """Whether it was sent over this connection."""
+        return self._client is client
+
+    async def send(self, client: NatsClient, number: int) -> None:
+        """Subscribe over this connection."""
+        self._client, self.number, self.refused = client, number, None
+        with suppress(nats.errors.ConnectionClosedError):
+            self._inner = await client.subscribe(self.subject, **self._options)
+        if self not in self._owner:
+            await self.withdraw()  # it was closed meanwhile
+
+    async def withdraw(self) -> None:
+        """Stop hearing over this connection."""
+        inner, self._inner = self._inner, None
+        if inner is not None:
+            with suppress(nats.errors.Error):
+                await inner.unsubscribe()
+
+    def refuse(self, error: BusRefused) -> None:
+        """NATS does not take it."""
+        self.refused = error
+        if self.on_refused is not None:
+            self.on_refused(error)
+
+
+class Subscriptions:
+    """Everything that is subscribed.
+
+    NATS names the subject when a permission is missing. At a limit it names none: then all are in doubt that were sent
+    after the last one that it has surely looked at, and `mend` tries those one by one.
+    """
+
+    def __init__(self) -> None:
+        self._all: dict[Subscription, None] = {}
+        self._sent = self._taken = 0
+        self._doubtful: list[Subscription] = []
+        self._full = self._overflowed = False
+        """Whether there was one too many: since one was tried, and while some were mended."""
+        self._mending = asyncio.Lock()
+
+    def __contains__(self, subscription: Subscription) -> bool:
+        return subscription in self._all
+
+    @property
+    def refused(self) -> BusRefused | None:
+        """What NATS says to one that it does not take; None when it takes all."""
+        return next((each.refused for each in self._all if each.refused is not None), None)
+
+    @property
+    def unconfirmed(self) -> bool:
+        """Whether the server may not have looked at the last ones yet."""
+        return self._sent > self._taken
+
+    @property
+    def troubled(self) -> bool:
+        """Whether there is something for `mend`."""
+        return self.in_doubt or self.refused is not None
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether NATS refused some without naming them."""
+        return bool(self._doubtful)
+
+    @property
+    def mending(self) -> bool:
+        """Whether those that were refused are being tried again."""
+        return self._mending.locked()
+
+    def add(self, subject: str, **options: Any) -> Subscription:
+        """One more; it is sent with `send`, and over each later connection with `send_all`."""
+        subscription = Subscription(self, subject, options)
+        self._all[subscription] = None
+        return subscription
+
+    def remove(self, subscription: Subscription) -> None:
+        """It is not sent again."""
+        self._all.pop(subscription, None)
+
+    async def send(self, subscription: Subscription, client: NatsClient) -> None:
+        """Subscribe over a connection."""
+        self._sent += 1
+        await subscription.send(client, self._sent)
+
+    async def send_all(self, client: NatsClient) -> None:
+        """Subscribe everything over a new connection, and wait until the server has looked at it.
+
+        Raises:
+            nats.errors.Error, TimeoutError: it did not.
+        """
+        self._doubtful.clear()
+        while waiting := [each for each in self._all if not each.is_on(client)]:
+            for each in waiting:
+                await self.send(each, client)
+            await self.confirm(client)
+
+    async def confirm(self, client: NatsClient) -> None:
+        """Wait until the server has looked at what was sent; those that it does not take have `refused` then.
+
+        Raises:
+            nats.errors.Error, TimeoutError: it did not.
+        """
+        sent = self._sent
+        await client.settle(CONFIRM_TIMEOUT)
+        if self.in_doubt or self._mending.locked():
+            await self.mend(client)
+        self.answered(sent)
+
+    def begin(self) -> int:
+        """To be kept with a request, for `answered`."""
+        return self._sent
+
+    def answered(self, sent: int) -> None:
+        """A request was answered: the server has looked at what was sent before it."""
+        if not self.in_doubt:
+            self._taken = max(self._taken, sent)
+
+    def deny(self, subject: str) -> str:
+        """The user may not subscribe this subject, reported in lower case. Returns it as it was written."""
+        written = subject
+        for each in list(self._all):
+            if each.subject.lower() == subject:
+                written = each.subject
+                each.refuse(NotPermitted("subscribe", written))
+        return written
+
+    def overflow(self) -> None:
+        """NATS took one of those that were sent last for one too many."""
+        self._full = True
+        if self.mending:
+            self._overflowed = True
+        else:
+            self._doubtful = [each for each in self._all if each.number > self._taken]
+
+    async def mend(self, client: NatsClient) -> bool:
+        """Try those in doubt, and some of those that were refused. Whether any of them is taken now.
+
+        Raises:
+            nats.errors.Error, TimeoutError: the server does not answer.
+        """
+        async with self._mending:
+            refused = [each for each in self._all if each.refused is not None]
+            doubtful, self._doubtful = self._doubtful, []
+            sent, self._overflowed = self._sent, False
+            tried = dict.fromkeys([*doubtful, *refused])
+            mended, failed = False, 0
+            for each in tried:
+                if each not in self._all or not each.is_on(client) or failed > MOST_FAILURES:
+                    continue
+                was, told = each.refused, each.on_refused
+                each.on_refused = None  # the same refusal again is no news
+                await self._try(each, client)
+                each.on_refused = told
+                if each.refused is None:
+                    mended = True
+                elif was is None:
+                    each.refuse(each.refused)
+                else:
+                    failed += 1
+            if self._overflowed:  # it may have been one that came meanwhile
+                self._doubtful = [each for each in self._all if each.number > sent and each not in tried]
+            return mended
+
+    async def _try(self, subscription: Subscription, client: NatsClient) -> None:
+        await subscription.withdraw()
+        self._full = False
+        await self.send(subscription, client)
+        await client.settle(CONFIRM_TIMEOUT)
+        if self._full:
+            subscription.refused = BusRefused(
+                f'NATS does not take "{subscription.subject}": maximum subscriptions exceeded; raise '
+                "max_subscriptions on the server, or the user's limit"
+            )

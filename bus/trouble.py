@@ -1,0 +1,96 @@
+"""Why the bus cannot work at this moment, and for how long it has been refused."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+
+import nats.errors
+
+from bus.errors import BusError, BusRefused, BusUnavailable
+from bus.nats_client import NatsClient
+
+HINTS = (
+    (
+        ("authoriz", "authentic", "expired", "revoked", "account"),
+        "correct the user and password, or token, in NATS_URL",
+    ),
+    (("maximum connections", "active connections"), "raise max_connections on the server, or run fewer processes"),
+    (("payload", "control line"), "something larger was sent than the server takes"),
+    (("tls", "secure"), "use tls:// in NATS_URL, and a certificate that the server takes"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """One reason.
+
+    Args:
+        error: what to raise for it.
+        refused: NATS is there and says no, so that waiting alone does not help.
+    """
+
+    error: BusError
+    refused: bool
+
+    @classmethod
+    def of(cls, error: BusError) -> Trouble:
+        """What an error of this package means: anything but plain absence is a refusal."""
+        return cls(error, refused=not isinstance(error, BusUnavailable) or isinstance(error, BusRefused))
+
+    @classmethod
+    def at(cls, client: NatsClient, error: BaseException | None) -> Trouble:
+        """What ended a connection, or stood against it.
+
+        Args:
+            error: what nats-py raised; None when only the server's own word is to be looked for.
+        """
+        url, said = client.server.url, client.refusal
+        text = "" if error is None else str(error) or type(error).__name__
+        if said is None and text.startswith("nats: '"):  # the answer to CONNECT, as the server wrote it
+            said = text.removeprefix("nats: ").strip("'").lower()
+        if said is not None:
+            hint = next((hint for words, hint in HINTS if any(word in said for word in words)), "see the server's log")
+            return cls(BusRefused(f"NATS at {url} refuses this process: {said}; {hint}"), refused=True)
+        if isinstance(error, nats.errors.SecureConnWantedError):
+            return cls(
+                BusRefused(f"NATS at {url} does not require TLS, which tls:// asks for: set it up there"), refused=True
+            )
+        if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
+            text = getattr(error, "verify_message", "") or error.reason or text
+            return cls(
+                BusRefused(
+                    f"TLS with NATS at {url} failed: {text}; for a certificate of your own set SSL_CERT_FILE to its "
+                    "authority's"
+                ),
+                refused=True,
+            )
+        if isinstance(error, nats.errors.NoServersError):
+            text = str(client.trouble or error)
+        text = text.removeprefix("nats: ") or "it ended the connection"
+        what = f"the connection to NATS at {url} was lost" if client.used else f"NATS at {url} cannot be reached"
+        return cls(BusUnavailable(f"{what}: {text}"), refused=False)
+
+
+class Patience:
+    """Adds up how long there has been nothing but refusals.
+
+    Time in which NATS was only away does not count: a restart would not bring it back, and could lose a result.
+
+    Args:
+        limit: seconds.
+    """
+
+    def __init__(self, limit: float) -> None:
+        self._limit = limit
+        self._spent = 0.0
+        self._since: float | None = None
+
+    def over(self, trouble: Trouble | None, now: float) -> bool:
+        """Note the state from now on; whether the limit is reached."""
+        if trouble is None:
+            self._spent = 0.0
+        elif self._since is not None:
+            self._spent += now - self._since
+        self._since = now if trouble is not None and trouble.refused else None
+        return self._since is not None and self._spent >= self._limit
