@@ -18,7 +18,7 @@ from nats.aio.client import DEFAULT_MAX_PAYLOAD_SIZE, ServerVersion
 from nats.aio.msg import Msg
 
 from bus.condition import Condition
-from bus.errors import BusError, BusRefused, BusUnavailable, NotPermitted
+from bus.errors import BusError, BusRefused, BusUnavailable
 from bus.nats_client import NatsClient
 from bus.nats_url import NatsServer
 from bus.requests import Requests, new_inbox
@@ -70,10 +70,10 @@ class Connection:
         self._latest: NatsClient | None = None
         """The connection that was used last, which knows what its server is like."""
         self._requests = Requests()
-        self._subscriptions = Subscriptions()
-        self._inbox = self._subscriptions.add(f"{self._requests.inbox}.*", cb=self._requests.answer)
         self._look = asyncio.Event()
         """Set when the connection is to be looked at now."""
+        self._subscriptions = Subscriptions(self._look.set)
+        self._inbox = self._subscriptions.add(f"{self._requests.inbox}.*", cb=self._requests.answer)
         self._keeper: asyncio.Task[None] | None = None
         self._confirming: asyncio.Task[None] | None = None
         self._closed = False
@@ -206,9 +206,7 @@ class Connection:
                 await self._attend(await self._reach())
             except Exception as error:
                 log.exception("the NATS connection broke unforeseen; making another")
-                self.condition.note(
-                    Trouble(BusRefused(f"the NATS connection broke: {error!r}; see the log"), refused=True)
-                )
+                self.condition.note(Trouble.of(BusRefused(f"the NATS connection broke: {error!r}; see the log")))
                 await asyncio.sleep(self._servers.pause())
 
     async def _reach(self) -> NatsClient:
@@ -282,23 +280,14 @@ class Connection:
             self.condition.end(trouble, client.server.url)
             self._requests.lose(str(trouble.error))
 
-    def _look_at_subscriptions(self) -> None:
-        if not self._subscriptions.mending:  # or a look would bring about the next
-            self._look.set()
-
     async def _on_error(self, client: NatsClient, error: Exception) -> None:
         text = str(error) or type(error).__name__
         if (violation := VIOLATION.search(text)) is not None:
             verb, subject = violation.groups()
-            if verb == "publish":
-                denied = NotPermitted("publish", self._requests.deny(subject))
-            else:
-                denied = NotPermitted("subscribe", self._subscriptions.deny(subject))
-                self._look_at_subscriptions()
+            denied = (self._requests if verb == "publish" else self._subscriptions).deny(subject)
             self.condition.warn(f"{verb} {'.'.join(subject.split('.')[:2])}", str(denied))
         elif text.startswith("maximum subscriptions"):
             self._subscriptions.overflow()
-            self._look_at_subscriptions()
             self.condition.warn(text, "NATS takes no more subscriptions: raise max_subscriptions, or the user's limit")
         elif isinstance(error, nats.errors.SlowConsumerError):
             self.condition.warn("slow", "this process was too slow for NATS; missed events will be read again")

@@ -64,22 +64,16 @@ class Requests:
         else:
             future.set_result(message)
 
-    def deny(self, subject: str) -> str:
-        """NATS does not let us publish there.
-
-        Args:
-            subject: in lower case, as nats-py reports it.
-
-        Returns:
-            The subject as it was written, where a request waits.
-        """
-        written = subject
+    def deny(self, subject: str) -> NotPermitted:
+        """The user may not publish this subject, which nats-py reports in lower case: whoever waits for an answer hears
+        of it. Returns it as it was written, where a request waits."""
+        error = NotPermitted("publish", subject)
         for asked, future in self._waiting.values():
             if asked.lower() == subject:
-                written = asked
+                error = NotPermitted("publish", asked)
                 if not future.done():
-                    future.set_exception(NotPermitted("publish", asked))
-        return written
+                    future.set_exception(error)
+        return error
 
     def lose(self, reason: str) -> None:
         """The connection is gone: nobody will answer."""

@@ -21,7 +21,9 @@ class Settings(BaseSettings):
     `SettingsError` that names the variable.
     """
 
-    model_config = SettingsConfigDict(env_prefix="BUS_", env_ignore_empty=True, frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="BUS_", env_ignore_empty=True, frozen=True, extra="ignore", hide_input_in_errors=True
+    )
 
     nats_url: str = Field(
         "nats://127.0.0.1:4222",

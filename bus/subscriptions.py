@@ -73,9 +73,13 @@ class Subscriptions:
 
     NATS names the subject when a permission is missing. At a limit it names none: then all are in doubt that were sent
     after the last one that it has surely looked at, and `mend` tries those one by one.
+
+    Args:
+        on_refused: called when there is something for `mend`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_refused: Callable[[], None]) -> None:
+        self._on_refused = on_refused
         self._all: dict[Subscription, None] = {}
         self._sent = self._taken = 0
         self._doubtful: list[Subscription] = []
@@ -105,11 +109,6 @@ class Subscriptions:
     def in_doubt(self) -> bool:
         """Whether NATS refused some without naming them."""
         return bool(self._doubtful)
-
-    @property
-    def mending(self) -> bool:
-        """Whether those that were refused are being tried again."""
-        return self._mending.locked()
 
     def add(self, subject: str, **options: Any) -> Subscription:
         """One more; it is sent with `send`, and over each later connection with `send_all`."""
@@ -159,22 +158,25 @@ class Subscriptions:
         if not self.in_doubt:
             self._taken = max(self._taken, sent)
 
-    def deny(self, subject: str) -> str:
+    def deny(self, subject: str) -> NotPermitted:
         """The user may not subscribe this subject, reported in lower case. Returns it as it was written."""
-        written = subject
+        error = NotPermitted("subscribe", subject)
         for each in list(self._all):
             if each.subject.lower() == subject:
-                written = each.subject
-                each.refuse(NotPermitted("subscribe", written))
-        return written
+                error = NotPermitted("subscribe", each.subject)
+                each.refuse(error)
+        if not self._mending.locked():
+            self._on_refused()
+        return error
 
     def overflow(self) -> None:
         """NATS took one of those that were sent last for one too many."""
         self._full = True
-        if self.mending:
+        if self._mending.locked():
             self._overflowed = True
         else:
             self._doubtful = [each for each in self._all if each.number > self._taken]
+            self._on_refused()
 
     async def mend(self, client: NatsClient) -> bool:
         """Try those in doubt, and some of those that were refused. Whether any of them is taken now.

@@ -10,15 +10,14 @@ import nats.errors
 from bus.errors import BusError, BusRefused, BusUnavailable
 from bus.nats_client import NatsClient
 
+LOGIN = "correct the user and password, or token, in NATS_URL"
 HINTS = (
-    (
-        ("authoriz", "authentic", "expired", "revoked", "account"),
-        "correct the user and password, or token, in NATS_URL",
-    ),
     (("maximum connections", "active connections"), "raise max_connections on the server, or run fewer processes"),
+    (("authoriz", "authentic", "expired", "revoked", "account"), LOGIN),
     (("payload", "control line"), "something larger was sent than the server takes"),
     (("tls", "secure"), "use tls:// in NATS_URL, and a certificate that the server takes"),
 )
+"""What to do about what a server says, by words in it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from nats.errors import MaxPayloadError
 
 from bus import Bus, BusRefused, BusUnavailable, NotPermitted, Settings, SystemNotification, UnsupportedServer, subjects
 from tests.proxy import proxy_of
-from tests.servers import ConfiguredNats, Nats
+from tests.servers import ConfiguredNats, Nats, free_port
 
 HEALED = 10.0
 """Seconds within which a login's return has to be noticed."""
@@ -304,23 +304,15 @@ async def test_of_two_servers_the_one_that_takes_it_is_used(nats: ConfiguredNats
 
 
 async def test_servers_learnt_from_a_cluster_know_it_too(tmp_path: Path) -> None:
-    first, second = ConfiguredNats(tmp_path, ""), ConfiguredNats(tmp_path, "", jetstream=False)
-    for server, route in ((first, second.monitor_port), (second, first.monitor_port)):
-        server.monitor_url = ""
-        cluster = (
-            f"cluster {{ name: c, listen: 127.0.0.1:{server.monitor_port}, routes: [nats://127.0.0.1:{route}] }}\n"
+    ports = [free_port(), free_port()]
+    first, second = (
+        ConfiguredNats(
+            tmp_path,
+            login("p%41 @") + f"cluster {{ name: c, listen: 127.0.0.1:{ours}, routes: [nats://127.0.0.1:{theirs}] }}",
+            jetstream=False,
         )
-        server.file.write_text(login("p%41 @") + cluster)
-        server.arguments = ("-c", str(server.file))
-        server.monitor_port = server.monitor_port
-    # Without JetStream, whose leader would be gone with the first one.
-    for server in (first, second):
-        server.command = (
-            lambda server=server: [  # type: ignore[method-assign, misc]
-                *Nats.command(server)[:5],
-                *server.arguments,
-            ]
-        )
+        for ours, theirs in (ports, ports[::-1])
+    )
     with running(first), running(second):
         bus = Bus(Settings.load(nats_url=url(first, "u:p%2541%20%40")), declare=False)
         await bus.connect()
