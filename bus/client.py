@@ -182,7 +182,7 @@ class Bus:
         trouble = self._connection.condition.trouble
         if trouble is not None:
             raise trouble.error
-        await self.stream.first(subjects.STREAM_SUBJECTS, seq=2**62)
+        await self.stream.state()
 
     async def send_event(self, event: Event, client_id: str) -> int:
         """Store an event for every connection of one client.

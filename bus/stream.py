@@ -259,7 +259,7 @@ class EventStream:
             if error.code != STREAM_NOT_FOUND:
                 return BusUnavailable(f"the stream {subjects.STREAM} cannot be used: {error}")
         except BusUnavailable as error:
-            return BusUnavailable(f"nothing stores {subject}, and NATS does not say why ({error})")
+            return NoStream(f"nothing stores {subject}, and NATS does not say why ({error})")
         else:
             if is_ours(config):
                 text = (
@@ -267,8 +267,8 @@ class EventStream:
                 )
                 return BusUnavailable(text)
         return NoStream(
-            f"no stream stores {subject}: the stream {subjects.STREAM} is not there or another application's; a web "
-            "process or a worker declares it within seconds or says why not, so see whether one runs"
+            f"no stream stores {subject}: the stream {subjects.STREAM} was removed, or belongs to another application; "
+            "a web process or a worker declares it within seconds, or says why not"
         )
 
     async def _request(self, subject: str, data: bytes = b"") -> dict[str, Any]:

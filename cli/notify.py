@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import Annotated
 
 import typer
 
-from bus import BusError, InvalidName, NoStream, SyncBus, SystemNotification, subjects
+from bus import BusError, InvalidName, NotPermitted, SyncBus, SystemNotification, UnsupportedServer, subjects
 from cli.errors import CommandFailed, Interrupted
 from cli.options import AsJson, NoColor, Quiet, Server, Timeout, client_settings, seconds
 from cli.output import Output, shortened
@@ -76,10 +77,11 @@ def notify(
         message = given(message, "message")
         with SyncBus(settings, name="busctl notify", declare=False) as bus:
             output.line("Sending to group ", (group, "bold"), ": ", shortened(message))
+            _look_first(bus)
             for n in range(1, repeat + 1):
                 if n > 1:
                     time.sleep(interval)
-                seq = _send(bus, message, group)
+                [seq] = bus.broadcast_event(SystemNotification(payload=message), groups=[group])
                 stored = n
                 output.line(f"  {n}/{repeat} ", ("✓", "green"), f" stored as event {seq}")
                 output.record(event="stored", n=n, of=repeat, group=group, seq=seq)
@@ -91,13 +93,10 @@ def notify(
     output.line(("Sent.", "green") if repeat == 1 else (f"All {repeat} sent.", "green"))
 
 
-def _send(bus: SyncBus, message: str, group: str) -> int:
-    event = SystemNotification(payload=message)
-    try:
-        return bus.broadcast_event(event, groups=[group])[0]
-    except NoStream:  # the first command on a new server; otherwise nothing has to be declared, or permitted
+def _look_first(bus: SyncBus) -> None:
+    # A user may be allowed to send and nothing else; if nothing stores it, the answer to it says so.
+    with suppress(NotPermitted, UnsupportedServer):
         bus.call(lambda bus: bus.stream.declare(update=False))
-        return bus.broadcast_event(event, groups=[group])[0]
 
 
 def _sent(stored: int, repeat: int) -> str:

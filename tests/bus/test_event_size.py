@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from bus import Bus, EventTooLarge, Settings, Stored, SystemNotification, UnsupportedServer, job_log
+from bus import Bus, BusUnavailable, EventTooLarge, Settings, Stored, SystemNotification, UnsupportedServer, job_log
 from bus.job_log import JobRequest
 from tests.raw_jetstream import connected, nats_with
-from tests.servers import Nats
+from tests.servers import Nats, wait_until
 
 LIMIT = 4096
 
@@ -84,6 +86,30 @@ async def test_the_largest_message_of_the_stream_is_a_limit_too(tmp_path: Path, 
                 assert another.stream.room == bus.stream.room
         finally:
             await operator.edit(max_msg_size=-1)
+
+
+async def test_a_limit_lowered_by_a_reload_costs_one_connection_and_is_learnt(tmp_path: Path) -> None:
+    """NATS does not say that its limit is another one, and ends the connection that does not know."""
+    config = tmp_path / "reloaded.conf"
+    config.write_text("max_payload: 8192\n")
+    server = Nats(tmp_path, "-c", str(config))
+    server.start()
+    try:
+        async with Bus(Settings.load(nats_url=server.url)) as bus:
+            await bus.stream.append("bus.group.x", b"x" * 6000)
+            config.write_text(f"max_payload: {LIMIT}\n")
+            os.kill(server.pid, signal.SIGHUP)
+            await asyncio.to_thread(wait_until, lambda: server.monitored("varz")["max_payload"] == LIMIT, "new limit")
+            with pytest.raises(BusUnavailable, match="maximum payload violation"):
+                await bus.stream.append("bus.group.x", b"x" * 6000)
+            async with asyncio.timeout(10):
+                while not bus.connected:
+                    await asyncio.sleep(0.02)
+            with pytest.raises(EventTooLarge, match=f"at most {LIMIT}"):
+                await bus.stream.append("bus.group.x", b"x" * 6000)
+            await bus.stream.append("bus.group.x", b"x" * 3000)
+    finally:
+        server.kill()
 
 
 async def test_a_limit_that_nats_does_not_announce_is_a_setting(tmp_path: Path) -> None:
