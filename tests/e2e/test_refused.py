@@ -164,13 +164,14 @@ async def test_a_worker_that_is_refused_from_the_start_ends(refusable: Refusable
 
 def test_commands_that_follow_end_when_they_stay_refused(refusable: Refusable) -> None:
     env = refusable.env | {"BUS_HEAL_TIMEOUT": "1"}
-    with background("watch", **env) as watch, background("submit", "default", "x", "--wait", **env) as submit:
+    with background("watch", **env) as watch:
         watch.note("watching")
-        watch.line()
-        refusable.nats.configure(WRONG)
-        for command in (watch, submit):
-            assert REASON in command.note("error: ")
-            assert command.end() == 1
+        with background("submit", "default", "x", "--wait", **env) as submit:
+            watch.line()  # the job is stored, and no worker runs
+            refusable.nats.configure(WRONG)
+            for command in (watch, submit):
+                assert REASON in command.note("error: ")
+                assert command.end() == 1
 
 
 def test_notify_needs_nothing_but_to_publish_what_it_says(refusable: Refusable) -> None:
