@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+import warnings
 from functools import partial
 from typing import Any
 
 import structlog
+from celery.exceptions import CPendingDeprecationWarning
 from celery.worker import consumer as celery_consumer
 from celery.worker.state import maybe_shutdown
 from kombu.message import Message
@@ -33,6 +35,8 @@ class Consumer(celery_consumer.Consumer):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._foreign: set[str] = set()
+        # Each lost connection would log eight lines about a default of Celery 6 that workers/config.py has decided on.
+        warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
         super().__init__(*args, **kwargs)
 
     def ensure_connected(self, conn: Any) -> Any:
