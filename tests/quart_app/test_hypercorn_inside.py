@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import suppress
 from typing import Any
 
@@ -16,10 +17,11 @@ from bus import Settings
 from quart_app import hypercorn_inside
 from quart_app.wire import EXTENSION, wire_of
 from tests.in_process import serving
-from tests.raw import DEADLINE, PING, PONG, SMALL_SEGMENT, SMALL_WINDOW, dial, frame, raw, upgrade
-from tests.servers import System, Web
+from tests.raw import BINARY, DEADLINE, PING, PONG, SMALL_SEGMENT, SMALL_WINDOW, dial, frame, raw, upgrade
+from tests.servers import System, Web, wait_until
 
 ACCEPT = {"type": "websocket.accept"}
+GET = b"GET /livez HTTP/1.1\r\nHost: x\r\n"
 
 
 async def tells_of_its_wire(scope: Any, receive: Any, send: Any) -> None:
@@ -107,6 +109,29 @@ async def test_a_mute_peer_is_cut_and_a_live_idle_one_stays(watchful: Web) -> No
         await idle.ping()
 
 
+async def test_a_peer_that_announces_a_long_frame_and_then_says_nothing_is_cut(watchful: Web) -> None:
+    async with raw(watchful.port) as idle, raw(watchful.port, mute=True) as silent:
+        silent.write(frame(b"x" * 10, BINARY, declared=60_000))
+        await silent.ended()
+        await idle.ping()
+
+
+async def test_a_peer_that_asks_and_takes_no_answer_is_cut(watchful: Web) -> None:
+    def files() -> int:
+        return len(os.listdir(f"/proc/{watchful.pid}/fd"))
+
+    async with raw(watchful.port) as other:
+        await other.ping()
+        before = files()
+        peer = await dial(watchful.port, GET + b"\r\n", window=SMALL_WINDOW, segment=SMALL_SEGMENT)
+        peer.stall()
+        peer.write(b"GET /asyncapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 500)
+        await asyncio.to_thread(wait_until, lambda: files() > before, "connection")
+        await asyncio.to_thread(wait_until, lambda: files() <= before, "end of it")
+        peer.transport.abort()
+        await other.ping()
+
+
 def replaced() -> list[Any]:
     return [vars(module).get(name) for module, name in hypercorn_inside.REPLACED]
 
@@ -171,7 +196,6 @@ async def test_the_hypercorn_that_is_installed_is_the_one_expected(monkeypatch: 
     assert not set(replaced()) & set(before)
 
 
-GET = b"GET /livez HTTP/1.1\r\nHost: x\r\n"
 POST = b"POST /livez HTTP/1.1\r\nHost: x\r\n"
 LEFT_BEHIND = {
     "requests behind others": (GET + b"\r\n") * 2000,
