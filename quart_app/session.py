@@ -28,6 +28,8 @@ log = structlog.get_logger(__name__)
 
 SUBPROTOCOL = "bus.v1"
 ALGORITHM = "HS256"
+MOST_LOOKS = 10
+"""How often the stream's end is asked while live events come faster than they can be held."""
 CONNECT = FrameParser({"connect": Connect})
 
 
@@ -181,6 +183,12 @@ async def resume(connection: Connection, greeting: Greeting, hub: Hub, sessions:
         raise BusUnavailable("NATS was away when the client came")
     asked = {scope: cursor for scope, cursor in connect.payload.cursors.items() if scope in hub.scopes(connection)}
     state = await hub.end.state()
+    for _ in range(MOST_LOOKS):
+        if connection.covered(dict.fromkeys(hub.scopes(connection), state.last_seq)):
+            break
+        state = await hub.end.state()
+    else:
+        raise BusUnavailable("more is announced than this process can hold for a client that comes")
     same = identity.known and identity.epoch == state.epoch
     recovered = same or not (identity.known or identity.lost or any(asked.values()))
     seen = {scope: cursor if same or not identity.known else 0 for scope, cursor in asked.items()}
