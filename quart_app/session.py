@@ -22,7 +22,7 @@ from quart_app.close_codes import BAD_HANDSHAKE, HANDSHAKE_TIMEOUT, TOO_BIG, UNA
 from quart_app.connection import Connection, longer
 from quart_app.frames import BadFrame, FrameParser
 from quart_app.hub import CLIENT, Hub
-from quart_app.missed import Missed
+from quart_app.missed import COUNTING_BYTES, Missed
 
 log = structlog.get_logger(__name__)
 
@@ -193,7 +193,7 @@ async def resume(connection: Connection, greeting: Greeting, hub: Hub, sessions:
     recovered = same or not (identity.known or identity.lost or any(asked.values()))
     seen = {scope: cursor if same or not identity.known else 0 for scope, cursor in asked.items()}
     with Missed(hub, connection, settings) as missed:
-        async with hub.replays:
+        async with hub.replay_memory.hold(COUNTING_BYTES):
             await missed.count({scope: min(cursor, state.last_seq) for scope, cursor in seen.items()})
         if asked:
             # Asked behind the read: what is not gone by now was there to be read.
