@@ -59,6 +59,7 @@ class Connection:
         "_limit",
         "_max_frame_bytes",
         "_outbound",
+        "_overflowed",
         "_parser",
         "_rate",
         "_replayed",
@@ -92,6 +93,7 @@ class Connection:
         self._replayed: dict[str, int] = {}
         self._held: list[Batch] | None = [] if audience.v1 else None
         self._held_size = 0
+        self._overflowed = False
 
     def send(self, text: str) -> None:
         """Send a message, after what is already in line. Never waits; a client too slow to keep up is closed."""
@@ -107,6 +109,24 @@ class Connection:
         else:
             line = batch.lines.get(self._audience) or batch.shown(self._audience)
         self._outbound.put(line)
+
+    def covered(self, cursors: dict[str, int]) -> bool:
+        """Hold live events up to these sequences no longer: the replay will bring them.
+
+        Args:
+            cursors: per scope, where the stream ended at some moment after the connection was attached.
+
+        Returns:
+            False when there were more live events than may be held: then the stream's end has to be asked again.
+        """
+        if self._overflowed:
+            self._overflowed = False
+            return False
+        self._replayed = cursors
+        held, self._held, self._held_size = self._held or [], [], 0
+        for batch in held:
+            self._hold(batch)
+        return True
 
     async def begin(self, welcome: Message, replay: AsyncGenerator[list[Event]], cursors: dict[str, int]) -> None:
         """Send the welcome, then the replay no faster than the client reads, then let live events through.
@@ -125,7 +145,7 @@ class Connection:
                     async with asyncio.timeout(self._send_timeout):
                         await self._replay(events)
                 except TimeoutError:
-                    log.warning("closing a connection that takes its replay too slowly", client_id=self.client_id)
+                    replay_too_slow.warn(client_id=self.client_id)
                     self._outbound.give_up(TOO_SLOW)
                     return
         self._replayed = cursors
@@ -194,13 +214,18 @@ class Connection:
             self.close(TRY_AGAIN)
 
     def _hold(self, batch: Batch) -> None:
-        if batch.last and self._held is not None:
-            self._held.append(batch)
-            self._held_size += batch.size
-            if self._held_size > self._limit:
+        if self._held is None or batch.last <= self._replayed.get(batch.scope, 0):
+            return
+        self._held.append(batch)
+        self._held_size += batch.size
+        if self._held_size > self._limit:
+            self._held.clear()
+            self._held_size = 0
+            if self._replayed:
                 replay_too_slow.warn(client_id=self.client_id)
-                self._held.clear()
                 self.close(TOO_SLOW)
+            else:
+                self._overflowed = True  # this process is behind, not the client
 
     async def _show(self, event: Event) -> Frames | None:
         operation = self.channel.events[event.action]

@@ -31,8 +31,6 @@ NOBODY = "nobody"
 """The id of no client."""
 
 REFILLS_AT_ONCE = 32
-REPLAYS_AT_ONCE = 16
-"""More at once would take NATS past the deadline of each, when all clients of a process that stopped come here."""
 DELIVERIES_IN_A_ROW = 500
 """After so many, about 5 ms, other tasks get a turn."""
 REFILL_PAUSE = 0.02
@@ -66,10 +64,8 @@ class Hub:
         """The batch that is being handed out, and who has not got it yet."""
         self._behind: set[Feed] = set()
         self._wake = asyncio.Event()
-        self.replays = asyncio.Semaphore(REPLAYS_AT_ONCE)
-        """To be held while a client's missed events are counted."""
         self.replay_memory = ByteBudget(replay_memory_bytes)
-        """To be held for what is in memory of a replay."""
+        """To be held for what is in memory of a replay, one piece at a time."""
         self.replay_turn = asyncio.Lock()
         """Held by the one replay that goes on in this turn of the loop."""
         self.end = StreamEnd(bus)

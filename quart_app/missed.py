@@ -25,6 +25,8 @@ EVENT_OVERHEAD = 512
 """Bytes that an event counts for besides its data."""
 COPIES = 4
 """How often an event is in memory on its way: as it was read, parsed, encoded, and framed."""
+COUNTING_BYTES = 512 * 1024
+"""Bytes to be held while events are counted: what was read, and their sequences."""
 TURN_BYTES = 64 * 1024
 """Bytes of events after which other tasks get a turn of the loop."""
 TURN_EVENT = 2048

@@ -19,9 +19,11 @@ from quart_app.feed import CLIENT
 from quart_app.frames import BadFrame, FrameParser
 from quart_app.hub import Hub
 from quart_app.identity import Identity, Sessions, Unauthorized
-from quart_app.missed import Missed
+from quart_app.missed import COUNTING_BYTES, Missed
 
 SUBPROTOCOL = "bus.v1"
+MOST_LOOKS = 10
+"""How often the stream's end is asked while live events come faster than they can be held."""
 CONNECT = FrameParser({"connect": Connect})
 
 
@@ -85,11 +87,17 @@ async def resume(
         raise BusUnavailable("NATS was away when the client came")
     asked = {scope: cursor for scope, cursor in connect.payload.cursors.items() if scope in hub.scopes(connection)}
     state = await hub.end.state()
+    for _ in range(MOST_LOOKS):
+        if connection.covered(dict.fromkeys(hub.scopes(connection), state.last_seq)):
+            break
+        state = await hub.end.state()
+    else:
+        raise BusUnavailable("more is announced than this process can hold for a client that comes")
     same = identity.known and identity.epoch == state.epoch
     recovered = same or not (identity.known or identity.lost or any(asked.values()))
     seen = {scope: cursor if same or not identity.known else 0 for scope, cursor in asked.items()}
     with Missed(hub, connection, settings) as missed:
-        async with hub.replays:
+        async with hub.replay_memory.hold(COUNTING_BYTES):
             await missed.count({scope: min(cursor, state.last_seq) for scope, cursor in seen.items()})
         if asked:
             # Asked behind the read: what is not gone by now was there to be read.

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+import structlog
+
 from bus import Bus, BusUnavailable, StreamState
+
+log = structlog.get_logger(__name__)
 
 MARGIN = 10_000
 """How far past its known end the stream may have grown unnoticed; a live message from further on is not believed."""
@@ -21,6 +25,7 @@ class StreamEnd:
         self.last_seq = 0
         """The stream's last sequence at the last answer."""
         self._bus = bus
+        self._asking: set[asyncio.Task[StreamState]] = set()
         self._next: asyncio.Task[StreamState] | None = None
         self._one_at_a_time = asyncio.Lock()
 
@@ -45,14 +50,15 @@ class StreamEnd:
 
     async def stop(self) -> None:
         """Give up what is being asked."""
-        if self._next is not None:
-            self._next.cancel()
-            await asyncio.gather(self._next, return_exceptions=True)
+        for task in self._asking:
+            task.cancel()
+        await asyncio.gather(*self._asking, return_exceptions=True)
 
     def _ask(self) -> asyncio.Task[StreamState]:
         if self._next is None:
             self._next = asyncio.create_task(self._asked(), name="ask for the stream's state")
-            self._next.add_done_callback(_retrieved)
+            self._asking.add(self._next)
+            self._next.add_done_callback(self._asked_for)
         return self._next
 
     async def _asked(self) -> StreamState:
@@ -62,8 +68,8 @@ class StreamEnd:
             self.last_seq = state.last_seq
             return state
 
-
-def _retrieved(task: asyncio.Task[StreamState]) -> None:
-    """Every caller may have left before a request failed; its error is then nobody's."""
-    if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, BusUnavailable):
-        raise error
+    def _asked_for(self, task: asyncio.Task[StreamState]) -> None:
+        """Every caller may have left before a request failed; its error is then nobody's."""
+        self._asking.discard(task)
+        if not task.cancelled() and not isinstance(task.exception(), BusUnavailable | None):
+            log.error("could not ask for the stream's state", exc_info=task.exception())

@@ -152,3 +152,30 @@ async def test_a_stream_that_was_removed_is_named(fresh: System) -> None:
         for read in (bus.stream.last("bus.group.x"), bus.stream.state()):
             with pytest.raises(BusUnavailable, match="stream not found"):
                 await read
+
+
+async def test_the_state_tells_the_last_event_that_is_gone_from_the_middle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nats = Nats(tmp_path)
+    nats.start()
+    try:
+        connection = await nats_py.connect(nats.url)
+        jetstream = connection.jetstream()
+        async with Bus(Settings.load(nats_url=nats.url)) as bus:
+            for number in range(12):
+                await bus.stream.append(f"bus.group.g{number % 2}", b"{}")
+            holes = []
+            for seq in (1, 2, 6, 4, 9, 12):  # the first two move the beginning
+                await jetstream.delete_msg(subjects.STREAM, seq)
+                holes.append((await bus.stream.state()).last_hole)
+            assert holes == [0, 0, 6, 6, 9, 12]
+            await bus.stream.append("bus.group.g0", b"{}")
+            assert (await bus.stream.state()).last_hole == 12
+            monkeypatch.setattr("bus.stream.MOST_HOLES", 3)
+            assert (await bus.stream.state()).last_hole == 13  # too many to tell: any may be gone
+            await jetstream.purge_stream(subjects.STREAM)
+            assert (await bus.stream.state()).last_hole == 0
+        await connection.close()
+    finally:
+        nats.stop()

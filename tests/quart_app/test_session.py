@@ -360,6 +360,26 @@ async def test_slow_replays_wait_for_each_other_and_all_end_whole(system: System
     assert await asyncio.gather(*(resumed() for _ in range(8))) == [sent] * 8
 
 
+async def test_who_comes_while_the_process_is_behind_is_not_taken_for_slow(system: System) -> None:
+    """It hears more live events than may be held for it before anybody knows that its replay has them all."""
+    web = system.web(BUS_SECRET=SECRET, BUS_SEND_BUFFER_BYTES=str(64 * 1024))
+    async with v1(web.ws_url) as (_, welcome):
+        pass
+    cursors = {"system": (await asyncio.to_thread(broadcast, system, "before"))[0]}
+
+    async def resumed() -> list[int]:
+        async with v1(web.ws_url, resume=welcome["resume"], cursors=cursors) as (connected, again):
+            assert again["recovered"] is True
+            return [(await connected.receive(60))["seq"] for _ in range(60)]
+
+    web.pause()
+    sent = await asyncio.to_thread(broadcast, system, *(["x" * 50_000] * 60))
+    resuming = asyncio.gather(*(resumed() for _ in range(5)))
+    await asyncio.sleep(0)
+    web.resume()
+    assert await resuming == [sent] * 5
+
+
 async def test_who_takes_nothing_of_a_replay_is_closed_and_does_not_keep_others_from_theirs(system: System) -> None:
     web = system.web(BUS_SECRET=SECRET, BUS_REPLAY_MEMORY_BYTES="300000", BUS_SEND_TIMEOUT="0.5")
     sent = await asyncio.to_thread(broadcast, system, *(["x" * 100_000] * 100))
