@@ -56,6 +56,11 @@ class Wish:
     job_ids: set[str] = field(default_factory=set)
     """Every job id that the server named for the key: one, if it keeps its word."""
 
+    @property
+    def content(self) -> str:
+        """What the job works on; no log may hold it."""
+        return f"{PLANTED} {self.key}"
+
 
 class ChaosClient:
     """A `bus.v1` client. It believes the server: what arrives is what was sent, without any sorting or sifting.
@@ -192,7 +197,7 @@ class ChaosClient:
             repeated = wish.job_ids and wish.asked < 0
             if repeated or (not wish.job_ids and now - wish.asked > ANSWER_DEADLINE):
                 wish.asked = now
-                payload = {"task_type": wish.job_type, "content": f"{PLANTED} {wish.key}"}
+                payload = {"task_type": wish.job_type, "content": wish.content}
                 frame = {"action": "system_message", "payload": payload, "key": wish.key, **ref}
                 await socket.send(json.dumps(frame))
 

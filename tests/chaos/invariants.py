@@ -167,7 +167,7 @@ def every_result_is_its_jobs(history: History, clients: Sequence[ChaosClient], w
     }
     for client in clients:
         for wish in client.wishes.values():
-            expected = RESULTS.get(wish.job_type, wish.key).format(wish.key, upper=wish.key.upper())
+            expected = RESULTS.get(wish.job_type, "{0}").format(wish.content, upper=wish.content.upper())
             for job_id in wish.job_ids:
                 result = results.get((client.client_id, job_id), expected)
                 if result != expected and not (wish.job_type == "analyze" and result.startswith(expected)):
