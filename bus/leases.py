@@ -136,9 +136,9 @@ async def _request(bus: Bus, subject: str, data: bytes, headers: dict[str, str] 
     try:
         return await bus.request(subject, data, timeout=PATIENCE, headers=headers)
     except BusUnavailable as error:
-        if not error.maybe_done:
+        if not error.maybe_done and not bus.connected:
             raise
-        raise NoLease(f"NATS did not answer on {subject} within {PATIENCE:g} s", publish=subject) from error
+        raise NoLease(str(error), publish=subject) from error
 
 
 def _read(answer: bytes) -> dict[str, Any]:

@@ -132,9 +132,9 @@ class Instance:
         try:
             answer = await self.bus.request(self._subject, f"echo {word}".encode(), timeout=leases.PATIENCE)
         except BusUnavailable as error:
-            if not error.maybe_done:
+            if not error.maybe_done and not self.bus.connected:
                 raise
-            raise NoLease(f"a request to itself on {self._subject} was not answered", publish=self._subject) from error
+            raise NoLease(f"it does not hear itself: {error}", publish=self._subject) from error
         if answer != word.encode():
             # Refused once is refused for ever: the next try subscribes anew.
             await self._subscription.close()
