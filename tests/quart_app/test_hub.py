@@ -80,6 +80,25 @@ async def test_an_absurd_sequence_on_a_live_subject_makes_nobody_deaf(system: Sy
         assert re.search(r"^busctl_dropped_total [1-9]", answer.read().decode(), re.MULTILINE)
 
 
+@pytest.mark.parametrize("ahead", [1, 5, 2**40])
+async def test_a_forged_event_of_a_client_hides_none_of_its_jobs(system: System, web: Web, ahead: int) -> None:
+    connection = await nats_py.connect(system.nats.url)
+    async with client(web.ws_url, subprotocols=["bus.v1"]) as connected:
+        await connected.send({"action": "connect"})
+        welcome = (await connected.receive())["payload"]
+        subject = f"client.{welcome['client_id']}.event"
+        told = {"Nats-Stream": "EVENTS", "Nats-Subject": f"bus.{subject}", "Nats-Time-Stamp": "2026-01-02T03:04:05Z"}
+        told["Nats-Sequence"] = str(welcome["cursors"]["client"] + ahead)
+        await connection.publish(f"live.{subject}", NOTICE, headers=told)
+        await connection.flush()
+        for content in ("one", "two"):
+            await connected.submit("default", content)
+            frames = await connected.receive_until("job_result")
+            shown = [frame["action"] for frame in frames if frame["action"].startswith("job_") and "seq" in frame]
+            assert shown == ["job_queued", "job_started", "job_result"]
+    await connection.close()
+
+
 @pytest.mark.parametrize(
     ("subject", "headers"),
     [
