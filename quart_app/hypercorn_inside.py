@@ -111,15 +111,17 @@ class BoundedTCPServer(TCPServer):
         await self.idle_task.stop()
 
     async def _close(self) -> None:
-        if self.writer.transport.is_closing():  # asyncio's TLS transport breaks when it is closed twice
-            await self.idle_task.stop()
-            return
         cutting = self.loop.call_later(CLOSE_SECONDS, self.writer.transport.abort)
         try:
-            with suppress(OSError):  # that the connection was lost in a way that Hypercorn does not expect
-                await super()._close()
+            # However it ends is an end; the cancellation is left out as Hypercorn does it.
+            with suppress(OSError, asyncio.CancelledError):
+                if self.writer.transport.is_closing():  # asyncio's TLS transport breaks when it is closed twice
+                    await self.writer.wait_closed()
+                else:
+                    await super()._close()
         finally:
             cutting.cancel()
+            await self.idle_task.stop()
 
     def _mark(self, *, idle: bool) -> None:
         if self._shared.listener is not None:
