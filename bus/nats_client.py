@@ -154,6 +154,15 @@ class NatsClient(Client):
             while self._flush_queue is not None and not self._flush_queue.empty():
                 self._flush_queue.get_nowait()  # or whoever waits for room in it would wait for ever
 
+    async def _flush_pending(self, force_flush: bool = False) -> Any:
+        """nats-py swallows a cancellation here, and whoever was cancelled would go on."""
+        task = asyncio.current_task()
+        before = task.cancelling() if task is not None else 0
+        flushed = await super()._flush_pending(force_flush)
+        if task is not None and task.cancelling() > before:
+            raise asyncio.CancelledError
+        return flushed
+
     async def _process_err(self, err_msg: str) -> None:
         """nats-py closes after every error but permissions violations, and may then name another reason for it."""
         said = err_msg.strip("'")

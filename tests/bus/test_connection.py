@@ -14,6 +14,7 @@ import structlog
 from nats.errors import MaxPayloadError
 
 from bus import Bus, BusRefused, BusUnavailable, NotPermitted, Settings, SystemNotification, UnsupportedServer, subjects
+from bus.messages import JobProgress
 from tests.proxy import proxy_of
 from tests.servers import ConfiguredNats, Nats, free_port
 
@@ -135,6 +136,21 @@ async def test_a_request_in_flight_ends_with_its_connection(nats: ConfiguredNats
             with pytest.raises(BusUnavailable, match="went away before it answered") as caught:
                 await waiting
         assert caught.value.maybe_done
+
+
+async def test_who_is_cancelled_while_it_sends_ends(nats: ConfiguredNats) -> None:
+    async with bus_at(url(nats)) as bus:
+
+        async def send() -> None:
+            while True:
+                await bus.publish_progress(JobProgress(payload=None, message="x" * 100_000), "c", "j")
+
+        for _ in range(20):
+            sending = asyncio.create_task(send())
+            await asyncio.sleep(0.02)
+            sending.cancel()
+            await asyncio.wait({sending}, timeout=1)
+            assert sending.cancelled()
 
 
 async def test_a_permission_that_is_missing_is_named_at_once(tmp_path: Path) -> None:
