@@ -170,7 +170,7 @@ class Settings(BaseSettings):
     progress_interval: Seconds = Field(
         0.25, description="Least time between two progress messages of one job; the latest wins."
     )
-    reconcile_interval: Interval = Field(
+    reconcile_interval: Seconds = Field(
         10.0,
         description="How often a worker looks for open jobs that nobody holds. One that nobody held at two looks "
         "in a row is enqueued again.",

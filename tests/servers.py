@@ -115,8 +115,17 @@ class Server:
         return status
 
     def pause(self) -> None:
-        """SIGSTOP to the process and all its children: alive, but silent."""
+        """SIGSTOP to the process and all its children: alive, but silent, when this returns."""
         os.killpg(self.pid, signal.SIGSTOP)
+        wait_until(self._is_stopped, f"stopped {self.name}")
+
+    def _is_stopped(self) -> bool:
+        threads = Path(f"/proc/{self.pid}/task")  # elsewhere than on Linux it is taken to be at once
+        with contextlib.suppress(FileNotFoundError):
+            return all(
+                (thread / "stat").read_text().rpartition(")")[2].split()[0] in "TZ" for thread in threads.iterdir()
+            )
+        return not threads.exists()
 
     def resume(self) -> None:
         os.killpg(self.pid, signal.SIGCONT)

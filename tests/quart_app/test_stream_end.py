@@ -48,14 +48,16 @@ async def test_a_question_that_nobody_waits_for_any_more_fails_silently(
 ) -> None:
     nats = Nats(tmp_path_factory.mktemp("nats"))
     nats.start()
-    async with Bus(Settings.load(nats_url=nats.url, append_timeout=0.2)) as bus:
-        end = StreamEnd(bus)
-        nats.pause()
-        asking = asyncio.create_task(end.state())
-        await asyncio.sleep(0)
-        asking.cancel()
-        with pytest.raises(BusUnavailable):
-            await end.state()
-        await end.stop()
-        nats.resume()
-    nats.stop()
+    try:
+        async with Bus(Settings.load(nats_url=nats.url, append_timeout=0.2)) as bus:
+            end = StreamEnd(bus)
+            nats.pause()
+            asking = asyncio.create_task(end.state())
+            await asyncio.sleep(0)
+            asking.cancel()
+            with pytest.raises(BusUnavailable):
+                await end.state()
+            await end.stop()
+            nats.resume()
+    finally:
+        nats.stop()
