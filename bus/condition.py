@@ -38,6 +38,8 @@ class Condition:
         """Set, and replaced, when `trouble` is another."""
         self._worked = False
         """Whether it was ready ever."""
+        self._waiting = 0
+        """How many wait until it is ready; they are told why it is not."""
         self._gap = False
         """Whether a connection was lost since then."""
         self._told: set[str] = set()
@@ -51,10 +53,14 @@ class Condition:
         Raises:
             BusError: NATS refuses; it is tried again meanwhile.
         """
-        while self.trouble is not None:
-            if self.trouble.refused:
-                raise self.trouble.error
-            await self._changed.wait()
+        self._waiting += 1
+        try:
+            while self.trouble is not None:
+                if self.trouble.refused:
+                    raise self.trouble.error
+                await self._changed.wait()
+        finally:
+            self._waiting -= 1
 
     def end(self, trouble: Trouble, url: str) -> None:
         """A connection has ended, for this reason."""
@@ -78,7 +84,8 @@ class Condition:
                 self.on_gap()
         elif (text := str(trouble.error)) not in self._told and len(self._told) < MOST_TOLD:
             self._told.add(text)
-            log.warning("NATS cannot be used; trying again until it can", reason=text)
+            said_already = self._waiting and not self._worked
+            (log.debug if said_already else log.warning)("NATS cannot be used; trying again until it can", reason=text)
         self._changed.set()
         self._changed = asyncio.Event()
         over = self._patience.over(trouble, asyncio.get_running_loop().time())
