@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from importlib import import_module
@@ -33,7 +34,9 @@ def write_nats_config(directory: Path) -> None:
     """
     path = directory / "server.conf"
     try:
-        path.write_text(NATS_CONFIG)
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            os.fchmod(file.fileno(), 0o600)
+            file.write(NATS_CONFIG)
     except OSError as error:
         raise CommandFailed(f"cannot write {path}: {error.strerror}; choose another with --data-dir") from error
 

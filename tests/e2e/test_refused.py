@@ -78,6 +78,10 @@ async def test_web_and_worker_heal_when_a_login_is_revoked_and_given_back(refusa
         assert "right" not in server.output()
 
 
+def has_processes(group: int) -> bool:
+    return subprocess.run(["pgrep", "-g", str(group)], stdout=subprocess.DEVNULL, check=False).returncode == 0
+
+
 @asynccontextmanager
 async def refused(system: Refusable, connected: Client) -> AsyncIterator[None]:
     await connected.ping()
@@ -147,8 +151,7 @@ async def test_a_worker_that_stays_refused_ends_and_its_task_goes_back(refusable
         assert await in_thread(worker.process.wait, 60) == 1
         assert "this worker cannot work any more and ends" in worker.output()
         assert REASON in worker.output()
-        left = subprocess.run(["pgrep", "-g", str(worker.pid)], capture_output=True, check=False)  # noqa: ASYNC221
-        assert left.stdout == b"", "children outlive it"
+        await in_thread(wait_until, lambda: not has_processes(worker.pid), "end of its children")
         await in_thread(refusable.nats.configure, RIGHT)
         refusable.worker("--concurrency", "1")
         assert len(await results(connected, 1)) == 1

@@ -44,7 +44,7 @@ def test_no_part_of_a_password_is_printed(command: tuple[str, ...], url: str) ->
 
 @pytest.mark.parametrize("url", RAW)
 def test_what_is_not_encoded_is_said_in_one_line(url: str) -> None:
-    failed = busctl("jobs", "-s", url)
+    failed = busctl("jobs", NATS_URL=url)
     assert failed.returncode == 1
     [line] = failed.stderr.splitlines()
     assert "NATS_URL" in line
