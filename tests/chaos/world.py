@@ -21,8 +21,9 @@ RECONCILE_INTERVAL = 2.0
 RESTART_DEADLINE = 90.0
 """A server that is started while another one is away may fail, and is started again, for this long."""
 
-STOP_DEADLINE = 45.0
-"""Seconds that a process may take to end after SIGTERM, on a machine that others use too."""
+STOP_DEADLINE = 90.0
+"""Seconds that a process may take to end after SIGTERM, on a machine that others use too: a job waits for a NATS that
+is away, and billiard lets a child wait 30 s until its last result is read, which no worker does that lost Redis."""
 
 PASSWORD = "chaos"
 
