@@ -25,6 +25,9 @@ MOST_NAMED = 100
 """Other applications' tasks that are logged by name."""
 CALM = 10.0
 """Seconds without an error after which the next one is the first again."""
+LOOK_FOR_DEAD_CHILDREN = 0.5
+"""Seconds between two looks for children that died. Celery looks when the pipe to a child ends, which on a busy machine
+can be a moment before the kernel calls it dead, and else every 5 s."""
 
 
 class Consumer(celery_consumer.Consumer):  # type: ignore[misc]
@@ -38,6 +41,11 @@ class Consumer(celery_consumer.Consumer):  # type: ignore[misc]
         # Each lost connection would log eight lines about a default of Celery 6 that workers/config.py has decided on.
         warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
         super().__init__(*args, **kwargs)
+
+    def register_with_event_loop(self, hub: Any) -> None:
+        """Look after the children often enough for their jobs to run again at once."""
+        super().register_with_event_loop(hub)
+        hub.call_repeatedly(LOOK_FOR_DEAD_CHILDREN, self.pool.maintain_pool)
 
     def ensure_connected(self, conn: Any) -> Any:
         """Connect, trying again every few seconds; Celery's own pause grows to half a minute."""

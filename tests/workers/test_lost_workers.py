@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -70,6 +72,24 @@ def test_the_job_of_a_child_that_was_killed_runs_again_within_five_seconds(bench
     second_attempt(bench, job, 5)
     release.touch()
     assert bench.end(job) == "held"
+
+
+def test_the_death_of_a_child_is_noticed_on_a_busy_machine_too(bench: Bench, tmp_path: Path) -> None:
+    worker = bench.system.worker("--concurrency", "1")
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(3)]
+    try:
+        for number in range(8):
+            release = tmp_path / f"release {number}"
+            job = bench.submit("holds", str(release))
+            bench.started(job)
+            signal_children(worker, signal.SIGKILL)
+            second_attempt(bench, job, 3)
+            release.touch()
+            bench.end(job)
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
 
 
 @pytest.mark.usefixtures("eavesdropper")
