@@ -8,15 +8,13 @@ a worker that was thought dead.
 from __future__ import annotations
 
 import hashlib
-import json
 import secrets
 from dataclasses import dataclass, replace
-from typing import TypeVar, cast
-
-from pydantic import BaseModel, ConfigDict, ValidationError
+from typing import Any
 
 from bus import subjects
-from bus.errors import AppendRefused, BusError, UnknownJob
+from bus.errors import AppendRefused, UnknownJob
+from bus.job_step import CorruptJob, JobRequest, Step, step_of, steps
 from bus.messages import (
     JobCancelled,
     JobEvent,
@@ -30,49 +28,14 @@ from bus.messages import (
 from bus.stored import Stored
 from bus.stream import EventStream
 
-E = TypeVar("E", bound=JobEvent)
-
 SPARE_BYTES = 256
 """How much longer than its first `job_started` another step of a job may have to be, such as a short `job_failed`."""
 LONGEST_INSTANCE = 64 * "x"
 
 
-class JobRequest(BaseModel):
-    """What a client asked for. Stored inside `job_queued`, never shown to clients."""
-
-    model_config = ConfigDict(frozen=True, strict=True)
-
-    task_type: str
-    """The type as the client wrote it; it may not exist."""
-    job_type: str
-    """The registered type that runs."""
-    content: str
-
-
-class _Queued(JobQueued):
-    """`job_queued` as it is stored: the frame, and the request that workers read."""
-
-    request: JobRequest
-
-
-class _Started(JobStarted):
-    """`job_started` as it is stored: the frame, and which process runs the job."""
-
-    instance: str | None = None
-
-
-STEPS: dict[str, type[JobEvent]] = {
-    step.action_name(): step for step in (_Queued, _Started, JobRequeued, JobResult, JobFailed, JobCancelled)
-}
-
-
-class CorruptJob(BusError):
-    """An event on a job's subject was not written by this module."""
-
-
 @dataclass(frozen=True, slots=True)
 class JobState:
-    """A job as its events tell it. `seq` is the last event's sequence; the next step must follow it."""
+    """A job as its steps tell it. `seq` is the last step's sequence; the next one must follow it."""
 
     client_id: str
     job_id: str
@@ -81,7 +44,7 @@ class JobState:
     seq: int
     ref: str | None
     attempt: int = 0
-    """How often a worker has begun. Known while the job is open."""
+    """How often a worker has begun. Of a job that an older version ended it is not known, and 0."""
     instance: str | None = None
     """The process that runs the job, or that ran it when it was cancelled; see `bus.liveness`."""
     requeued: int = 0
@@ -90,22 +53,17 @@ class JobState:
     @property
     def state(self) -> State:
         """The state's name: the action of the last event that clients are shown."""
-        return "job_queued" if isinstance(self.last, JobRequeued) else cast(State, self.last.action)
+        return self.last.state
 
     @property
     def started(self) -> bool:
         """Whether a worker has said that it runs the job, and nothing was said since."""
-        return isinstance(self.last, JobStarted)
+        return self.last.running
 
     @property
     def ended(self) -> bool:
         """Whether the job has its one end."""
         return self.last.ended
-
-
-def instance_of(step: JobEvent) -> str | None:
-    """The process that runs the job after this step, if it is known."""
-    return step.instance if isinstance(step, _Started) else None
 
 
 def new_job_id() -> str:
@@ -128,15 +86,17 @@ async def create(
         BusUnavailable: not stored, or (`maybe_done`) perhaps stored.
         EventTooLarge: the content is larger than NATS takes, or no later step of the job would fit; nothing was stored.
     """
-    queued = _Queued(
+    queued = JobQueued(
         payload=f"⏳ Job queued: {request.task_type} for '{request.content}' (ID: {job_id})",
         job_id=job_id,
         ref=ref,
-        request=request,
+        task_type=request.task_type,
+        content=request.content,
     )
     state = JobState(client_id, job_id, request, queued, 0, ref)
-    stream.require_room(len(_start(state, LONGEST_INSTANCE).encode().encode()) + SPARE_BYTES)
-    seq = await _append(stream, subjects.job(client_id, job_id), queued, after=0)
+    stream.require_room(len(_started(state).encode(instance=LONGEST_INSTANCE).encode()) + SPARE_BYTES)
+    stored = queued.encode(request=request.model_dump(), content=None)  # which stands in the request
+    seq = await _append(stream, subjects.job(client_id, job_id), stored, after=0)
     return replace(state, seq=seq)
 
 
@@ -145,37 +105,28 @@ async def read(stream: EventStream, client_id: str, job_id: str) -> JobState:
 
     Raises:
         UnknownJob: no event of it is stored.
-        CorruptJob: none of its events was written by this module. One that was not is passed over.
+        CorruptJob: none of its events is a step of a job, or the first one is gone. Foreign ones are passed over.
         BusUnavailable: NATS is away or silent.
     """
     subject = subjects.job(client_id, job_id)
-    stored = await stream.last(subject)
-    if stored is None:
+    newest = await stream.last(subject)
+    if newest is None:
         raise UnknownJob(client_id, job_id)
     try:
-        last = _parse_step(stored)
-        first = stored if isinstance(last, _Queued) else await stream.first(subject)
-        queued = _parse(first, _Queued) if first is not None else None
-    except CorruptJob:
-        # Another program wrote on this subject. That has its place in the order, and no other meaning.
-        steps = [step async for event in stream.replay(subject, after=0) if (step := _step_or_none(event))]
-        queued = next((step for step in steps if isinstance(step, _Queued)), None)
-        if queued is None:
+        last = step_of(newest)
+        oldest = newest if last.request is not None else await stream.first(subject)
+        if oldest is None:
+            raise UnknownJob(client_id, job_id)
+        first = step_of(oldest)
+    except CorruptJob:  # another program wrote on this subject
+        known = [step async for step in steps(stream, subject)]
+        if not known:
             raise
-        last = steps[-1]
-    if queued is None:
-        raise UnknownJob(client_id, job_id)
-    job = JobState(client_id, job_id, queued.request, last, stored.seq, queued.ref)
-    return _after(job, last, stored.seq)
-
-
-def step_of(stored: Stored) -> JobEvent:
-    """The step that a stored event of a job's subject is.
-
-    Raises:
-        CorruptJob: it was not written by this module.
-    """
-    return _parse_step(stored)
+        first, last = known[0], known[-1]
+    if first.request is None:
+        raise CorruptJob(f"the first event of job {job_id} is gone, and with it what was asked for")
+    job = JobState(client_id, job_id, first.request, first.event, first.seq, first.event.ref)
+    return _after(job, last.event, last.seq, last.instance)
 
 
 async def start(
@@ -191,18 +142,18 @@ async def start(
         AppendRefused: somebody else took the next step.
         BusUnavailable: not stored, or (`maybe_done`) perhaps stored.
     """
-    return await _step(stream, job, _start(job, instance), message_id)
+    return await _step(stream, job, _started(job), message_id, instance)
 
 
 async def finish(stream: EventStream, job: JobState, text: str, *, message_id: str | None = None) -> JobState:
     """End the job with its result. Raises as `start` does; `message_id` as for `EventStream.append`."""
-    return await _step(stream, job, JobResult(payload=text, job_id=job.job_id, ref=job.ref), message_id)
+    return await _step(stream, job, JobResult(payload=text, **_facts(job)), message_id)
 
 
 async def fail(stream: EventStream, job: JobState, reason: str, *, message_id: str | None = None) -> JobState:
     """End the job with the reason why it will not be done. Raises as `start` does."""
-    payload = f"❌ Job failed: {reason}"
-    return await _step(stream, job, JobFailed(payload=payload, job_id=job.job_id, ref=job.ref), message_id)
+    failed = JobFailed(payload=f"❌ Job failed: {reason}", reason=reason, **_facts(job))
+    return await _step(stream, job, failed, message_id)
 
 
 async def requeue(stream: EventStream, job: JobState) -> JobState:
@@ -213,8 +164,8 @@ async def requeue(stream: EventStream, job: JobState) -> JobState:
         BusUnavailable: not stored, or (`maybe_done`) perhaps stored.
     """
     payload = f"↻ Job enqueued again: {job.request.task_type}"
-    again = JobRequeued(payload=payload, job_id=job.job_id, attempt=job.attempt, times=job.requeued + 1)
-    return await _step(stream, job, again)
+    facts = _facts(job) | {"attempt": job.attempt}
+    return await _step(stream, job, JobRequeued(payload=payload, times=job.requeued + 1, **facts))
 
 
 async def cancel(stream: EventStream, client_id: str, job_id: str, *, by: str = "") -> JobState:
@@ -232,72 +183,82 @@ async def cancel(stream: EventStream, client_id: str, job_id: str, *, by: str = 
             return job
         try:
             payload = "🚫 Job cancelled" + (f" by {by}" if by else "")
-            return await _step(stream, job, JobCancelled(payload=payload, job_id=job_id, ref=job.ref))
+            return await _step(stream, job, JobCancelled(payload=payload, by=by or None, **_facts(job)))
         except AppendRefused:
             continue
 
 
-def _start(job: JobState, instance: str | None) -> _Started:
+def _started(job: JobState) -> JobStarted:
     attempt = job.attempt + 1
     payload = f"▶ Job started: {job.request.task_type} (attempt {attempt})"
-    return _Started(payload=payload, job_id=job.job_id, ref=job.ref, attempt=attempt, instance=instance)
+    return JobStarted(payload=payload, **_facts(job) | {"attempt": attempt})
 
 
-async def _step(stream: EventStream, job: JobState, event: JobEvent, message_id: str | None = None) -> JobState:
-    seq = await _append(stream, subjects.job(job.client_id, job.job_id), event, after=job.seq, message_id=message_id)
-    return _after(job, event, seq)
+def _facts(job: JobState) -> dict[str, Any]:
+    """The keys that every event of a job has."""
+    return {
+        "job_id": job.job_id,
+        "ref": job.ref,
+        "task_type": job.request.task_type,
+        "attempt": job.attempt or None,
+    }
 
 
-def _after(job: JobState, event: JobEvent, seq: int) -> JobState:
-    match event:
-        case _Started():
-            return replace(job, last=event, seq=seq, attempt=event.attempt, instance=event.instance, requeued=0)
-        case JobRequeued():
-            return replace(job, last=event, seq=seq, attempt=event.attempt, instance=None, requeued=event.times)
-        case _:
-            return replace(job, last=event, seq=seq)
+async def _step(
+    stream: EventStream, job: JobState, event: JobEvent, message_id: str | None = None, instance: str | None = None
+) -> JobState:
+    subject, frame = subjects.job(job.client_id, job.job_id), event.encode(instance=instance)
+    seq = await _append(stream, subject, frame, after=job.seq, message_id=message_id)
+    return _after(job, event, seq, instance)
 
 
-async def _append(
-    stream: EventStream, subject: str, event: JobEvent, *, after: int, message_id: str | None = None
-) -> int:
+def _after(job: JobState, event: JobEvent, seq: int, instance: str | None) -> JobState:
+    attempt = job.attempt if event.attempt is None else event.attempt
+    job = replace(job, last=event, seq=seq, attempt=attempt)
+    # The instance of a job that is cancelled stays: it has to be told.
+    return job if event.ended else replace(job, instance=instance, requeued=event.requeued)
+
+
+async def _append(stream: EventStream, subject: str, frame: str, *, after: int, message_id: str | None = None) -> int:
     # What another program wrote on the subject since `after` does not stop the job; a step does.
     expected = after
     while True:
         try:
-            return await stream.append(subject, event.encode().encode(), expected_last=expected, message_id=message_id)
+            return await stream.append(subject, frame.encode(), expected_last=expected, message_id=message_id)
         except AppendRefused:
             since = [stored async for stored in stream.replay(subject, after=expected)]
             for stored in since:
                 if message_id is not None and stored.message_id == message_id:
                     return stored.seq
-                if _step_or_none(stored) is not None:
+                if _is_step(stored):
                     raise
             if not since:
                 raise
             expected = since[-1].seq
 
 
-def _step_or_none(stored: Stored) -> JobEvent | None:
+def _is_step(stored: Stored) -> bool:
     try:
-        return _parse_step(stored)
+        step_of(stored)
     except CorruptJob:
-        return None
+        return False
+    return True
 
 
-def _parse_step(stored: Stored) -> JobEvent:
-    try:
-        action = json.loads(stored.data)["action"]
-        step = STEPS[action]
-    except (ValueError, KeyError, TypeError) as error:
-        raise CorruptJob(f"event {stored.seq} on {stored.subject} is no step of a job") from error
-    return _parse(stored, step)
-
-
-def _parse(stored: Stored, step: type[E]) -> E:
-    try:
-        return step.model_validate_json(stored.data)
-    except ValidationError as error:
-        raise CorruptJob(
-            f"event {stored.seq} on {stored.subject} is not what this system stores: {error.errors()[0]['msg']}"
-        ) from error
+__all__ = [
+    "CorruptJob",
+    "JobRequest",
+    "JobState",
+    "Step",
+    "cancel",
+    "create",
+    "fail",
+    "finish",
+    "job_id_of_key",
+    "new_job_id",
+    "read",
+    "requeue",
+    "start",
+    "step_of",
+    "steps",
+]

@@ -48,11 +48,7 @@ def cancel(
 
 
 async def _owner(bus: Bus, job_id: str) -> str:
-    owners = set()
-    async for stored in bus.stream.replay(subjects.any_client(job_id), after=0):
-        address = subjects.parse(stored.subject)
-        if address is not None and address.client_id is not None:
-            owners.add(address.client_id)
+    owners = {step.client_id async for step in job_log.steps(bus.stream, subjects.any_client(job_id))}
     match sorted(owners):
         case []:
             raise CommandFailed(

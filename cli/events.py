@@ -38,14 +38,16 @@ def record(stored: Stored) -> dict[str, Any]:
         frame = None
     if not isinstance(frame, dict) or not isinstance(frame.get("action"), str):
         frame = {"action": "unreadable", "payload": stored.data.decode(errors="replace")}
-    for key in ("request", "instance"):  # what only workers read
-        frame.pop(key, None)
+    frame.pop("instance", None)  # what only workers read
+    if isinstance(request := frame.pop("request", None), dict):
+        frame |= {key: request.get(key) for key in ("task_type", "content")}
     address = subjects.parse(stored.subject)
     who: dict[str, Any] = {"subject": stored.subject}
     if address is not None:
         who = {"client_id": address.client_id, "job_id": address.job_id, "group": address.group}
     told = {"action": frame.pop("action"), "payload": frame.pop("payload", None), **frame, **who}
-    told |= {"seq": stored.seq or None, "time": stored.timestamp or None}
+    told |= {"seq": stored.seq or None, "at": stored.timestamp or None}
+    told["time"] = told["at"]  # as it was called first
     return {key: value for key, value in told.items() if value is not None or key == "payload"}
 
 

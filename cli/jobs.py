@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
@@ -12,7 +12,6 @@ import typer
 
 from bus import Bus, Settings, UnknownJob, job_log, subjects
 from bus.job_log import CorruptJob, JobState
-from bus.messages import JobEvent, JobQueued, JobStarted
 from cli.columns import LONGEST_TEXT, Column, Columns
 from cli.errors import Interrupted
 from cli.events import STATES, STYLES
@@ -203,9 +202,9 @@ async def _newest(bus: Bus, subject: str, limit: int) -> list[Key]:
     while True:
         after = max(state.first_seq - 1, state.last_seq - window)
         found: dict[Key, None] = {}
-        async for key, step, _ in _steps(bus, subject, after):
-            if isinstance(step, JobQueued):
-                found[key] = None
+        async for step in job_log.steps(bus.stream, subject, after=after):
+            if step.request is not None:
+                found[step.client_id, step.job_id] = None
                 if len(found) > limit:
                     del found[next(iter(found))]
         if len(found) == limit or after < state.first_seq:
@@ -216,24 +215,12 @@ async def _newest(bus: Bus, subject: str, limit: int) -> list[Key]:
 async def _open(bus: Bus, subject: str, limit: int) -> list[Key]:
     """The open jobs that were handed in last. Remembers the ids of jobs that are open, and nothing else."""
     found: dict[Key, None] = {}
-    async for key, step, _ in _steps(bus, subject, 0):
-        if step.ended:
-            found.pop(key, None)
-        elif isinstance(step, JobQueued):
-            found[key] = None
+    async for step in job_log.steps(bus.stream, subject):
+        if step.event.ended:
+            found.pop((step.client_id, step.job_id), None)
+        elif step.request is not None:
+            found[step.client_id, step.job_id] = None
     return list(found)[-limit:]
-
-
-async def _steps(bus: Bus, subject: str, after: int) -> AsyncIterator[tuple[Key, JobEvent, datetime]]:
-    async for stored in bus.stream.replay(subject, after=after):
-        address = subjects.parse(stored.subject)
-        if address is None or address.client_id is None or address.job_id is None:
-            continue
-        try:
-            step = job_log.step_of(stored)
-        except CorruptJob:
-            continue
-        yield (address.client_id, address.job_id), step, datetime.fromisoformat(stored.timestamp)
 
 
 async def _look(bus: Bus, client_id: str, job_id: str) -> Listed | None:
@@ -241,9 +228,6 @@ async def _look(bus: Bus, client_id: str, job_id: str) -> Listed | None:
         state = await job_log.read(bus.stream, client_id, job_id)
     except (UnknownJob, CorruptJob):  # retention has cut it meanwhile, or another program wrote there
         return None
-    attempt, times = 0, []
-    async for _, step, stored_at in _steps(bus, subjects.job(client_id, job_id), 0):
-        times.append(stored_at)
-        if isinstance(step, JobStarted):
-            attempt = step.attempt
-    return Listed(state, attempt, times[0], times[-1]) if times else None
+    steps = [step async for step in job_log.steps(bus.stream, subjects.job(client_id, job_id))]
+    attempt = max((step.event.attempt or 0 for step in steps), default=0)
+    return Listed(state, attempt, steps[0].at, steps[-1].at) if steps else None

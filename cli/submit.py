@@ -212,7 +212,7 @@ class Submission:
                         self._output.record(**event)
                     if bar is not None:
                         bar.update(task, description=STATES.get(event["action"], "running"))
-                    if job_log.step_of(stored).ended:
+                    if job_log.step_of(stored).event.ended:
                         return event
         raise AssertionError("a follower goes on for ever")
 
@@ -229,8 +229,7 @@ class Submission:
             case "job_cancelled":
                 raise CommandFailed(f"job {self._job_id} was cancelled; hand it in again if it is still wanted")
             case _:
-                reason = text(event).removeprefix("❌ Job failed: ")
-                raise CommandFailed(f"job {self._job_id} failed: {reason}")
+                raise CommandFailed(f"job {self._job_id} failed: {event.get('reason') or text(event)}")
 
     def _say(self, message: str, style: str = "") -> None:
         self._beside.print(Text(printable(message), style), soft_wrap=True)

@@ -208,7 +208,7 @@ def _operation(cls: type, name: str, method: Handler, mark: _Mark, kind: type[Me
     outputs = mark.output_type or _returned(hints.get("return"))
     for output in outputs:
         if not (isinstance(output, type) and issubclass(output, Message)):
-            raise ChannelDefinitionError(f"{where} returns {output!r}, which is no message: see bus/messages.py")
+            raise ChannelDefinitionError(f"{where} returns {output!r}, which is no message: see bus/messages")
     return Operation(name, taken, outputs, *_docs(method), method)
 
 

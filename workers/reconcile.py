@@ -28,10 +28,9 @@ from kombu.exceptions import OperationalError
 from redis import Redis
 from redis.exceptions import RedisError
 
-from bus import AppendRefused, Bus, BusError, Settings, SyncBus, UnknownJob, job_log, liveness, subjects
+from bus import AppendRefused, Bus, BusError, Settings, Stored, SyncBus, UnknownJob, job_log, liveness, subjects
 from bus.job_log import CorruptJob, JobState
 from bus.liveness import Observer
-from bus.messages import JobRequeued
 from workers import envelope
 from workers.config import QUEUE
 from workers.main_process import MainProcess, cancel_revoked
@@ -61,7 +60,7 @@ LONGEST_PATIENCE = 600.0
 
 @dataclass(slots=True)
 class OpenJob:
-    """An open job as the reconciler knows it: its last event, and since when Redis had no task of it."""
+    """An open job as the reconciler knows it: its last step, and since when Redis had no task of it."""
 
     seq: int
     instance: str | None = None
@@ -168,27 +167,19 @@ class Reconciler:
         if state.epoch != self._epoch or state.last_seq < self._cursor:
             self._epoch, self._cursor = state.epoch, 0
             self._open.clear()
-        async for stored in bus.stream.replay(subjects.ALL_JOBS, after=self._cursor):
-            self._cursor = stored.seq
-            address = subjects.parse(stored.subject)
-            if address is None or address.client_id is None or address.job_id is None:
-                continue
-            key = (address.client_id, address.job_id)
-            try:
-                step = job_log.step_of(stored)
-            except CorruptJob as error:
-                log.warning("passed over an event of another program", error=str(error))
-                if key in self._open:
-                    self._open[key].seq = stored.seq
-                continue
-            if step.ended:
-                self._open.pop(key, None)
+        async for step in job_log.steps(bus.stream, subjects.ALL_JOBS, after=self._cursor, on_foreign=self._pass_over):
+            self._cursor = step.seq
+            if step.event.ended:
+                self._open.pop((step.client_id, step.job_id), None)
             else:
-                times = step.times if isinstance(step, JobRequeued) else 0
-                self._open[key] = OpenJob(stored.seq, job_log.instance_of(step), times)
+                self._open[step.client_id, step.job_id] = OpenJob(step.seq, step.instance, step.event.requeued)
         # What retention has cut can neither be run nor healed.
         for key in [key for key, job in self._open.items() if job.seq < state.first_seq]:
             del self._open[key]
+
+    def _pass_over(self, stored: Stored, error: CorruptJob) -> None:
+        self._cursor = stored.seq
+        log.warning("passed over an event of another program", error=str(error))
 
     def _in_redis(self) -> set[str]:
         """The ids of all jobs whose tasks wait in Redis, or were taken from it and not acknowledged."""

@@ -12,7 +12,7 @@ const LASTED = 5_000; // a connection that lived this long was a good one: delay
 /**
  * One WebSocket at a time. `onPhase` gets `{name}`: connecting, connected (welcomed, and the replay has arrived),
  * waiting (`until`) or closed (`code`, `reason`); `onWelcome` what the session makes of the welcome; `onFrame` every
- * other frame that is new, and whether it is replayed.
+ * other frame that is new.
  */
 export class Connection {
   #socket = null;
@@ -75,7 +75,7 @@ export class Connection {
     } else if (frame.action === "resume_token" && this.#welcomed) {
       this.session.renew(frame.payload.resume);
     } else if (this.session.isNew(frame)) {
-      this.onFrame(frame, !this.connected);
+      this.onFrame(frame);
     }
     if (this.#welcomed) {
       this.#watch();

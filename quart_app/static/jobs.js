@@ -26,7 +26,6 @@ const RANK = {
 };
 
 const PASSING = new Set(["bus_unavailable", "busy", "internal_error"]); // errors after which the same frame may do
-const QUEUED = /^⏳ Job queued: ([^]*?) for '([^]*)' \(ID: \S+\)$/;
 
 /**
  * A job is `{ref, id, type, content, phase, text, attempt, progress, message, cancelling, at}`. Its `ref` is also its
@@ -69,7 +68,7 @@ export class Jobs {
     this.#change(job, { cancelling: true });
   }
 
-  /** Take a frame about a job; returns an error's text when it belongs to none. `at` is null when nobody knows. */
+  /** Take a frame about a job; returns an error's text when it belongs to none. `at` is when it happened. */
   take(frame, at) {
     if (frame.action in STEPS) {
       this.#step(frame, at);
@@ -101,13 +100,12 @@ export class Jobs {
   }
 
   #step(frame, at) {
-    const { job_id: id, ref, action } = frame;
+    const { job_id: id, ref, action, task_type: type = "job", content = "" } = frame;
     let job = this.#byId.get(id) ?? this.#byRef.get(ref);
     if (!job) {
       if (action === "job_progress") {
         return;
       }
-      const [, type, content] = QUEUED.exec(frame.payload) ?? [null, "job", ""];
       job = this.#add({ ref: ref ?? id, id, type, content, phase: "queued", text: "", at });
     }
     this.#advance(job, id, STEPS[action], frame.payload, at);

@@ -65,8 +65,8 @@ const connection = new Connection(new URL(socket, location.href.replace(/^http/,
       view.history(sameClient ? CUT : STRANGER);
     }
   },
-  onFrame: (frame, replayed) => {
-    const at = replayed ? null : new Date();
+  onFrame: (frame) => {
+    const at = frame.at ? new Date(frame.at) : new Date(); // a reply is of now
     if (frame.action === "system_notification") {
       view.notice(String(frame.payload), at);
       return;

@@ -19,6 +19,7 @@ const LABELS = {
 
 export const element = (id) => document.getElementById(id);
 const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
+const calendar = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 
 /** Text from outside goes through `textContent` only. */
 export class View {
@@ -213,13 +214,9 @@ export class View {
 
   #time(item, at) {
     const time = item.querySelector("time");
-    if (at) {
-      time.dateTime = at.toISOString();
-      time.textContent = clock.format(at);
-    } else {
-      time.removeAttribute("datetime");
-      time.textContent = "earlier"; // events do not say when they happened
-    }
+    const today = at.toDateString() === new Date().toDateString();
+    time.dateTime = at.toISOString();
+    time.textContent = (today ? clock : calendar).format(at);
   }
 
   #say(text) {

@@ -1,6 +1,7 @@
 """A job's life: one create, any attempts, one end; enforced by NATS."""
 
 import asyncio
+import json
 
 import pytest
 
@@ -105,6 +106,81 @@ async def test_a_job_that_was_started_by_an_older_worker_can_be_read(settings: S
         await bus.stream.append(subjects.job("log", job.job_id), older)
         read = await job_log.read(bus.stream, "log", job.job_id)
         assert (read.started, read.attempt, read.instance) == (True, 1, None)
+
+
+async def test_what_older_versions_stored_is_read_as_it_was_meant(settings: Settings) -> None:
+    older = [
+        {
+            "action": "job_queued",
+            "payload": "⏳ Job queued: shout for 'hi' (ID: old)",
+            "job_id": "old",
+            "request": {"task_type": "shout", "job_type": "default", "content": "hi"},
+        },
+        {"action": "job_started", "payload": "▶ Job started: shout (attempt 1)", "attempt": 1, "instance": "child-1"},
+        {"action": "job_requeued", "payload": "↻ Job enqueued again: shout", "attempt": 1, "times": 2},
+        {"action": "job_failed", "payload": "❌ Job failed: no"},
+    ]
+    seen = []
+    async with Bus(settings) as bus:
+        for event in older:
+            await bus.stream.append(subjects.job("older", "old"), json.dumps(event).encode())
+            state = await job_log.read(bus.stream, "older", "old")
+            assert state.request.content == "hi"
+            seen.append((state.state, state.attempt, state.instance, state.requeued, state.ended))
+    assert seen == [
+        ("job_queued", 0, None, 0, False),
+        ("job_started", 1, "child-1", 0, False),
+        ("job_queued", 1, None, 2, False),
+        ("job_failed", 0, None, 0, True),
+    ]
+
+
+async def test_what_the_texts_say_is_in_keys_of_their_own(settings: Settings) -> None:
+    async with Bus(settings) as bus:
+        failed = await job_log.fail(bus.stream, await job_log.start(bus.stream, await queued(bus)), "no ink")
+        called_off = await job_log.cancel(bus.stream, "log", (await queued(bus)).job_id, by="an operator")
+        for state in (failed, called_off):
+            assert await job_log.read(bus.stream, "log", state.job_id) == state
+    assert [json.loads(state.last.encode()) for state in (failed, called_off)] == [
+        {
+            "action": "job_failed",
+            "payload": "❌ Job failed: no ink",
+            "job_id": failed.job_id,
+            "ref": "r",
+            "task_type": "shout",
+            "attempt": 1,
+            "reason": "no ink",
+        },
+        {
+            "action": "job_cancelled",
+            "payload": "🚫 Job cancelled by an operator",
+            "job_id": called_off.job_id,
+            "ref": "r",
+            "task_type": "shout",
+            "by": "an operator",
+        },
+    ]
+
+
+async def test_the_steps_of_many_jobs_are_walked_past_what_others_wrote(settings: Settings) -> None:
+    async with Bus(settings) as bus:
+        first, second = await queued(bus, "walk"), await queued(bus, "walk")
+        foreign = await bus.stream.append(subjects.job("walk", first.job_id), b"garbage")
+        await bus.stream.append(subjects.client_event("walk"), b"{}")
+        await job_log.start(bus.stream, second, instance="child-1")
+        passed_over = []
+        walked = [
+            step
+            async for step in job_log.steps(
+                bus.stream, "bus.client.walk.job.*", on_foreign=lambda stored, _: passed_over.append(stored.seq)
+            )
+        ]
+    assert [(step.job_id, step.event.action, step.request, step.instance) for step in walked] == [
+        (first.job_id, "job_queued", REQUEST, None),
+        (second.job_id, "job_queued", REQUEST, None),
+        (second.job_id, "job_started", None, "child-1"),
+    ]
+    assert passed_over == [foreign]
 
 
 async def test_a_job_can_be_cancelled_queued_or_running_and_not_twice(settings: Settings) -> None:

@@ -87,7 +87,7 @@ class JobLife(RuleBasedStateMachine):
     def the_stream_has_every_accepted_step_and_at_most_one_end_which_is_last(self) -> None:
         async def stored(bus: Any) -> list[str]:
             subject = subjects.job(CLIENT, self.job_id)
-            return [job_log.step_of(event).action async for event in bus.stream.replay(subject, after=0)]
+            return [step.event.action async for step in job_log.steps(bus.stream, subject)]
 
         actions = self.bus.call(stored)
         assert len(actions) == self.steps

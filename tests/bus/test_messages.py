@@ -1,20 +1,25 @@
 """Messages: the exact frames of the wire."""
 
 import json
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from bus import messages
 from bus.messages import (
     Error,
     ErrorItem,
+    JobEvent,
     JobProgress,
+    JobQueued,
     JobResult,
     Message,
     Ping,
     Pong,
+    StoredJobEvent,
     SystemMessage,
     SystemNotification,
 )
@@ -60,3 +65,21 @@ def test_unknown_keys_are_ignored() -> None:
 def test_a_message_class_needs_one_action() -> None:
     with pytest.raises(TypeError, match="Literal"):
         Message.action_name()
+
+
+def test_every_event_of_a_job_can_be_read_back_from_its_subject() -> None:
+    kinds = {kind for kind in vars(messages).values() if isinstance(kind, type) and issubclass(kind, JobEvent)}
+    assert set(get_args(StoredJobEvent)) == kinds - {JobEvent, JobProgress}
+
+
+def test_a_job_that_has_ended_is_not_running() -> None:
+    assert {kind.action_name() for kind in get_args(StoredJobEvent) if kind.running} == {"job_started"}
+    ends = {kind.action_name() for kind in get_args(StoredJobEvent) if kind.ended}
+    assert ends == {"job_result", "job_failed", "job_cancelled"}
+
+
+def test_what_was_asked_for_is_read_from_the_request_and_never_stored_twice() -> None:
+    request = {"task_type": "shout", "job_type": "default", "content": "hi"}
+    queued = JobQueued.model_validate({"payload": "", "request": request})
+    assert (queued.task_type, queued.content) == ("shout", "hi")
+    assert "request" not in queued.encode()

@@ -78,7 +78,7 @@ class History:
             return
         if address.client_id is not None and address.job_id is not None:
             try:
-                step = job_log.step_of(stored)
+                step = job_log.step_of(stored).event
             except CorruptJob:
                 return
             self.jobs[address.client_id, address.job_id].append(step)

@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import socket
+from datetime import UTC, datetime, timedelta
 from urllib.request import urlopen
 
 import nats as nats_py
@@ -47,6 +48,7 @@ async def test_any_nats_client_can_broadcast(system: System, web: Web) -> None:
             frame = await receiver.receive()
             assert list(frame)[:2] == ["action", "payload"]
             assert frame.pop("seq") > 0
+            assert abs(datetime.now(UTC) - datetime.fromisoformat(frame.pop("at"))) < timedelta(minutes=1)
             assert frame == {"action": "system_notification", "payload": "hi", "group": "system"}
 
 

@@ -51,7 +51,7 @@ class Bench:
 
         async def replay(bus):  # type: ignore[no-untyped-def]
             subject = subjects.job(CLIENT, job.job_id)
-            return [job_log.step_of(stored).action async for stored in bus.stream.replay(subject, after=0)]
+            return [step.event.action async for step in job_log.steps(bus.stream, subject)]
 
         return self.bus.call(replay)
 

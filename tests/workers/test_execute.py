@@ -60,7 +60,7 @@ def life(bus: SyncBus, job_id: str) -> list[str]:
 
     async def replay(bus: Bus) -> list[str]:
         subject = subjects.job(CLIENT, job_id)
-        return [job_log.step_of(stored).action async for stored in bus.stream.replay(subject, after=0)]
+        return [step.event.action async for step in job_log.steps(bus.stream, subject)]
 
     return bus.call(replay)
 

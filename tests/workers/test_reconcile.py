@@ -131,9 +131,7 @@ def test_ten_thousand_queued_jobs_and_one_slow_worker_each_run_once(bench: Bench
         bench.system.worker("--concurrency", "1", BUS_RECONCILE_INTERVAL="3")
 
     async def lives(bus):  # type: ignore[no-untyped-def]
-        return Counter(
-            [job_log.step_of(stored).action async for stored in bus.stream.replay(subjects.ALL_JOBS, after=0)]
-        )
+        return Counter([step.event.action async for step in job_log.steps(bus.stream, subjects.ALL_JOBS)])
 
     def finished() -> bool:
         return bench.bus.call(lambda bus: bus.stream.state()).last_seq >= 3 * len(jobs)

@@ -1,0 +1,167 @@
+"""What happens to clients: stored in the stream, and shown to them from there."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal, TypeAlias, cast
+
+from pydantic import AliasChoices, AliasPath, Field
+
+from bus.messages.message import Message, Ref
+
+State = Literal["job_queued", "job_started", "job_result", "job_failed", "job_cancelled"]
+
+
+class Event(Message):
+    """A message that is stored in the stream and shown to clients."""
+
+    plain: ClassVar[bool] = True
+    """Whether clients without the subprotocol `bus.v1` are shown it."""
+
+    seq: int | None = Field(None, description="The event's sequence in the stream; larger is later.", examples=[42])
+    at: str | None = Field(
+        None,
+        description="When it was stored: RFC 3339, in UTC.",
+        examples=["2026-01-02T03:04:05.678901234Z"],
+        json_schema_extra={"format": "date-time"},
+    )
+    group: str | None = Field(None, description="The group the event was sent to, if it was.")
+
+
+class SystemNotification(Event):
+    """An operator tells everybody something."""
+
+    action: Literal["system_notification"] = "system_notification"
+    payload: str = Field(examples=["Server restart in 5 minutes"])
+
+
+class JobEvent(Event):
+    """A step in the life of one job. Only ever stored on that job's own subject.
+
+    What it means for the job stands here and in its class, so whoever follows jobs need not know every kind of event.
+    """
+
+    ended: ClassVar[bool] = False
+    """Whether this is the last event of its job."""
+    running: ClassVar[bool] = False
+    """Whether a worker is running the job after it."""
+
+    job_id: str | None = Field(None, description="The job this is about.", examples=["3f1c0a5be2774d0f"])
+    ref: Ref | None = Field(None, description="The `ref` of the frame that handed the job in, if it had one.")
+    task_type: str | None = Field(
+        None,
+        description="What was asked for, as the client wrote it. Events of older versions may lack it.",
+        examples=["translate"],
+    )
+    attempt: int | None = Field(
+        None,
+        ge=0,
+        description="The latest attempt, counted from 1; left out before the first.",
+        examples=[1],
+    )
+
+    @property
+    def state(self) -> State:
+        """What clients are told about a job whose last event this is."""
+        return cast(State, self.action)
+
+    @property
+    def requeued(self) -> int:
+        """How often in a row the job was enqueued again, without a worker that began, by now."""
+        return 0
+
+
+class JobQueued(JobEvent):
+    """The job is accepted: its end will come, whatever dies in between."""
+
+    action: Literal["job_queued"] = "job_queued"
+    payload: str = Field(examples=["⏳ Job queued: translate for 'hello' (ID: 3f1c0a5be2774d0f)"])
+    # Both are stored once, in the request that workers read.
+    task_type: str | None = Field(
+        None,
+        validation_alias=AliasChoices("task_type", AliasPath("request", "task_type")),
+        description="What was asked for, as the client wrote it.",
+        examples=["translate"],
+    )
+    content: str | None = Field(
+        None,
+        validation_alias=AliasChoices("content", AliasPath("request", "content")),
+        description="The text to work on.",
+        examples=["hello"],
+    )
+
+
+class JobStarted(JobEvent):
+    """A worker has begun; `attempt` counts from 1 and grows when a worker died."""
+
+    plain: ClassVar[bool] = False
+    running: ClassVar[bool] = True
+
+    action: Literal["job_started"] = "job_started"
+    payload: str = Field(examples=["▶ Job started: translate (attempt 1)"])
+    attempt: int = Field(ge=1, description="Counts from 1.", examples=[1])
+
+
+class JobRequeued(JobEvent):
+    """Nobody held the job, so it was enqueued again. Stored for workers, not shown to clients."""
+
+    plain: ClassVar[bool] = False
+    action: Literal["job_requeued"] = "job_requeued"
+    payload: str
+    attempt: int = Field(ge=0)
+    times: int = Field(1, ge=1, description="How often in a row, without a worker that began.")
+
+    @property
+    def state(self) -> State:
+        """To clients it is queued, as it was before."""
+        return "job_queued"
+
+    @property
+    def requeued(self) -> int:
+        """How often in a row the job was enqueued again, without a worker that began, by now."""
+        return self.times
+
+
+class JobProgress(JobEvent):
+    """How far a job has come. Live only: not stored, without `seq`, and the latest wins."""
+
+    plain: ClassVar[bool] = False
+    running: ClassVar[bool] = True
+    action: Literal["job_progress"] = "job_progress"
+    payload: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        None, description="Done, from 0 to 1; null when that cannot be said.", examples=[0.25]
+    )
+    message: str | None = Field(None, description="What is going on.", examples=["reading the dictionary"])
+
+
+class JobResult(JobEvent):
+    """The job is done; the payload is its text."""
+
+    ended: ClassVar[bool] = True
+    action: Literal["job_result"] = "job_result"
+    payload: str = Field(examples=["🌍 Translated: 'hello' → 'hola'"])
+
+
+class JobFailed(JobEvent):
+    """The job will not be done; the payload says why."""
+
+    ended: ClassVar[bool] = True
+    action: Literal["job_failed"] = "job_failed"
+    payload: str = Field(examples=["❌ Job failed: the dictionary could not be read"])
+    reason: str | None = Field(
+        None,
+        description="Why, without the words around it. Events of older versions may lack it.",
+        examples=["the dictionary could not be read"],
+    )
+
+
+class JobCancelled(JobEvent):
+    """The job was called off before it ended."""
+
+    ended: ClassVar[bool] = True
+    action: Literal["job_cancelled"] = "job_cancelled"
+    payload: str = Field(examples=["🚫 Job cancelled"])
+    by: str | None = Field(None, description="Who called it off, if it was not the client.", examples=["an operator"])
+
+
+StoredJobEvent: TypeAlias = JobQueued | JobStarted | JobRequeued | JobResult | JobFailed | JobCancelled
+"""Every event that can be stored on a job's subject: all of a job but its progress."""

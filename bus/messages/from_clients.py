@@ -1,0 +1,93 @@
+"""What clients send."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from bus.messages.message import Message, Ref
+
+Key = Annotated[str, Field(min_length=1, max_length=128)]
+Cursor = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+class ClientMessage(Message):
+    """What a client may send. `ref` comes back on the direct reply."""
+
+    ref: Ref | None = Field(None, description="Any text; the reply to this frame repeats it.")
+
+
+class Ping(ClientMessage):
+    """Ask whether the server is there."""
+
+    action: Literal["ping"] = "ping"
+    payload: None = None
+
+
+class TaskPayload(BaseModel):
+    """What to do, and with what."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+
+    task_type: str = Field(
+        max_length=64,
+        description="A job type of the registry; any other runs `default`.",
+        examples=["translate"],
+    )
+    content: str = Field(description="The text to work on.", examples=["hello"])
+
+
+class SystemMessage(ClientMessage):
+    """Hand in a job."""
+
+    action: Literal["system_message"] = "system_message"
+    payload: TaskPayload
+    key: Key | None = Field(
+        None, description="Idempotency key: the same key from the same client is the same job.", examples=["order-17"]
+    )
+
+
+class JobPayload(BaseModel):
+    """Which job."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+
+    job_id: str = Field(max_length=64, examples=["3f1c0a5be2774d0f"])
+
+
+class CancelJob(ClientMessage):
+    """Call a job off. `job_cancelled` follows; for a job that has ended, `job_status`."""
+
+    action: Literal["cancel_job"] = "cancel_job"
+    payload: JobPayload
+
+
+class GetJob(ClientMessage):
+    """Ask how a job stands."""
+
+    action: Literal["get_job"] = "get_job"
+    payload: JobPayload
+
+
+class ConnectPayload(BaseModel):
+    """Who the client is, and what it has seen."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+
+    token: str | None = Field(None, description="Proof of identity, if the operators gave one.")
+    resume: str | None = Field(None, description="`resume` of the last `welcome` or `resume_token`.")
+    cursors: dict[str, Cursor] = Field(
+        default_factory=dict,
+        max_length=64,
+        description="Per scope (`client`, or a group's name) the last `seq` that was seen; 0 for everything retained. "
+        "A scope that is left out is live from now on.",
+        examples=[{"client": 41, "system": 40}],
+    )
+
+
+class Connect(ClientMessage):
+    """The first frame of `bus.v1`."""
+
+    action: Literal["connect"] = "connect"
+    payload: ConnectPayload = ConnectPayload()

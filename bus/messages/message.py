@@ -1,0 +1,45 @@
+"""Message: a frame of the wire, `{"action": ..., "payload": ...}` plus optional flat keys, in that order."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, get_args
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import to_json
+
+Ref = Annotated[str, Field(max_length=128)]
+
+
+class Message(BaseModel):
+    """Anything with an `action`. Subclasses narrow it to one `Literal` and say what `payload` is."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+
+    action: str
+    payload: Any = None
+
+    @classmethod
+    def action_name(cls) -> str:
+        """The one `action` of this class.
+
+        Raises:
+            TypeError: the class does not narrow `action` to a `Literal` of one string.
+        """
+        values = get_args(cls.model_fields["action"].annotation)
+        if len(values) != 1 or not isinstance(values[0], str):
+            raise TypeError(f"{cls.__name__}.action must be a Literal of one string, e.g. Literal['ping'] = 'ping'")
+        return values[0]
+
+    def encode(self, **extra: object) -> str:
+        """The frame as compact JSON: action, payload, then every other key that has a value.
+
+        Args:
+            extra: flat keys to add, such as `seq`; None leaves one out.
+        """
+        keys = self.model_dump(mode="json")
+        frame = {"action": keys.pop("action"), "payload": keys.pop("payload")}
+        frame.update((key, value) for key, value in (keys | extra).items() if value is not None)
+        if isinstance(self.payload, float):
+            return json.dumps(frame, ensure_ascii=False, separators=(",", ":"))  # to_json writes 1e-05 in another way
+        return to_json(frame).decode()

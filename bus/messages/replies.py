@@ -1,0 +1,106 @@
+"""What the server answers to one frame, on the connection it came from."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from bus.messages.events import State
+from bus.messages.message import Message, Ref
+
+
+class Reply(Message):
+    """An answer to one frame, on the connection it came from."""
+
+    ref: Ref | None = Field(None, description="The `ref` of the frame this answers, if it had one.")
+
+
+class Pong(Reply):
+    """The answer to a ping."""
+
+    action: Literal["pong"] = "pong"
+    payload: None = None
+
+
+class WelcomePayload(BaseModel):
+    """Who the client is from now on, and whether it missed anything for good."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    client_id: str = Field(examples=["q3kJ0vYzS7mXo2Hn4tB1Lw"])
+    resume: str = Field(description="Keep it secret and send it with the next `connect`.", examples=["eyJhbGciOi…"])
+    epoch: str = Field(
+        description="The stream's identity; sequences of two epochs cannot be compared.",
+        examples=["2026-01-02T03:04:05.678901Z"],
+    )
+    recovered: bool = Field(
+        description="Whether everything after the cursors is replayed. False when history was cut, or the stream or "
+        "the client is another one.",
+    )
+    replayed: int = Field(description="How many events follow before live ones.", examples=[2])
+    cursors: dict[str, int] = Field(
+        description="Per scope, the sequence from which on events are live.", examples=[{"client": 57, "system": 40}]
+    )
+
+
+class Welcome(Reply):
+    """The answer to `connect`. Replayed events follow in stream order, then live ones."""
+
+    action: Literal["welcome"] = "welcome"
+    payload: WelcomePayload
+
+
+class ResumeTokenPayload(BaseModel):
+    """How to come back from now on."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    resume: str = Field(
+        description="Keep it secret, in place of that of the `welcome`, and send it with the next `connect`.",
+        examples=["eyJhbGciOi…"],
+    )
+
+
+class ResumeToken(Message):
+    """A newer resume token, before the one that the client has expires. Sent with `bus.v1` only."""
+
+    action: Literal["resume_token"] = "resume_token"
+    payload: ResumeTokenPayload
+
+
+class JobStatusPayload(BaseModel):
+    """How a job stands: its last event."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    job_id: str = Field(examples=["3f1c0a5be2774d0f"])
+    state: State = Field(description="The action of the job's last event.", examples=["job_result"])
+    text: str = Field(description="That event's text.", examples=["🌍 Translated: 'hello' → 'hola'"])
+
+
+class JobStatus(Reply):
+    """The answer to `get_job`, and to a `system_message` or `cancel_job` that changed nothing."""
+
+    action: Literal["job_status"] = "job_status"
+    payload: JobStatusPayload
+
+
+class ErrorItem(BaseModel):
+    """One thing that is wrong with a frame, as pydantic reports it."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    type: str = Field(description="A stable name for the kind of error.", examples=["missing"])
+    loc: tuple[str | int, ...] = Field(
+        description="Where in the frame: the action, then keys and indexes; empty for the whole frame.",
+        examples=[["system_message", "payload", "content"]],
+    )
+    msg: str = Field(description="What is wrong, for people.", examples=["Field required"])
+
+
+class Error(Reply):
+    """A frame could not be accepted. Nothing was done with it, and the connection stays open."""
+
+    action: Literal["error"] = "error"
+    payload: tuple[ErrorItem, ...]
