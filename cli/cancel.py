@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated
 
-from bus import Bus, BusUnavailable, job_log, liveness, subjects
-from bus.job_log import JobState
+from rich.console import Console
+from rich.text import Text
+
+from bus import Bus, Settings, job_log, subjects
 from cli.errors import CommandFailed, Interrupted
 from cli.names import Job, client_option
 from cli.options import AsJson, NoColor, Quiet, Server, Timeout, client_settings
 from cli.output import Output, shortened
+from workers import submission
+from workers.submission import Cancellation
 
 Client = Annotated[str | None, client_option("Whose job it is; needed only when two clients have a job of that id.")]
 
@@ -32,19 +36,23 @@ def cancel(
     """
     output = Output(as_json=as_json, quiet=quiet)
     settings = client_settings(server, timeout)
-
-    async def run() -> tuple[JobState, bool]:
-        async with Bus(settings, name="busctl cancel") as bus:
-            return await _cancel(bus, client or await _owner(bus, job), job)
-
     try:
-        state, had_ended = asyncio.run(run())
+        done = asyncio.run(_cancel(settings, client, job))
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; see with 'busctl watch --job {job}' whether it was cancelled") from None
+    state = done.job
     output.record(job_id=job, client_id=state.client_id, state=state.state, seq=state.seq, text=state.last.payload)
-    if had_ended:
+    if not done.cancelled:
         raise CommandFailed(f"job {job} had ended already: {shortened(state.last.payload)}")
     output.line("Job ", (job, "bold"), " cancelled.")
+    if done.untold is not None:
+        note = "its worker could not be told, because NATS went away: it may work on for a while, and in vain"
+        Console(stderr=True, highlight=False, quiet=quiet).print(Text(note, "yellow"), soft_wrap=True)
+
+
+async def _cancel(settings: Settings, client_id: str | None, job_id: str) -> Cancellation:
+    async with Bus(settings, name="busctl cancel") as bus:
+        return await submission.cancel(bus, client_id or await _owner(bus, job_id), job_id)
 
 
 async def _owner(bus: Bus, job_id: str) -> str:
@@ -61,20 +69,3 @@ async def _owner(bus: Bus, job_id: str) -> str:
                 f"{len(several)} clients have a job {job_id}: {shortened(', '.join(several))}; "
                 "say whose you mean with --client"
             )
-
-
-async def _cancel(bus: Bus, client_id: str, job_id: str) -> tuple[JobState, bool]:
-    before = await job_log.read(bus.stream, client_id, job_id)
-    if before.ended:
-        return before, True
-    after = await job_log.cancel(bus.stream, client_id, job_id)
-    if after.state != "job_cancelled":
-        return after, True
-    try:
-        await liveness.tell_cancelled(bus, after.instance, job_id)
-    except BusUnavailable as error:
-        raise CommandFailed(
-            f"job {job_id} is cancelled, but NATS went away before its worker was told: it may work on for a while, "
-            "and what it returns is not shown"
-        ) from error
-    return after, False

@@ -1,9 +1,10 @@
-"""`busctl submit`: hand in a job, and perhaps wait for its end."""
+"""`busctl submit`: submit a job, and perhaps wait for its end."""
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import ExitStack
+from collections.abc import Mapping
+from contextlib import ExitStack, nullcontext, suppress
 from typing import Annotated, Any
 
 import typer
@@ -11,8 +12,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from bus import AppendRefused, Bus, BusUnavailable, Settings, Stored, job_log, subjects
-from bus.job_log import JobRequest, JobState
+from bus import Bus, BusUnavailable, Settings, Stored, job_log, subjects
+from bus.job_log import CorruptJob, JobState
+from bus.messages import TaskPayload
 from cli.errors import CommandFailed, Interrupted
 from cli.events import STATES, record, text
 from cli.follow import Follower
@@ -20,6 +22,8 @@ from cli.names import client_option
 from cli.options import PANEL, AsJson, NoColor, Quiet, Server, client_settings, seconds
 from cli.output import Output, printable, shortened
 from cli.streams import given
+from workers import submission
+from workers.registry import Job
 
 NATS_TIMEOUT = 5.0
 
@@ -78,7 +82,7 @@ def submit(
     quiet: Quiet = False,
     no_color: NoColor = False,
 ) -> None:
-    """Hand in a job and print its id; with --wait, print its result.
+    """Submit a job and print its id; with --wait, print its result.
 
     Exits with 0 once the job is stored, even while Redis is away: it runs when Redis is back. With --wait, exits
     with 0 for a result, and with 1 when the job failed, was cancelled or took too long.
@@ -88,27 +92,27 @@ def submit(
     try:
         content = given(content, "content")
     except KeyboardInterrupt:
-        raise Interrupted("interrupted; nothing was handed in") from None
-    submission = Submission(
-        JobRequest(task_type=job_type, job_type=job_type, content=content),
+        raise Interrupted("interrupted; nothing was submitted") from None
+    command = Submit(
+        TaskPayload(task_type=job_type, content=content),
         client_id=client,
-        job_id=job_log.new_job_id() if key is None else job_log.job_id_of_key(client, key),
+        job_id=submission.new_job_id(client, key),
         output=Output(as_json=as_json, quiet=quiet),
         beside=Console(stderr=True, highlight=False, quiet=quiet),
         as_json=as_json,
     )
     settings = client_settings(server, NATS_TIMEOUT if timeout is None else timeout)
     try:
-        asyncio.run(submission.run(settings, wait=wait, patience=timeout))
+        asyncio.run(command.run(settings, wait=wait, patience=timeout))
     except KeyboardInterrupt:
-        raise Interrupted(f"interrupted; {submission.outlook}") from None
+        raise Interrupted(f"interrupted; {command.outlook}") from None
 
 
-class Submission:
+class Submit:
     """One job on its way.
 
     Args:
-        request: as it was typed; an unknown type is replaced before it is stored.
+        task: as it was typed.
         client_id: whose job it is.
         job_id: the id it gets.
         output: where its id, events and result go.
@@ -117,11 +121,11 @@ class Submission:
     """
 
     def __init__(
-        self, request: JobRequest, *, client_id: str, job_id: str, output: Output, beside: Console, as_json: bool
+        self, task: TaskPayload, *, client_id: str, job_id: str, output: Output, beside: Console, as_json: bool
     ) -> None:
-        self.outlook = "nothing was handed in"
+        self.outlook = "nothing was submitted"
         """What has become of the job so far."""
-        self._request = request
+        self._task = task
         self._client_id = client_id
         self._job_id = job_id
         self._output = output
@@ -129,51 +133,63 @@ class Submission:
         self._as_json = as_json
 
     async def run(self, settings: Settings, *, wait: bool, patience: float | None) -> None:
-        """Hand it in, and wait for its end at most `patience` seconds.
+        """Submit it, and wait for its end at most `patience` seconds.
 
         Raises:
-            BusError: it was not, or perhaps not, handed in.
+            BusError: it was not submitted, or perhaps not.
             CommandFailed: it did not end well, or not in time.
         """
-        self._find_type()
+        jobs = self._find_jobs()
         async with Bus(settings, name="busctl submit") as bus:
             if not wait:
-                self._show_accepted(await self._hand_in(bus, settings))
+                self._show_accepted(await self._submit(bus, settings, jobs))
                 return
             try:
                 async with asyncio.timeout(patience):
-                    end = await self._wait(bus, settings)
+                    end = await self._wait(bus, settings, jobs)
             except TimeoutError:
                 raise CommandFailed(f"job {self._job_id} has not ended within {patience:g} s; {self.outlook}") from None
         self._show_end(end)
 
-    def _find_type(self) -> None:
+    def _find_jobs(self) -> Mapping[str, Job]:
         # Here, because it imports every job, and other commands need none.
         from workers.registry import DEFAULT, discover, resolve
 
-        asked = self._request.task_type
-        found = resolve(discover(), asked)
-        if found.name != asked:
+        asked, jobs = self._task.task_type, discover()
+        if resolve(jobs, asked).name != asked:
             self._say(f"no job type {shortened(asked)!r}: running {DEFAULT}")
-        self._request = self._request.model_copy(update={"job_type": found.name})
+        return jobs
 
-    async def _hand_in(self, bus: Bus, settings: Settings) -> JobState:
+    async def _submit(self, bus: Bus, settings: Settings, jobs: Mapping[str, Job]) -> JobState:
+        async def enqueue(job: JobState) -> None:
+            self._accepted()
+            await self._enqueue(bus, settings, job)
+
+        listed = f"see 'busctl jobs --client {self._client_id}'"
+        self.outlook = f"the job may have been accepted: {listed}"
+        try:
+            submitted = await submission.submit(
+                bus,
+                jobs,
+                self._task,
+                client_id=self._client_id,
+                job_id=self._job_id,
+                queue=nullcontext(enqueue),
+            )
+        except BusUnavailable as error:
+            if error.maybe_done:
+                raise CommandFailed(f"{error}: {listed}") from error
+            raise
+        if not submitted.accepted:
+            self._accepted()
+            self._say(f"that key was used before: job {self._job_id} ({STATES[submitted.job.state]})")
+        return submitted.job
+
+    async def _enqueue(self, bus: Bus, settings: Settings, job: JobState) -> None:
+        # Here, because it imports Celery.
         from workers.enqueue import BrokerUnavailable, enqueue_once
         from workers.redis_owner import ForeignRedis, Identity
 
-        self.outlook = f"the job may have been handed in: see 'busctl jobs --client {self._client_id}'"
-        try:
-            job = await job_log.create(bus.stream, self._client_id, self._request, job_id=self._job_id)
-        except AppendRefused:
-            job = await job_log.read(bus.stream, self._client_id, self._job_id)
-            self._say(f"that key was used before: job {job.job_id} ({STATES[job.state]})")
-            self._accepted()
-            return job
-        except BusUnavailable as error:
-            if error.maybe_done:
-                raise CommandFailed(f"{error} ({self.outlook})") from error
-            raise
-        self._accepted()
         try:
             identity = Identity((await bus.stream.state()).epoch)
             await asyncio.to_thread(enqueue_once, settings, job, identity)
@@ -181,18 +197,19 @@ class Submission:
             self._say(f"{error} (the job is stored as queued; a worker of its own system runs it)", "yellow")
         except BrokerUnavailable as error:
             self._say(f"{error} (the job is stored as queued; a worker runs it when Redis is back)", "yellow")
-        return job
+        except BusUnavailable as error:
+            self._say(f"{error} (the job is stored as queued; a worker enqueues it soon)", "yellow")
 
     def _accepted(self) -> None:
         self.outlook = f"the job goes on: follow it with 'busctl watch --job {self._job_id}'"
 
-    async def _wait(self, bus: Bus, settings: Settings) -> dict[str, Any]:
+    async def _wait(self, bus: Bus, settings: Settings, jobs: Mapping[str, Job]) -> dict[str, Any]:
         subject = subjects.job(self._client_id, self._job_id)
         with ExitStack() as stack:
             bar = None
             if self._beside.is_terminal and not self._beside.quiet and not self._as_json:
                 bar = stack.enter_context(_progress(self._beside))
-                task = bar.add_task("handing in", total=None)
+                task = bar.add_task("submitting", total=None)
 
             def on_progress(stored: Stored) -> None:
                 address = subjects.parse(stored.subject)
@@ -205,15 +222,16 @@ class Submission:
             if bar is not None:
                 await bus.subscribe_progress(self._client_id, on_progress)
             async with Follower(bus, subject, after=0, tell=self._say) as follower:
-                await self._hand_in(bus, settings)
+                await self._submit(bus, settings, jobs)
                 async for stored in follower:
                     event = record(stored)
                     if self._as_json:
                         self._output.record(**event)
                     if bar is not None:
                         bar.update(task, description=STATES.get(event["action"], "running"))
-                    if job_log.step_of(stored).event.ended:
-                        return event
+                    with suppress(CorruptJob):  # another program wrote on the job's subject
+                        if job_log.step_of(stored).event.ended:
+                            return event
         raise AssertionError("a follower goes on for ever")
 
     def _show_accepted(self, job: JobState) -> None:
@@ -227,7 +245,7 @@ class Submission:
                 for line in text(event).split("\n"):
                     self._output.line(line)
             case "job_cancelled":
-                raise CommandFailed(f"job {self._job_id} was cancelled; hand it in again if it is still wanted")
+                raise CommandFailed(f"job {self._job_id} was cancelled; submit it again if it is still wanted")
             case _:
                 raise CommandFailed(f"job {self._job_id} failed: {event.get('reason') or text(event)}")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any, Self, TypeVar
 
 import structlog
@@ -63,6 +63,8 @@ class Enqueuer:
         self._identity: Identity | None = None
         self._celery: Celery = create_celery(settings, socket_timeout=settings.enqueue_timeout)
         self._waiting: asyncio.Queue[JobState] = asyncio.Queue(settings.enqueue_backlog)
+        self._places = 0
+        """In line, kept for jobs that are about to be stored."""
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="enqueue")  # one for jobs, one for pings
         self._tasks: list[asyncio.Task[None]] = []
         self._away = False
@@ -93,21 +95,38 @@ class Enqueuer:
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._celery.close()
 
-    @property
-    def full(self) -> bool:
-        """Whether `put` would refuse a job now."""
-        return self._waiting.full()
+    @contextmanager
+    def place(self) -> Iterator[Callable[[JobState], Awaitable[None]]]:
+        """Keep a place in line for a job that is about to be stored: what is given takes it, and always has room.
+
+            with enqueuer.place() as enqueue:
+                await enqueue(await job_log.create(...))
+
+        Raises:
+            BacklogFull: `enqueue_backlog` jobs wait already, or are about to.
+        """
+        self._require_room()
+        self._places += 1
+        try:
+            yield self._take
+        finally:
+            self._places -= 1
 
     def put(self, job: JobState) -> None:
         """Take a stored job for enqueueing.
 
         Raises:
-            BacklogFull: `enqueue_backlog` jobs wait already.
+            BacklogFull: `enqueue_backlog` jobs wait already, or are about to.
         """
-        try:
-            self._waiting.put_nowait(job)
-        except asyncio.QueueFull:
-            raise BacklogFull(f"{self._waiting.maxsize} jobs wait for Redis already; try again later") from None
+        self._require_room()
+        self._waiting.put_nowait(job)
+
+    async def _take(self, job: JobState) -> None:
+        self._waiting.put_nowait(job)
+
+    def _require_room(self) -> None:
+        if self._waiting.qsize() + self._places >= self._waiting.maxsize:
+            raise BacklogFull(f"{self._waiting.maxsize} jobs wait for Redis already; try again later")
 
     async def ping(self) -> None:
         """Ask Redis whether it would take a task now; nothing is left there.

@@ -1,9 +1,12 @@
-"""SystemChannel: hand in jobs, see their results and what operators announce. The file to read first."""
+"""SystemChannel: submit jobs, see their results and what operators announce. The file to read first."""
 
 from __future__ import annotations
 
-from bus import AppendRefused, InvalidName, UnknownJob, job_log, liveness
-from bus.job_log import CorruptJob, JobRequest, JobState
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from bus import InvalidName, UnknownJob, job_log
+from bus.job_log import CorruptJob, JobState
 from bus.messages import (
     CancelJob,
     GetJob,
@@ -22,7 +25,8 @@ from bus.messages import (
 )
 from quart_app.channel import Channel, channel, ws_handler
 from quart_app.connection import Refused
-from workers.registry import resolve
+from workers import submission
+from workers.enqueue import BacklogFull
 
 
 @channel("/ws/system", name="system")
@@ -53,42 +57,41 @@ class SystemChannel(Channel):
         later event of the job; Redis may be away meanwhile. A `key` that was used before changes nothing, and the
         answer is how that job stands.
         """
-        if self.services.enqueuer.full:
-            raise Refused("busy", "too many jobs wait for Redis; nothing was accepted, try again later")
-        asked = message.payload
-        job = resolve(self.services.jobs, asked.task_type)
-        request = JobRequest(task_type=asked.task_type, job_type=job.name, content=asked.content)
-        job_id = job_log.new_job_id() if message.key is None else job_log.job_id_of_key(self.client_id, message.key)
-        stream = self.services.bus.stream
         try:
-            accepted = await job_log.create(stream, self.client_id, request, job_id=job_id, ref=message.ref)
-        except AppendRefused:
-            return _status(await job_log.read(stream, self.client_id, job_id))
-        self.services.enqueuer.put(accepted)
-        return None
+            with _known_jobs():
+                submitted = await submission.submit(
+                    self.services.bus,
+                    self.services.jobs,
+                    message.payload,
+                    client_id=self.client_id,
+                    job_id=submission.new_job_id(self.client_id, message.key),
+                    queue=self.services.enqueuer.place(),
+                    ref=message.ref,
+                )
+        except BacklogFull as error:
+            raise Refused("busy", "too many jobs wait for Redis; nothing was accepted, try again later") from error
+        return None if submitted.accepted else _status(submitted.job)
 
     @ws_handler(output_type=(JobCancelled, JobStatus))
     async def cancel(self, message: CancelJob) -> JobStatus | None:
         """Call a job off, queued or running. The answer is its state when it had ended already."""
-        before = await self._read(message.payload.job_id)
-        if before.ended:
-            return _status(before)
-        after = await job_log.cancel(self.services.bus.stream, self.client_id, before.job_id)
-        if not isinstance(after.last, JobCancelled):
-            return _status(after)
-        await liveness.tell_cancelled(self.services.bus, after.instance, before.job_id)
-        return None
+        with _known_jobs():
+            done = await submission.cancel(self.services.bus, self.client_id, message.payload.job_id)
+        return None if done.cancelled else _status(done.job)
 
     @ws_handler
     async def status(self, message: GetJob) -> JobStatus:
         """Say how a job stands."""
-        return _status(await self._read(message.payload.job_id))
+        with _known_jobs():
+            return _status(await job_log.read(self.services.bus.stream, self.client_id, message.payload.job_id))
 
-    async def _read(self, job_id: str) -> JobState:
-        try:
-            return await job_log.read(self.services.bus.stream, self.client_id, job_id)
-        except (UnknownJob, CorruptJob, InvalidName) as error:
-            raise Refused("unknown_job", str(error)) from error
+
+@contextmanager
+def _known_jobs() -> Iterator[None]:
+    try:
+        yield
+    except (UnknownJob, CorruptJob, InvalidName) as error:
+        raise Refused("unknown_job", str(error)) from error
 
 
 def _status(job: JobState) -> JobStatus:

@@ -1,0 +1,165 @@
+"""Submit and cancel: whoever asked is told what was stored, whatever goes away meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+
+from bus import Bus, BusUnavailable, Settings, SyncBus, UnknownJob, job_log
+from bus.job_log import JobRequest, JobState
+from bus.messages import TaskPayload
+from cli.cancel import cancel as busctl_cancel
+from quart_app.app import create_app
+from tests.clients import client
+from tests.in_process import serving
+from tests.servers import Nats
+from workers import submission
+from workers.enqueue import BacklogFull, Enqueuer
+from workers.registry import discover
+
+NO_REDIS = "redis://127.0.0.1:1/0"
+TASK = TaskPayload(task_type="no-such-type", content="hi")
+REQUEST = JobRequest(task_type="default", job_type="default", content="hi")
+
+
+async def _nowhere(job: JobState) -> None:
+    pass
+
+
+@pytest.fixture
+def own_nats(tmp_path: Path) -> Iterator[Nats]:
+    """A server that the test may stop."""
+    server = Nats(tmp_path)
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def nats_dies_once_a_cancel_is_stored(own_nats: Nats, monkeypatch: pytest.MonkeyPatch) -> Nats:
+    """Between the stored cancel and the word to the process that runs the job."""
+    stored_cancel = job_log.cancel
+
+    async def cancel_then_die(stream: object, client_id: str, job_id: str) -> JobState:
+        cancelled = await stored_cancel(stream, client_id, job_id)  # type: ignore[arg-type]
+        own_nats.kill()
+        async with asyncio.timeout(15):
+            while stream._connection.is_connected:  # type: ignore[attr-defined]
+                await asyncio.sleep(0.01)
+        return cancelled
+
+    monkeypatch.setattr(job_log, "cancel", cancel_then_die)
+    return own_nats
+
+
+async def running_job(bus: Bus, client_id: str = "ann") -> JobState:
+    job = await job_log.create(bus.stream, client_id, REQUEST, job_id=job_log.new_job_id())
+    return await job_log.start(bus.stream, job, instance="child-1")
+
+
+async def test_a_key_stands_for_one_job_and_the_type_that_runs_is_stored(settings: Settings) -> None:
+    async with Bus(settings) as bus:
+        job_id = submission.new_job_id("keys", "order-17")
+        first, again = [
+            await submission.submit(
+                bus, discover(), TASK, client_id="keys", job_id=job_id, queue=nullcontext(_nowhere), ref=ref
+            )
+            for ref in ("first", "again")
+        ]
+    assert (first.accepted, again.accepted) == (True, False)
+    assert again.job == first.job
+    assert (first.job.request.job_type, first.job.ref) == ("default", "first")
+
+
+async def test_of_many_submits_at_once_those_without_a_place_are_refused_and_not_stored(settings: Settings) -> None:
+    settings = settings.model_copy(update={"redis_url": NO_REDIS, "enqueue_backlog": 3, "enqueue_timeout": 0.5})
+    async with Bus(settings) as bus, Enqueuer(settings) as enqueuer:
+        ids = [submission.new_job_id("crowd") for _ in range(10)]
+        outcomes = await asyncio.gather(
+            *(
+                submission.submit(bus, discover(), TASK, client_id="crowd", job_id=job_id, queue=enqueuer.place())
+                for job_id in ids
+            ),
+            return_exceptions=True,
+        )
+        for job_id, outcome in zip(ids, outcomes, strict=True):
+            if isinstance(outcome, submission.Submission):
+                assert (await job_log.read(bus.stream, "crowd", job_id)).state == "job_queued"
+            else:
+                assert isinstance(outcome, BacklogFull)
+                with pytest.raises(UnknownJob):
+                    await job_log.read(bus.stream, "crowd", job_id)
+    assert 3 <= sum(isinstance(outcome, submission.Submission) for outcome in outcomes) < 10
+
+
+async def test_a_place_that_was_not_used_is_free_again(settings: Settings) -> None:
+    settings = settings.model_copy(update={"redis_url": NO_REDIS, "enqueue_backlog": 1})
+    enqueuer = Enqueuer(settings)
+    with pytest.raises(KeyError), enqueuer.place():
+        raise KeyError
+    with enqueuer.place():
+        with pytest.raises(BacklogFull), enqueuer.place():
+            pass
+        with pytest.raises(BacklogFull):
+            enqueuer.put(JobState("ann", "j", REQUEST, None, 1, None))  # type: ignore[arg-type]
+
+
+async def test_whoever_submits_to_a_silent_nats_is_told_that_the_job_may_be_accepted(own_nats: Nats) -> None:
+    settings = Settings.load(nats_url=own_nats.url, append_timeout=0.5)
+    async with Bus(settings) as bus:
+        own_nats.pause()
+        try:
+            with pytest.raises(BusUnavailable, match=r"did not answer.*job j may have been accepted") as caught:
+                await submission.submit(bus, discover(), TASK, client_id="ann", job_id="j", queue=nullcontext(_nowhere))
+        finally:
+            own_nats.resume()
+    assert caught.value.maybe_done
+
+
+async def test_a_job_that_has_ended_is_not_cancelled(settings: Settings) -> None:
+    async with Bus(settings) as bus:
+        done = await job_log.finish(bus.stream, await running_job(bus), "HI")
+        outcome = await submission.cancel(bus, "ann", done.job_id)
+    assert (outcome.cancelled, outcome.job.state) == (False, "job_result")
+
+
+async def test_a_browser_is_told_of_a_cancel_that_was_stored_while_nats_went_away(
+    nats_dies_once_a_cancel_is_stored: Nats,
+) -> None:
+    server = nats_dies_once_a_cancel_is_stored
+    settings = Settings.load(nats_url=server.url, redis_url=NO_REDIS, enqueue_timeout=0.5)
+    async with (
+        serving(create_app(settings), wired=False, settings=settings) as port,
+        client(f"ws://127.0.0.1:{port}/ws/system") as browser,
+    ):
+        await browser.submit("default", "hi")
+        job_id = (await browser.receive())["job_id"]
+        async with Bus(settings) as worker:
+            client_id = [
+                step.client_id async for step in job_log.steps(worker.stream, f"bus.client.*.job.{job_id}")
+            ].pop()
+            job = await job_log.read(worker.stream, client_id, job_id)
+            await job_log.start(worker.stream, job, instance="child-1")
+        await browser.send({"action": "cancel_job", "payload": {"job_id": job_id}})
+        await browser.send({"action": "ping"})
+        frames = await browser.receive_until("pong", 30)
+        if len(frames) == 1:
+            server.start()
+            frames += await browser.receive_until("job_cancelled", 30)
+    assert {frame["action"] for frame in frames} == {"pong", "job_cancelled"}
+
+
+def test_busctl_tells_of_a_cancel_that_was_stored_while_nats_went_away(
+    nats_dies_once_a_cancel_is_stored: Nats, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = nats_dies_once_a_cancel_is_stored
+    with SyncBus(Settings.load(nats_url=server.url)) as bus:
+        job = bus.call(running_job)
+        busctl_cancel(job.job_id, server=server.url)
+    told = capsys.readouterr()
+    assert told.out == f"Job {job.job_id} cancelled.\n"
+    assert "its worker could not be told, because NATS went away" in told.err

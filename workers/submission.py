@@ -1,0 +1,133 @@
+"""Submit and cancel: what can be done about jobs, the same for every way in.
+
+from workers import submission
+
+job_id = submission.new_job_id("ann", key="order-17")
+task = TaskPayload(task_type="translate", content="hello")
+done = await submission.submit(bus, jobs, task, client_id="ann", job_id=job_id, queue=enqueuer.place())
+await submission.cancel(bus, "ann", job_id)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import structlog
+
+from bus import AppendRefused, Bus, BusUnavailable, job_log, liveness
+from bus.job_log import JobRequest, JobState
+from bus.messages import TaskPayload
+from workers.registry import Job, resolve
+
+log = structlog.get_logger(__name__)
+
+Place: TypeAlias = AbstractContextManager[Callable[[JobState], Awaitable[None]]]
+"""A place among the jobs whose tasks wait for Redis: taken on entering, used by calling what that gives."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What came of a submit.
+
+    Args:
+        job: how the job stands.
+        accepted: whether the job was accepted just now; False when its id was used before, and then nothing was done.
+    """
+
+    job: JobState
+    accepted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Cancellation:
+    """What came of a cancel.
+
+    Args:
+        job: how the job stands.
+        cancelled: False when the job had ended already, as `job` says.
+        untold: why the process that runs the job could not be told: it may work on for a while, and what it returns
+            is not shown. None when it was told, or when no process ran the job.
+    """
+
+    job: JobState
+    cancelled: bool
+    untold: BusUnavailable | None = None
+
+
+def new_job_id(client_id: str, key: str | None = None) -> str:
+    """An unguessable job id; with an idempotency key, the one id that the key stands for among the client's jobs."""
+    return job_log.new_job_id() if key is None else job_log.job_id_of_key(client_id, key)
+
+
+async def submit(
+    bus: Bus,
+    jobs: Mapping[str, Job],
+    task: TaskPayload,
+    *,
+    client_id: str,
+    job_id: str,
+    queue: Place,
+    ref: str | None = None,
+) -> Submission:
+    """Accept a job: store it, then hand its task to Celery.
+
+    A job that is stored is accepted, whatever becomes of its task: workers enqueue a job again that has none.
+
+    Args:
+        jobs: the registered jobs by name; a type that is not among them runs `default`.
+        job_id: as `new_job_id` makes it.
+        queue: its place is taken before the job is stored, so that no stored job has to be refused. What it gives is
+            called with the stored job, and must not raise.
+        ref: of the frame that asked for it.
+
+    Raises:
+        BusUnavailable: NATS is away or silent; the job is not stored, or (`maybe_done`) perhaps it is.
+        EventTooLarge: the content is larger than NATS takes; nothing was stored.
+        UnknownJob, CorruptJob: the id was used before, for a job whose beginning is past retention.
+        Exception: what taking the place raises, such as `BacklogFull`; nothing was stored.
+    """
+    job_type = resolve(jobs, task.task_type).name
+    request = JobRequest(task_type=task.task_type, job_type=job_type, content=task.content)
+    with queue as enqueue:
+        try:
+            job = await job_log.create(bus.stream, client_id, request, job_id=job_id, ref=ref)
+        except AppendRefused:
+            return Submission(await job_log.read(bus.stream, client_id, job_id), accepted=False)
+        except BusUnavailable as error:
+            raise _doubtful(error, f"job {job_id} may have been accepted all the same") from error
+        await enqueue(job)
+    return Submission(job, accepted=True)
+
+
+async def cancel(bus: Bus, client_id: str, job_id: str) -> Cancellation:
+    """Call a job off, queued or running, and tell the process that runs it.
+
+    A cancel that is stored is done, even when NATS goes away before that process was told.
+
+    Raises:
+        UnknownJob, CorruptJob: there is no such job.
+        BusUnavailable: NATS is away or silent; the job is not cancelled, or (`maybe_done`) perhaps it is.
+    """
+    job = await job_log.read(bus.stream, client_id, job_id)
+    if job.ended:
+        return Cancellation(job, cancelled=False)
+    try:
+        job = await job_log.cancel(bus.stream, client_id, job_id)
+    except BusUnavailable as error:
+        raise _doubtful(error, f"job {job_id} may be cancelled all the same") from error
+    if job.state != "job_cancelled":
+        return Cancellation(job, cancelled=False)
+    try:
+        await liveness.tell_cancelled(bus, job.instance, job_id)
+    except BusUnavailable as error:
+        log.warning("a worker could not be told that its job is cancelled", job_id=job_id, error=str(error))
+        return Cancellation(job, cancelled=True, untold=error)
+    return Cancellation(job, cancelled=True)
+
+
+def _doubtful(error: BusUnavailable, doubt: str) -> BusUnavailable:
+    """The error with what may have been done, when only the answer of NATS is missing."""
+    return BusUnavailable(f"{error}; {doubt}", maybe_done=True) if error.maybe_done else error
