@@ -46,7 +46,7 @@ def jobs(
 ) -> None:
     """List jobs and how they stand, the newest last.
 
-    AGE is how long ago a job was handed in, TOOK how long it took from then to its end, TRY how often a worker
+    AGE is how long ago a job was submitted, TOOK how long it took from then to its end, TRY how often a worker
     has begun it.
 
     Example: busctl jobs --open --limit 50
@@ -83,7 +83,7 @@ class Listed:
 
     @property
     def age(self) -> timedelta:
-        """Since it was handed in."""
+        """Since it was submitted."""
         return datetime.now(UTC) - self.queued_at
 
     @property
@@ -196,7 +196,7 @@ async def _list(
 
 
 async def _newest(bus: Bus, subject: str, limit: int) -> list[Key]:
-    """The jobs that were handed in last, found from the stream's end backwards."""
+    """The jobs that were submitted last, found from the stream's end backwards."""
     state = await bus.stream.state()
     window = FIRST_WINDOW
     while True:
@@ -213,7 +213,7 @@ async def _newest(bus: Bus, subject: str, limit: int) -> list[Key]:
 
 
 async def _open(bus: Bus, subject: str, limit: int) -> list[Key]:
-    """The open jobs that were handed in last. Remembers the ids of jobs that are open, and nothing else."""
+    """The open jobs that were submitted last. Remembers the ids of jobs that are open, and nothing else."""
     found: dict[Key, None] = {}
     async for step in job_log.steps(bus.stream, subject):
         if step.event.ended:

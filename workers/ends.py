@@ -65,6 +65,11 @@ def failed(state: JobState, reason: str) -> End:
     return fail
 
 
+def worker_died(attempt: int) -> str:
+    """The reason of a job whose worker died in the last attempt that it may have."""
+    return f"the worker died in attempt {attempt}, the last one allowed"
+
+
 def cancelled(state: JobState) -> End:
     """The job was called off."""
 

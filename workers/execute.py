@@ -149,7 +149,7 @@ class Execution:
                 log.info("another worker runs the job; this task is dropped")
                 return
             if state.attempt >= self._job.max_attempts:
-                self._end(ends.failed(state, f"the worker died, and that was attempt {state.attempt} of as many"))
+                self._end(ends.failed(state, ends.worker_died(state.attempt)))
                 return
             claimed = self._claim(state)
             if claimed is not None:

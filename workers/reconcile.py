@@ -31,7 +31,7 @@ from redis.exceptions import RedisError
 from bus import AppendRefused, Bus, BusError, Settings, Stored, SyncBus, UnknownJob, job_log, liveness, subjects
 from bus.job_log import CorruptJob, JobState
 from bus.liveness import Observer
-from workers import envelope
+from workers import ends, envelope
 from workers.config import QUEUE
 from workers.main_process import MainProcess, cancel_revoked
 from workers.ownership import keep_owning
@@ -207,9 +207,9 @@ class Reconciler:
                         return False
                 job = resolve(self._jobs, state.request.job_type)
                 if state.attempt >= job.max_attempts:
-                    self._fail(state, f"the worker died, and that was attempt {state.attempt} of as many")
+                    self._fail(state, ends.worker_died(state.attempt))
                 elif state.requeued >= MOST_TIMES:
-                    self._fail(state, f"no worker began it, though it was handed to them {state.requeued + 1} times")
+                    self._fail(state, f"no worker began it, though it was enqueued {state.requeued + 1} times")
                 else:
                     self._enqueue_again(state)
             except (UnknownJob, CorruptJob) as error:

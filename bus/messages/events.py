@@ -46,7 +46,7 @@ class JobEvent(Event):
     """Whether a worker is running the job after it."""
 
     job_id: str | None = Field(None, description="The job this is about.", examples=["3f1c0a5be2774d0f"])
-    ref: Ref | None = Field(None, description="The `ref` of the frame that handed the job in, if it had one.")
+    ref: Ref | None = Field(None, description="The `ref` of the frame that submitted the job, if it had one.")
     task_type: str | None = Field(
         None,
         description="What was asked for, as the client wrote it. Events of older versions may lack it.",

@@ -39,7 +39,7 @@ class TaskPayload(BaseModel):
 
 
 class SystemMessage(ClientMessage):
-    """Hand in a job."""
+    """Submit a job."""
 
     action: Literal["system_message"] = "system_message"
     payload: TaskPayload

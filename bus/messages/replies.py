@@ -1,4 +1,4 @@
-"""What the server answers to one frame, on the connection it came from."""
+"""What the server sends on one connection alone: answers to its frames, and its own resume token."""
 
 from __future__ import annotations
 
@@ -100,7 +100,10 @@ class ErrorItem(BaseModel):
 
 
 class Error(Reply):
-    """A frame could not be accepted. Nothing was done with it, and the connection stays open."""
+    """A frame could not be accepted. The connection stays open.
+
+    Nothing was done with the frame, unless `bus_unavailable` or `internal_error` says otherwise.
+    """
 
     action: Literal["error"] = "error"
     payload: tuple[ErrorItem, ...]

@@ -1,4 +1,4 @@
-// The system page: hand in jobs, see their results and the announcements.
+// The system page: submit jobs, see their results and the announcements.
 //
 //   Connection  the WebSocket: opens it, greets, notices that it is gone, opens it again
 //   Session     who this tab is, and which events it has
@@ -15,7 +15,7 @@ const { socket, maxFrameBytes, noReconnect } = element("system").dataset;
 const count = new Intl.NumberFormat("en");
 
 const CUT = "Older history is no longer kept: jobs and announcements from before may be missing here.";
-const STRANGER = "The server no longer knows this page: jobs that it handed in before are not followed any more.";
+const STRANGER = "The server no longer knows this page: jobs that it submitted before are not followed any more.";
 
 const view = new View({
   onSubmit: submit,
