@@ -57,39 +57,39 @@ class SystemChannel(Channel):
         later event of the job; Redis may be away meanwhile. A `key` that was used before changes nothing, and the
         answer is how that job stands.
         """
-        try:
-            with _known_jobs():
-                submitted = await submission.submit(
-                    self.services.bus,
-                    self.services.jobs,
-                    message.payload,
-                    client_id=self.client_id,
-                    job_id=submission.new_job_id(self.client_id, message.key),
-                    queue=self.services.enqueuer.place(),
-                    ref=message.ref,
-                )
-        except BacklogFull as error:
-            raise Refused("busy", "too many jobs wait for Redis; nothing was accepted, try again later") from error
+        with _refusing():
+            submitted = await submission.submit(
+                self.services.bus,
+                self.services.jobs,
+                message.payload,
+                client_id=self.client_id,
+                job_id=submission.new_job_id(self.client_id, message.key),
+                queue=self.services.enqueuer.place(),
+                ref=message.ref,
+            )
         return None if submitted.accepted else _status(submitted.job)
 
     @ws_handler(output_type=(JobCancelled, JobStatus))
     async def cancel(self, message: CancelJob) -> JobStatus | None:
         """Call a job off, queued or running. The answer is its state when it had ended already."""
-        with _known_jobs():
+        with _refusing():
             done = await submission.cancel(self.services.bus, self.client_id, message.payload.job_id)
         return None if done.cancelled else _status(done.job)
 
     @ws_handler
     async def status(self, message: GetJob) -> JobStatus:
         """Say how a job stands."""
-        with _known_jobs():
+        with _refusing():
             return _status(await job_log.read(self.services.bus.stream, self.client_id, message.payload.job_id))
 
 
 @contextmanager
-def _known_jobs() -> Iterator[None]:
+def _refusing() -> Iterator[None]:
+    """Tell the client what cannot be done, and why."""
     try:
         yield
+    except BacklogFull as error:
+        raise Refused("busy", "too many jobs wait for Redis; nothing was accepted, try again later") from error
     except (UnknownJob, CorruptJob, InvalidName) as error:
         raise Refused("unknown_job", str(error)) from error
 

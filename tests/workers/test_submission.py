@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import AsyncExitStack, nullcontext
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,17 @@ async def test_of_many_submits_at_once_those_without_a_place_are_refused_and_not
                 with pytest.raises(UnknownJob):
                     await job_log.read(bus.stream, "crowd", job_id)
     assert 3 <= sum(isinstance(outcome, submission.Submission) for outcome in outcomes) < 10
+
+
+async def test_of_many_browsers_at_once_each_is_told_whether_its_job_is_accepted(settings: Settings) -> None:
+    settings = settings.model_copy(update={"redis_url": NO_REDIS, "enqueue_backlog": 1, "enqueue_timeout": 0.5})
+    async with serving(create_app(settings), wired=False, settings=settings) as port, AsyncExitStack() as stack:
+        url = f"ws://127.0.0.1:{port}/ws/system"
+        browsers = [await stack.enter_async_context(client(url)) for _ in range(8)]
+        await asyncio.gather(*(browser.submit("default", "hi") for browser in browsers))
+        answers = [await browser.receive() for browser in browsers]
+    told = Counter(answer["payload"][0]["type"] if answer["action"] == "error" else "stored" for answer in answers)
+    assert set(told) == {"stored", "busy"}
 
 
 async def test_a_place_that_was_not_used_is_free_again(settings: Settings) -> None:
