@@ -21,12 +21,14 @@ ROOT = Path(__file__).parent.parent
 PEERS = Path(__file__).parent / "peers"
 BENCH_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
 
-FRAME = 101
+FRAME = 127
 """Bytes of one broadcast on the wire, WebSocket header included, from every contestant."""
 
 PAYLOAD = FRAME - 2
 EVENTS_BEFORE = 10_000
 """Events in the stream before anything is measured, so that `seq` has the same number of digits throughout."""
+AT = "2026-01-02T03:04:05.678901Z"
+"""Some time, as events tell it: each in as many characters."""
 
 OURS = "busctl serve"
 OURS_ASGI = "busctl on plain hypercorn"
@@ -144,7 +146,7 @@ def ours(directory: Path, name: str = OURS, command: tuple[str, ...] = ("busctl"
         env = {"NATS_URL": nats.url, "REDIS_URL": f"redis://127.0.0.1:{free_port()}/0", "BUS_LOG_LEVEL": "warning"}
         web = Web(directory, env, command=command)
         with started(web):
-            frame = {"action": "system_notification", "payload": "", "seq": EVENTS_BEFORE, "group": "system"}
+            frame = {"action": "system_notification", "payload": "", "seq": EVENTS_BEFORE, "at": AT, "group": "system"}
             event = {"action": "system_notification", "payload": filler(frame, PAYLOAD)}
             message = json.dumps(event, separators=(",", ":")).encode()
 

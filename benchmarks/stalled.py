@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import median, quantiles
 from tempfile import TemporaryDirectory
 
-from benchmarks.contestants import OURS, Ours, filler, ours
+from benchmarks.contestants import AT, OURS, Ours, filler, ours
 from benchmarks.figure import Figure, Target
 from benchmarks.processes import allow_many_files
 from benchmarks.publishers import NatsPublisher
@@ -48,7 +48,7 @@ def run(rounds: int, quick: bool) -> list[Figure]:
 
 def _measure(one: Ours, messages: int, *, stalled: bool) -> list[float]:
     """Seconds until the last reader had each message."""
-    frame = {"action": "system_notification", "payload": "", "seq": 10_000, "group": "system"}
+    frame = {"action": "system_notification", "payload": "", "seq": 10_000, "at": AT, "group": "system"}
     event = json.dumps({"action": "system_notification", "payload": filler(frame, SIZE)}, separators=(",", ":"))
     readers, other = one.clients(), one.clients()
     readers.open(READERS)

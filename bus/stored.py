@@ -33,6 +33,14 @@ class Stored:
     previous: int = 0
     timestamp: str = ""
 
+    @property
+    def at(self) -> str | None:
+        """When it was stored, in microseconds: as NATS writes it but of one length, so that texts sort as times do."""
+        if not self.timestamp:
+            return None
+        seconds, _, fraction = self.timestamp.removesuffix("Z").partition(".")
+        return f"{seconds}.{fraction:0<6.6}Z"
+
 
 def from_live(subject: str, data: bytes, headers: Mapping[str, str]) -> Stored | None:
     """What the stream republished on a `live.` subject (ADR-28 of the NATS architecture); None for anything else.

@@ -46,8 +46,8 @@ def record(stored: Stored) -> dict[str, Any]:
     if address is not None:
         who = {"client_id": address.client_id, "job_id": address.job_id, "group": address.group}
     told = {"action": frame.pop("action"), "payload": frame.pop("payload", None), **frame, **who}
-    told |= {"seq": stored.seq or None, "at": stored.timestamp or None}
-    told["time"] = told["at"]  # as it was called first
+    told |= {"seq": stored.seq or None, "at": stored.at}
+    told["time"] = stored.timestamp or None  # the same, as it was called first
     return {key: value for key, value in told.items() if value is not None or key == "payload"}
 
 

@@ -164,7 +164,7 @@ class Hub:
                 issubclass(kind, JobProgress) != address.progress
             ):
                 raise ValueError(f"{fields['action']} does not belong on {stored.subject}")
-            fields |= {"seq": stored.seq or None, "at": stored.timestamp or None, "group": address.group}
+            fields |= {"seq": stored.seq or None, "at": stored.at, "group": address.group}
             if address.job_id is not None:
                 fields["job_id"] = address.job_id
             return kind.model_validate(fields)

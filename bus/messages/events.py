@@ -20,8 +20,8 @@ class Event(Message):
     seq: int | None = Field(None, description="The event's sequence in the stream; larger is later.", examples=[42])
     at: str | None = Field(
         None,
-        description="When it was stored: RFC 3339, in UTC.",
-        examples=["2026-01-02T03:04:05.678901234Z"],
+        description="When it was stored: RFC 3339, in UTC, with microseconds.",
+        examples=["2026-01-02T03:04:05.678901Z"],
         json_schema_extra={"format": "date-time"},
     )
     group: str | None = Field(None, description="The group the event was sent to, if it was.")

@@ -55,6 +55,7 @@ async def test_events_of_all_clients_and_groups_are_shown_in_order(nats: Nats, b
         "payload": "hi",
         "group": "staff",
         "seq": seq,
+        "at": second["at"],
         "time": second["time"],
     }
 
