@@ -22,6 +22,7 @@ from bus.errors import (
     UnknownJob,
     UnsupportedServer,
 )
+from bus.follow import FollowedEvents, Interruption
 from bus.messages import Event, Message, SystemNotification
 from bus.settings import Settings
 from bus.stored import Stored
@@ -36,6 +37,8 @@ __all__ = [
     "BusUnavailable",
     "Event",
     "EventTooLarge",
+    "FollowedEvents",
+    "Interruption",
     "InvalidName",
     "Message",
     "NoLease",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from types import TracebackType
 from typing import Self
 
@@ -20,6 +20,7 @@ from nats.aio.msg import Msg
 from bus import subjects
 from bus.connection import Connection
 from bus.errors import BusError, BusRefused, BusUnavailable
+from bus.follow import FollowedEvents, Interruption, follow
 from bus.messages import Event, JobEvent, JobProgress
 from bus.nats_url import parse, redacted
 from bus.settings import Settings
@@ -74,9 +75,7 @@ class Bus:
         self._update_stream = update_stream
         self._declare_within = min(2 * settings.append_timeout, settings.connect_timeout / 2)
         """Seconds for JetStream to have a leader; what it lacks is known before a first connection is given up."""
-        self.on_gap: Callable[[], None] | None = None
-        """Called, on the event loop, when live events may be missed: when NATS is lost, after a reconnect, and when
-        this process was too slow for a subscription and messages were dropped."""
+        self._gap_callbacks: list[Callable[[], None]] = []
         self.on_drop: Callable[[], None] | None = None
         """Called, on the event loop, for each message that was heard and cannot be used."""
         self._drops_logged: dict[str, float] = {}
@@ -88,6 +87,7 @@ class Bus:
             check=self._check if declare else None,
         )
         self._connection.condition.on_gap = self._missed
+        self._closed = False
         self._epoch = ""
         self._since_pause = 0
         self.stream = EventStream(self._connection, settings)
@@ -115,6 +115,11 @@ class Bus:
     def reachable(self) -> bool:
         """Whether NATS answers, though perhaps not everything works."""
         return self._connection.is_connected
+
+    @property
+    def closed(self) -> bool:
+        """Whether this process has closed it; it does not connect again then."""
+        return self._closed
 
     @property
     def lost(self) -> BusRefused | None:
@@ -170,7 +175,24 @@ class Bus:
 
     async def close(self) -> None:
         """Let what was sent and received finish, then disconnect. Safe to call twice."""
+        self._closed = True
         await self._connection.close(self._settings.append_timeout)
+
+    def add_gap_callback(self, callback: Callable[[], None]) -> None:
+        """Be told, on the event loop, when live events may have been missed.
+
+        That is when NATS is lost, after a reconnect, when the stream was made anew, and when this process was too slow
+        for a subscription and messages were dropped.
+
+        Args:
+            callback: called without arguments; it must not block and not raise. Added twice it is called twice.
+        """
+        self._gap_callbacks.append(callback)
+
+    def remove_gap_callback(self, callback: Callable[[], None]) -> None:
+        """Withdraw what `add_gap_callback` has added, once; it is no error when that is not there."""
+        with suppress(ValueError):
+            self._gap_callbacks.remove(callback)
 
     async def ping(self) -> None:
         """One round trip to the stream, unless it is known already that something does not work.
@@ -245,6 +267,33 @@ class Bus:
                 await asyncio.sleep(0)
 
         return await self._subscribe(subjects.live(subject), on_message, on_refused)
+
+    def follow(
+        self, subject: str, *, after: int | None = None, on_interruption: Callable[[Interruption], None] | None = None
+    ) -> AbstractAsyncContextManager[FollowedEvents]:
+        """The events of `subject`, each once and in order, whatever happens to NATS meanwhile.
+
+            async with bus.follow(subjects.client("ann"), after=0) as events:
+                async for stored in events:
+                    ...
+
+        When the block begins, NATS has taken the subscription; when it ends, cancelled or not, none is left behind.
+        Each event costs one read of the stream, so where thousands are heard at once see `subscribe`.
+
+        Args:
+            subject: a `bus.` subject, wildcards allowed.
+            after: begin after this sequence, 0 for everything that the stream holds; None for what is stored from now
+                on.
+            on_interruption: called on the event loop when NATS goes away, when it is back, and when the stream turns
+                out to be another one; it must not block and not raise.
+
+        Raises:
+            BusUnavailable: at the beginning, NATS is away or silent; later, the bus was closed. An outage is waited
+                for without end.
+            BusRefused: at the beginning, NATS does not take the subscription; later, it has refused this process for
+                `heal_timeout`.
+        """
+        return follow(self, subject, after=after, on_interruption=on_interruption)
 
     async def subscribe_progress(self, client_id: str, handler: Handler) -> Subscription:
         """Hear the progress of a client's jobs from now on; of what is heard `seq` is 0, for it is not stored.
@@ -353,8 +402,11 @@ class Bus:
         self._epoch = state.epoch
 
     def _missed(self) -> None:
-        if self.on_gap is not None:
-            self.on_gap()
+        for callback in list(self._gap_callbacks):
+            try:
+                callback()
+            except Exception:  # the others have to know all the same
+                log.exception("a gap callback raised; what it should have read again may be missing")
 
 
 def _bytes(event: Event) -> bytes:

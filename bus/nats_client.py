@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import nats.errors
 import structlog
 from nats.aio.client import Client
+from nats.aio.subscription import Subscription
 
 from bus.nats_url import NatsServer
 
@@ -162,6 +164,15 @@ class NatsClient(Client):
         if task is not None and task.cancelling() > before:
             raise asyncio.CancelledError
         return flushed
+
+    async def _send_subscribe(self, sub: Subscription) -> None:
+        """Whoever is cancelled here never learns of the subscription, so nobody would end it."""
+        try:
+            await super()._send_subscribe(sub)
+        except asyncio.CancelledError:
+            with suppress(nats.errors.Error):
+                await sub.unsubscribe()
+            raise
 
     async def _process_err(self, err_msg: str) -> None:
         """nats-py closes after every error but permissions violations, and may then name another reason for it."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -67,7 +67,7 @@ class Replays:
         self._patience = settings.append_timeout
         self._in_flight = ByteBudget(IN_FLIGHT)
 
-    async def read(self, subject: str, *, after: int, events: int | None = None) -> AsyncIterator[Stored]:
+    async def read(self, subject: str, *, after: int, events: int | None = None) -> AsyncGenerator[Stored, None]:
         """Stored events of a subject (wildcards allowed) with a sequence larger than `after`, in order.
 
         Args:

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import json
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -195,7 +195,7 @@ class EventStream:
         except ApiError as error:
             raise BusUnavailable(f"the stream {subjects.STREAM} cannot be read: {error}") from error
 
-    def replay(self, subject: str, *, after: int, events: int | None = None) -> AsyncIterator[Stored]:
+    def replay(self, subject: str, *, after: int, events: int | None = None) -> AsyncGenerator[Stored, None]:
         """Every stored event of a subject (wildcards allowed) with a sequence larger than `after`, in order.
 
         Events that are stored meanwhile may be included. See `bus.replay`.

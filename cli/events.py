@@ -6,7 +6,7 @@ import json
 from datetime import datetime
 from typing import Any
 
-from bus import Stored, subjects
+from bus import Interruption, Stored, subjects
 
 STYLES = {
     "job_started": "cyan",
@@ -25,6 +25,12 @@ STATES = {
     "job_cancelled": "cancelled",
 }
 """What people call a job's state after this action."""
+INTERRUPTIONS = {
+    Interruption.AWAY: "NATS is away; going on when it is back",
+    Interruption.BACK: "NATS is back; what happened meanwhile is above",
+    Interruption.MADE_ANEW: "the stream was made anew; going on with its first event",
+}
+"""What is said to whoever waits for events."""
 
 
 def record(stored: Stored) -> dict[str, Any]:

@@ -16,8 +16,7 @@ from bus import Bus, BusUnavailable, Settings, Stored, job_log, subjects
 from bus.job_log import CorruptJob, JobState
 from bus.messages import TaskPayload
 from cli.errors import CommandFailed, Interrupted
-from cli.events import STATES, record, text
-from cli.follow import Follower
+from cli.events import INTERRUPTIONS, STATES, record, text
 from cli.names import client_option
 from cli.options import PANEL, AsJson, NoColor, Quiet, Server, client_settings, seconds
 from cli.output import Output, printable, shortened
@@ -221,9 +220,11 @@ class Submit:
 
             if bar is not None:
                 await bus.subscribe_progress(self._client_id, on_progress)
-            async with Follower(bus, subject, after=0, tell=self._say) as follower:
+            async with bus.follow(
+                subject, after=0, on_interruption=lambda interruption: self._say(INTERRUPTIONS[interruption])
+            ) as events:
                 await self._submit(bus, settings, jobs)
-                async for stored in follower:
+                async for stored in events:
                     event = record(stored)
                     if self._as_json:
                         self._output.record(**event)
@@ -232,7 +233,7 @@ class Submit:
                     with suppress(CorruptJob):  # another program wrote on the job's subject
                         if job_log.step_of(stored).event.ended:
                             return event
-        raise AssertionError("a follower goes on for ever")
+        raise AssertionError("a job is followed until it ends")
 
     def _show_accepted(self, job: JobState) -> None:
         stored = Stored(job.seq, subjects.job(job.client_id, job.job_id), job.last.encode().encode())

@@ -9,11 +9,10 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from bus import Bus, Settings, Stored, subjects
+from bus import Bus, Interruption, Settings, Stored, subjects
 from cli.columns import Column, Columns
 from cli.errors import Interrupted
-from cli.events import STYLES, moment, record, text
-from cli.follow import Follower
+from cli.events import INTERRUPTIONS, STYLES, moment, record, text
 from cli.names import client_option, name
 from cli.options import AsJson, NoColor, Quiet, Server, Timeout, client_settings
 from cli.output import Output, Part, printable, room
@@ -90,10 +89,10 @@ class Watcher:
         """Print until cancelled: what was stored after this sequence, or from now on."""
         async with (
             Bus(settings, name="busctl watch") as bus,
-            Follower(bus, self._subject, after=after, tell=self._tell) as follower,
+            bus.follow(self._subject, after=after, on_interruption=self._tell_of) as events,
         ):
             self._tell("watching; Ctrl+C ends it")
-            async for stored in follower:
+            async for stored in events:
                 self._show(stored)
 
     def _show(self, stored: Stored) -> None:
@@ -113,6 +112,9 @@ class Watcher:
             "TEXT": text(event),
         }
         return Columns(COLUMNS, room()).row(cells)  # anew each time: a terminal may change its size
+
+    def _tell_of(self, interruption: Interruption) -> None:
+        self._tell(INTERRUPTIONS[interruption])
 
     def _tell(self, message: str) -> None:
         self._beside.print(Text(printable(message), "dim"), soft_wrap=True)

@@ -71,7 +71,7 @@ def create_app(settings: Settings | None = None, channels: Sequence[type[Channel
             enqueuer = await stack.enter_async_context(Enqueuer(settings, bus))
             events = {action: op.message for channel in channels for action, op in channel.events.items()}
             hub = Hub(bus, events, counters, replay_memory_bytes=settings.replay_memory_bytes)
-            bus.on_gap = hub.on_gap
+            bus.add_gap_callback(hub.on_gap)
             served_by_us = "busctl.on_lost" in app.extensions
             bus.on_lost = app.extensions["busctl.on_lost"] if served_by_us else partial(_end, hub)
             bus.on_drop = counters.dropped.inc

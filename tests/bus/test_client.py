@@ -79,7 +79,7 @@ async def test_subscriptions_come_back_with_the_server(fresh: System) -> None:
     gaps = asyncio.Event()
     heard = asyncio.Event()
     async with Bus(Settings.load(nats_url=fresh.nats.url)) as bus:
-        bus.on_gap = gaps.set
+        bus.add_gap_callback(gaps.set)
         await bus.subscribe(subjects.group("system"), lambda stored: heard.set())
         await bus.confirm_subscriptions()
         fresh.nats.kill()
@@ -97,6 +97,30 @@ async def test_subscriptions_come_back_with_the_server(fresh: System) -> None:
         await bus.broadcast_event(SystemNotification(payload="back"))
         async with asyncio.timeout(10):
             await heard.wait()
+
+
+async def test_everybody_who_asked_is_told_of_a_gap_until_they_withdraw(settings: Settings) -> None:
+    told: list[str] = []
+
+    def broken() -> None:
+        told.append("broken")
+        raise RuntimeError("a mistake of its own")
+
+    def first() -> None:
+        told.append("first")
+
+    def second() -> None:
+        told.append("second")
+        bus.remove_gap_callback(second)
+
+    async with Bus(settings) as bus:
+        for callback in (broken, first, second):
+            bus.add_gap_callback(callback)
+        bus._connection.condition.on_gap()
+        bus.remove_gap_callback(broken)
+        bus.remove_gap_callback(broken)
+        bus._connection.condition.on_gap()
+    assert told == ["broken", "first", "second", "first"]
 
 
 async def test_a_frozen_server_does_not_hang_an_append(fresh: System) -> None:

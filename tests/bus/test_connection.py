@@ -68,7 +68,7 @@ async def test_it_heals_when_its_login_is_revoked_and_given_back(nats: Configure
     gaps: list[bool] = []
     with structlog.testing.capture_logs() as logs:
         async with bus_at(url(nats)) as bus:
-            bus.on_gap = lambda: gaps.append(bus.connected)
+            bus.add_gap_callback(lambda: gaps.append(bus.connected))
             await bus.subscribe(subjects.group("system"), lambda stored: heard.append(stored.data))
             await bus.confirm_subscriptions()
             await asyncio.to_thread(nats.configure, login("other"))
@@ -268,7 +268,7 @@ async def test_a_server_that_comes_back_without_jetstream_is_not_ready_until_it_
 async def test_a_stream_that_was_removed_is_declared_again(nats: ConfiguredNats) -> None:
     gaps = asyncio.Event()
     async with bus_at(url(nats)) as bus:
-        bus.on_gap = gaps.set
+        bus.add_gap_callback(gaps.set)
         await bus.stream._connection.request("$JS.API.STREAM.DELETE.EVENTS", timeout=5)
         async with asyncio.timeout(HEALED):
             await gaps.wait()
@@ -469,3 +469,22 @@ async def test_tls_with_an_unknown_authority_is_refused_and_with_a_known_one_use
             monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
             async with bus_at(address) as bus:
                 await say(bus, "x")
+
+
+async def test_who_is_cancelled_while_there_is_no_room_to_write_leaves_no_subscription(nats: ConfiguredNats) -> None:
+    async with bus_at(url(nats)) as bus:
+        client = bus.stream._connection._client
+        assert client is not None
+        writes, full = client._flush_queue, asyncio.Queue[asyncio.Future[None]](1)
+        full.put_nowait(asyncio.get_running_loop().create_future())
+        client._flush_queue = full
+        subscribing = asyncio.create_task(bus.subscribe(subjects.group("cancelled"), lambda stored: None))
+        await asyncio.sleep(0)
+        subscribing.cancel()
+        client._flush_queue = writes
+        full.get_nowait()
+        with pytest.raises(asyncio.CancelledError):
+            await subscribing
+        assert all(each.subject != "live.group.cancelled" for each in bus.stream._connection._subscriptions._all)
+        await bus.confirm_subscriptions()
+        assert not nats.hears("live.group.cancelled")

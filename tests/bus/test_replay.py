@@ -66,7 +66,7 @@ async def test_many_large_replays_at_once_neither_break_the_connection_nor_keep_
         return [stored.seq async for stored in bus.stream.replay(subjects.group(group), after=0)]
 
     gaps: list[None] = []
-    bus.on_gap = lambda: gaps.append(None)
+    bus.add_gap_callback(lambda: gaps.append(None))
     replays = asyncio.gather(*(replay() for _ in range(32)))
     while not replays.done():
         await say(bus, group + "-other", "served meanwhile")

@@ -1,0 +1,214 @@
+"""Follow: the events of a subject, each once and in order, over outages of NATS.
+
+A whole script, which prints what everybody is told, with what was stored before it began, until Ctrl+C:
+
+    import asyncio
+
+    from bus import Bus, Settings, subjects
+
+
+    async def main() -> None:
+        async with (
+            Bus(Settings.load(), name="announcements") as bus,
+            bus.follow(subjects.group("system"), after=0) as events,
+        ):
+            async for stored in events:
+                print(stored.seq, stored.data.decode(), flush=True)
+
+
+    asyncio.run(main())
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from enum import Enum
+from typing import TYPE_CHECKING, Self
+
+from bus.errors import BusUnavailable
+from bus.stored import Stored
+
+if TYPE_CHECKING:
+    from bus.client import Bus
+
+LOOK_INTERVAL = 0.5
+"""Seconds after which an outage is noticed at the latest, and between two attempts to read after one."""
+MOST_LOOKS = 10
+"""How often it is looked for an event that was heard of and is not there."""
+
+
+class Interruption(Enum):
+    """What somebody who waits for events may want to know meanwhile. Whatever it is, no event is missed."""
+
+    AWAY = "away"
+    """NATS is away, or refuses something; what is stored meanwhile follows when it is back."""
+    BACK = "back"
+    """NATS is back, and what was stored meanwhile has been given out."""
+    MADE_ANEW = "made anew"
+    """The stream is another one than before; it goes on with its first event."""
+
+
+@asynccontextmanager
+async def follow(
+    bus: Bus, subject: str, *, after: int | None, on_interruption: Callable[[Interruption], None] | None
+) -> AsyncGenerator[FollowedEvents, None]:
+    """Follow a subject until the end of the block; see `Bus.follow`."""
+    events = FollowedEvents(bus, subject, on_interruption)
+    bus.add_gap_callback(events.expect_gap)
+    try:
+        subscription = await bus.subscribe(subject, events.hear)
+        try:
+            await bus.confirm_subscriptions()
+            await events.begin(after)
+            yield events
+        finally:
+            await subscription.close()
+    finally:
+        bus.remove_gap_callback(events.expect_gap)
+        await events.stop_reading()
+
+
+class FollowedEvents(AsyncIterator[Stored]):
+    """The events of one subject as they are stored. `Bus.follow` makes it.
+
+    A live message only says that there is something to read. What is given out is always read from the stream, after
+    the last event that was: so nothing is lost and nothing comes twice, whatever happened to the connection meanwhile,
+    a forged message shows nothing and hides nothing, and nothing waits in memory.
+
+    Args:
+        bus: the bus.
+        subject: a `bus.` subject, wildcards allowed.
+        on_interruption: told of each interruption; it must not block and not raise.
+    """
+
+    def __init__(self, bus: Bus, subject: str, on_interruption: Callable[[Interruption], None] | None) -> None:
+        self._bus = bus
+        self._subject = subject
+        self._on_interruption = on_interruption
+        self._seen = 0
+        """The sequence of the last event that was given out, or after which to begin."""
+        self._heard = 0
+        """The largest sequence that a live message had."""
+        self._news = asyncio.Event()
+        """Set when there may be something to read."""
+        self._looks = 0
+        self._epoch = ""
+        self._gap = False
+        self._away = False
+        self._reading: AsyncGenerator[Stored, None] | None = None
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Stored:
+        """Wait for the next event. Whoever gives up waiting, at a deadline perhaps, may ask again and misses none.
+
+        Raises:
+            BusRefused: NATS has refused this process for `heal_timeout`.
+            BusUnavailable: the bus was closed.
+        """
+        while True:
+            try:
+                stored = await self._read()
+            except BusUnavailable:
+                self._give_up_if_hopeless()
+                self._tell_away()
+                await asyncio.sleep(LOOK_INTERVAL)
+                continue
+            if stored is not None:
+                return stored
+            self._tell_back()
+            await self._wait_for_news()
+
+    async def begin(self, after: int | None) -> None:
+        """Note where to begin: after a sequence, or with what is stored from now on.
+
+        Raises:
+            BusUnavailable: NATS is away, or silent.
+        """
+        state = await self._bus.stream.state()
+        self._epoch = state.epoch
+        self._seen = state.last_seq if after is None else after
+
+    def hear(self, stored: Stored) -> None:
+        """A live message came."""
+        self._heard = max(self._heard, stored.seq)
+        self._looks = 0
+        self._news.set()
+
+    def expect_gap(self) -> None:
+        """Live messages may have been missed."""
+        self._gap = True
+        self._news.set()
+
+    async def stop_reading(self) -> None:
+        """Let go of what was read and not given out."""
+        reading, self._reading = self._reading, None
+        if reading is not None:
+            await reading.aclose()
+
+    async def _read(self) -> Stored | None:
+        """The next event that the stream has; None when that was all."""
+        if self._gap:
+            await self.stop_reading()
+            await self._see_which_stream()
+        if self._reading is None:
+            self._news.clear()
+            self._reading = self._bus.stream.replay(self._subject, after=self._seen)
+        try:
+            stored = await anext(self._reading, None)
+        except BaseException:
+            self._reading = None  # a generator that has raised is at its end, after a cancellation too
+            raise
+        if stored is None:
+            self._reading = None
+        else:
+            self._seen = stored.seq
+        return stored
+
+    async def _wait_for_news(self) -> None:
+        while not self._news.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_INTERVAL):
+                    await self._news.wait()
+            self._give_up_if_hopeless()
+            if not self._bus.connected:
+                self._tell_away()
+            elif self._heard > self._seen and self._looks < MOST_LOOKS:
+                self._looks += 1  # a replica that lags behind answered the last read, or what was heard was forged
+                return
+
+    async def _see_which_stream(self) -> None:
+        self._gap = False
+        try:
+            state = await self._bus.stream.state()
+        except BaseException:
+            self._gap = True
+            raise
+        if state.epoch != self._epoch:
+            self._epoch, self._seen = state.epoch, 0
+            self._tell(Interruption.MADE_ANEW)
+        self._seen = min(self._seen, state.last_seq)
+        self._heard = 0
+
+    def _give_up_if_hopeless(self) -> None:
+        if self._bus.lost is not None:
+            raise self._bus.lost
+        if self._bus.closed:
+            raise BusUnavailable("the bus was closed; follow the subject with another")
+
+    def _tell_away(self) -> None:
+        if not self._away:
+            self._away = True
+            self._tell(Interruption.AWAY)
+
+    def _tell_back(self) -> None:
+        if self._away:
+            self._away = False
+            self._tell(Interruption.BACK)
+
+    def _tell(self, interruption: Interruption) -> None:
+        if self._on_interruption is not None:
+            self._on_interruption(interruption)
