@@ -10,22 +10,18 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, suppress
-from types import TracebackType
-from typing import Self
 
 import nats.errors
 import structlog
 from nats.aio.msg import Msg
 
 from bus import subjects
-from bus.connection import Connection
-from bus.errors import BusError, BusRefused, BusUnavailable
+from bus.errors import BusRefused, BusUnavailable
 from bus.follow import FollowedEvents, Interruption, follow
+from bus.lifecycle import Lifecycle
 from bus.messages import Event, JobEvent, JobProgress
-from bus.nats_url import parse, redacted
 from bus.settings import Settings
 from bus.stored import Stored, from_live
-from bus.stream import EventStream
 from bus.subscriptions import Subscription as NatsSubscription
 
 log = structlog.get_logger(__name__)
@@ -49,7 +45,7 @@ class Subscription:
         await self._inner.unsubscribe()
 
 
-class Bus:
+class Bus(Lifecycle):
     """An asyncio connection to the event bus.
 
     Once it is begun it heals by itself, whatever ended a connection, and subscriptions come back with it. What cannot
@@ -71,140 +67,12 @@ class Bus:
         update_stream: bool = False,
         declare: bool = True,
     ) -> None:
-        self._settings = settings
-        self._update_stream = update_stream
-        self._declare_within = min(2 * settings.append_timeout, settings.connect_timeout / 2)
-        """Seconds for JetStream to have a leader; what it lacks is known before a first connection is given up."""
-        self._gap_callbacks: list[Callable[[], None]] = []
+        super().__init__(settings, name=name, update_stream=update_stream, declare=declare)
         self.on_drop: Callable[[], None] | None = None
         """Called, on the event loop, for each message that was heard and cannot be used."""
         self._drops_logged: dict[str, float] = {}
-        self._url = redacted(settings.nats_url)
-        self._connection = Connection(
-            parse(settings.nats_url),
-            name=name,
-            heal_timeout=settings.heal_timeout,
-            check=self._check if declare else None,
-        )
-        self._connection.condition.on_gap = self._missed
-        self._closed = False
-        self._epoch = ""
         self._since_pause = 0
-        self.stream = EventStream(self._connection, settings)
-
-    async def __aenter__(self) -> Self:
-        await self.connect()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
-
-    @property
-    def settings(self) -> Settings:
-        """The settings that this bus was made with."""
-        return self._settings
-
-    @property
-    def connected(self) -> bool:
-        """Whether everything works at this moment: NATS, the stream, and all that is subscribed."""
-        return self._connection.condition.trouble is None
-
-    @property
-    def reachable(self) -> bool:
-        """Whether NATS answers, though perhaps not everything works."""
-        return self._connection.is_connected
-
-    @property
-    def closed(self) -> bool:
-        """Whether this process has closed it; it does not connect again then."""
-        return self._closed
-
-    @property
-    def lost(self) -> BusRefused | None:
-        """Why it does not heal: NATS has refused this process for `heal_timeout`. None while there is hope."""
-        return self._connection.condition.lost
-
-    @property
-    def on_lost(self) -> Callable[[str], None] | None:
-        """Called once, on the event loop, with the reason when `lost` begins; the process should end then."""
-        return self._connection.condition.on_lost
-
-    @on_lost.setter
-    def on_lost(self, callback: Callable[[str], None] | None) -> None:
-        self._connection.condition.on_lost = callback
-
-    async def connect(self) -> None:
-        """Begin, and wait until everything works, for at most `connect_timeout`. What fails is closed again.
-
-        Raises:
-            BusUnavailable: no server answered in time, or it refused us (`BusRefused`).
-            UnsupportedServer: the server is older than NATS 2.11 or has no JetStream.
-            StreamConflict: a stream of other settings is in the way.
-        """
-        self.begin()
-        try:
-            await self.ready()
-        except BaseException:
-            await self.close()
-            raise
-
-    def begin(self) -> None:
-        """Connect from now on, for ever, on the running event loop. `ready` waits for it."""
-        self._connection.start()
-
-    async def ready(self) -> None:
-        """Wait until everything works, for at most `connect_timeout`; a refusal is raised at once.
-
-        Raises:
-            BusError: as for `connect`; it goes on trying.
-        """
-        try:
-            async with asyncio.timeout(self._settings.connect_timeout):
-                await self._connection.condition.ready()
-        except TimeoutError:
-            trouble = self._connection.condition.trouble
-            if trouble is not None and self._connection.is_connected:
-                raise trouble.error from None
-            raise BusUnavailable(
-                f"no NATS server answered at {self._url} within {self._settings.connect_timeout:g} s"
-                + (f" (last: {trouble.error})" if trouble is not None else "")
-                + "; start one, or set NATS_URL"
-            ) from None
-
-    async def close(self) -> None:
-        """Let what was sent and received finish, then disconnect. Safe to call twice."""
-        self._closed = True
-        await self._connection.close(self._settings.append_timeout)
-
-    def add_gap_callback(self, callback: Callable[[], None]) -> None:
-        """Be told, on the event loop, when live events may have been missed.
-
-        That is when NATS is lost, after a reconnect, when the stream was made anew, and when this process was too slow
-        for a subscription and messages were dropped.
-
-        Args:
-            callback: called without arguments; it must not block and not raise. Added twice it is called twice.
-        """
-        self._gap_callbacks.append(callback)
-
-    def remove_gap_callback(self, callback: Callable[[], None]) -> None:
-        """Withdraw what `add_gap_callback` has added, once; it is no error when that is not there."""
-        with suppress(ValueError):
-            self._gap_callbacks.remove(callback)
-
-    async def ping(self) -> None:
-        """One round trip to the stream, unless it is known already that something does not work.
-
-        Raises:
-            BusUnavailable: NATS is away, or silent past `append_timeout`, or refuses something that we need.
-            UnsupportedServer, StreamConflict: as for `connect`.
-        """
-        trouble = self._connection.condition.trouble
-        if trouble is not None:
-            raise trouble.error
-        await self.stream.state()
+        """Bytes of live events that were handled since other tasks got a turn."""
 
     async def send_event(self, event: Event, client_id: str) -> int:
         """Store an event for every connection of one client.
@@ -386,27 +254,6 @@ class Bus:
         if now - self._drops_logged.get(why, -DROP_LOG_INTERVAL) >= DROP_LOG_INTERVAL:
             self._drops_logged[why] = now
             log.warning(why, **about)
-
-    async def _check(self, fresh: bool) -> None:
-        """See to the stream, on a new connection and when it cannot be read any more."""
-        if not fresh:
-            try:
-                state = await self.stream.state()
-            except BusError:
-                fresh = True
-        if fresh:
-            await self.stream.declare(update=self._update_stream, within=self._declare_within)
-            state = await self.stream.state()
-        if self._epoch not in ("", state.epoch):
-            self._missed()
-        self._epoch = state.epoch
-
-    def _missed(self) -> None:
-        for callback in list(self._gap_callbacks):
-            try:
-                callback()
-            except Exception:  # the others have to know all the same
-                log.exception("a gap callback raised; what it should have read again may be missing")
 
 
 def _bytes(event: Event) -> bytes:

@@ -167,15 +167,9 @@ class Connection:
         """
         if self._closed:
             raise BusUnavailable("the bus is closed")
-        subscription = self._subscriptions.add(subject, **options)
-        if self._client is not None:
-            try:
-                await self._subscriptions.send(subscription, self._client)
-            except asyncio.CancelledError:
-                self._subscriptions.remove(subscription)  # the caller cannot end it: it never gets it
-                raise
-            if self._confirming is None or self._confirming.done():
-                self._confirming = asyncio.create_task(self._confirm_later(), name="confirm subscriptions")
+        subscription = await self._subscriptions.open(subject, self._client, **options)
+        if self._client is not None and (self._confirming is None or self._confirming.done()):
+            self._confirming = asyncio.create_task(self._confirm_later(), name="confirm subscriptions")
         return subscription
 
     async def confirm(self) -> None:

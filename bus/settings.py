@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from difflib import get_close_matches
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic_settings import NoDecode
 
 from bus import nats_url, redis_url, setting_files
-from bus.errors import SettingsError
+from bus.environment import Environment
 from bus.origins import hosts, origins
 from bus.setting_values import (
     YEAR,
@@ -22,23 +20,16 @@ from bus.setting_values import (
     Seconds,
     StreamBytes,
     cleaned,
-    reason,
     text,
 )
 
-PREFIX = "BUS_"
 
-
-class Settings(BaseSettings):
+class Settings(Environment):
     """Settings of one process, read from the environment once and passed down as an argument.
 
     Times are seconds and sizes are bytes. A value may also stand in a file that `<VARIABLE>_FILE` names; the variable
     itself wins. Build it with `load`, which turns bad values into a `SettingsError` that names their variables.
     """
-
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="ignore", hide_input_in_errors=True
-    )
 
     nats_url: str = Field(
         "nats://127.0.0.1:4222",
@@ -267,54 +258,3 @@ class Settings(BaseSettings):
         value = setting_files.read(value)
         # A password that others chose may begin and end with anything.
         return text(value) if info.field_name == "keyfile_password" else cleaned(value)
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Where values come from: arguments, then variables, then the files that variables name."""
-        variables = {field: cls.variable(field) for field in cls.model_fields}
-        return init_settings, env_settings, setting_files.FileSource(settings_cls, variables)
-
-    @classmethod
-    def load(cls, **overrides: object) -> Self:
-        """Read the environment; `overrides` win over it.
-
-        Raises:
-            SettingsError: variables have values that cannot be used; the message, one line, names each of them and
-                says why, and repeats nothing that may be secret.
-        """
-        try:
-            return cls(**overrides)  # type: ignore[arg-type]
-        except ValidationError as error:
-            items = error.errors(include_url=False, include_input=False)
-            reasons = [f"{cls.variable(str(item['loc'][0]))}: {reason(item)}" for item in items]
-        # Outside the block: a traceback of it would show the values.
-        raise SettingsError(
-            "these settings cannot be used; correct the environment and start again: " + "; ".join(reasons)
-        )
-
-    @classmethod
-    def variable(cls, field: str) -> str:
-        """The environment variable of a field, e.g. `BUS_MAX_FRAME_BYTES` for `max_frame_bytes`."""
-        info = cls.model_fields.get(field)
-        if info is None:
-            return field if field.isupper() else f"{PREFIX}{field}".upper()
-        return info.alias or f"{PREFIX}{field}".upper()
-
-    @classmethod
-    def unknown(cls) -> list[str]:
-        """Variables that look like settings and are none, each with the one that may be meant; for a warning."""
-        variables = [cls.variable(field) for field in cls.model_fields]
-        known = {*variables, *(name + setting_files.SUFFIX for name in variables)}
-        found = []
-        for name in sorted(os.environ):
-            if name.upper().startswith(PREFIX) and name.upper() not in known:
-                meant = get_close_matches(name.upper(), known, n=1, cutoff=0.8)
-                found.append(f"{name} (is {meant[0]} meant?)" if meant else name)
-        return found

@@ -2,38 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-import base64
-import json
-import secrets
 from collections.abc import AsyncGenerator
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-import nats.errors
-from nats.js.api import Header
-
 from bus import subjects
+from bus.append import Appends
 from bus.connection import Connection
 from bus.declaration import Declaration
-from bus.errors import AppendRefused, BusUnavailable, NoStream, UnsupportedServer
-from bus.event_limit import LONGEST_HEADERS, EventLimit, header_bytes
-from bus.jetstream import MESSAGE_NOT_FOUND, STREAM_NOT_FOUND, ApiError, read_answer
-from bus.nats_url import redacted
+from bus.errors import BusUnavailable, UnsupportedServer
+from bus.event_limit import LONGEST_HEADERS, EventLimit
+from bus.jetstream import ApiError, JetStream
 from bus.replay import Replays
 from bus.settings import Settings
 from bus.stored import Stored
-from bus.stream_config import is_ours
 
-INFO = f"$JS.API.STREAM.INFO.{subjects.STREAM}"
 OLDEST_SERVER = (2, 11)
-WRONG_LAST_SEQUENCE = 10071
-LARGER_THAN_STREAM_TAKES = 10054
-UNSETTLED = (10158, 10163, 10164)
-"""Refusals of a cluster while another append to the same subject, or this very one, is on its way to the replicas."""
-SETTLING = 0.02
-"""Seconds until such an append is tried again."""
 MOST_HOLES = 10_000
 """Events that are gone from the middle of the stream, up to which NATS is asked which ones."""
 
@@ -59,7 +43,9 @@ class EventStream:
     def __init__(self, connection: Connection, settings: Settings) -> None:
         self._connection = connection
         self._settings = settings
+        self._jetstream = JetStream(connection, settings)
         self._limit = EventLimit(connection, settings)
+        self._appends = Appends(connection, self._jetstream, self._limit, settings)
         self._replays = Replays(connection, settings)
         self._holes = ("", 0, 0)
         """For what state `_last_hole` is known: events go and do not come back, so the same ones are gone in it."""
@@ -85,12 +71,14 @@ class EventStream:
         version = self._connection.connected_server_version
         if (version.major, version.minor) < OLDEST_SERVER:
             raise UnsupportedServer(
-                f"the NATS server at {self._where()} is {version.major}.{version.minor}.{version.patch}; "
+                f"the NATS server at {self._jetstream.where} is {version.major}.{version.minor}.{version.patch}; "
                 "2.11 or newer is needed (batched direct get): upgrade it"
             )
         if within is None:
             within = min(2 * self._settings.append_timeout, self._settings.connect_timeout / 2)
-        config = await Declaration(self._connection, self._settings, self._where()).run(update=update, within=within)
+        config = await Declaration(self._connection, self._settings, self._jetstream.where).run(
+            update=update, within=within
+        )
         self._limit.max_msg_size = config.get("max_msg_size", -1)
 
     @property
@@ -134,28 +122,7 @@ class EventStream:
             NoStream: there is no stream to store it.
             BusUnavailable: NATS is away, or silent past `append_timeout`; then `maybe_done` is True.
         """
-        self._require_connection()
-        headers = {
-            Header.MSG_ID.value: message_id or secrets.token_hex(12),
-            Header.EXPECTED_STREAM.value: subjects.STREAM,
-        }
-        if expected_last is not None:
-            headers[Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value] = str(expected_last)
-        self._limit.require(len(data), header_size := header_bytes(headers))
-        try:
-            return await self._send(subject, data, headers, expected_last, message_id)
-        except ApiError as error:
-            if error.code == LARGER_THAN_STREAM_TAKES:
-                await self._learn_limit()
-                self._limit.require_of_stream(len(data) + header_size)
-            raise BusUnavailable(f"NATS did not store the event: {error}") from error
-        except nats.errors.NoRespondersError as error:
-            raise await self._why_nobody_stores(subject) from error
-        except ValueError as error:
-            text = f"somebody else than the stream answered an append to {subject}; look for who responds there"
-            raise BusUnavailable(text, maybe_done=True) from error
-        except (nats.errors.Error, TimeoutError) as error:
-            raise BusUnavailable(self._silent("an append"), maybe_done=True) from error
+        return await self._appends.append(subject, data, expected_last=expected_last, message_id=message_id)
 
     async def last(self, subject: str) -> Stored | None:
         """The newest stored event of a subject, or None.
@@ -163,7 +130,7 @@ class EventStream:
         Raises:
             BusUnavailable: NATS is away, or silent past `append_timeout`.
         """
-        return await self._get({"last_by_subj": subject})
+        return await self._jetstream.message({"last_by_subj": subject})
 
     async def first(self, subject: str, *, seq: int = 1) -> Stored | None:
         """The oldest stored event of a subject (wildcards allowed) at sequence `seq` or later, or None.
@@ -171,7 +138,7 @@ class EventStream:
         Raises:
             BusUnavailable: NATS is away, or silent past `append_timeout`.
         """
-        return await self._get({"seq": seq, "next_by_subj": subject})
+        return await self._jetstream.message({"seq": seq, "next_by_subj": subject})
 
     async def state(self) -> StreamState:
         """What the stream holds now.
@@ -179,19 +146,19 @@ class EventStream:
         Raises:
             BusUnavailable: NATS is away, or silent past `append_timeout`.
         """
-        answer = await self._info(b"")
+        answer = await self._info()
         holes = _holes(answer)
         if 0 < holes[2] <= MOST_HOLES and holes != self._holes:
-            answer = await self._info(b'{"deleted_details":true}')
+            answer = await self._info(deleted_details=True)
             self._holes = _holes(answer)
             self._last_hole = max(answer["state"].get("deleted") or [answer["state"]["last_seq"]])
         state = answer["state"]
         last_hole = 0 if not holes[2] else self._last_hole if holes[2] <= MOST_HOLES else state["last_seq"]
         return StreamState(answer["created"], state["first_seq"] or state["last_seq"] + 1, state["last_seq"], last_hole)
 
-    async def _info(self, request: bytes) -> dict[str, Any]:
+    async def _info(self, *, deleted_details: bool = False) -> dict[str, Any]:
         try:
-            return await self._request(INFO, request)
+            return await self._jetstream.info(deleted_details=deleted_details)
         except ApiError as error:
             raise BusUnavailable(f"the stream {subjects.STREAM} cannot be read: {error}") from error
 
@@ -208,116 +175,9 @@ class EventStream:
         """
         return self._replays.read(subject, after=after, events=events)
 
-    async def _send(
-        self, subject: str, data: bytes, headers: dict[str, str], expected_last: int | None, message_id: str | None
-    ) -> int:
-        """Append until the answer is final. The message id stays, so it is stored once.
-
-        Raises:
-            AppendRefused: as `append`.
-            ApiError: NATS refused it otherwise.
-            TimeoutError: nothing was settled within `append_timeout`.
-            ValueError: the answer is none of the stream's.
-        """
-        loop, patience = asyncio.get_running_loop(), self._settings.append_timeout
-        deadline = loop.time() + patience
-        while True:
-            answer = await self._connection.request(subject, data, patience, headers=headers)
-            try:
-                ack = read_answer(answer.data)
-            except ApiError as error:
-                if error.code == WRONG_LAST_SEQUENCE and expected_last is not None:
-                    # NATS looks at the expected sequence before it looks for duplicates, so ours may be that last one.
-                    last = message_id and await self.last(subject)
-                    if last and last.message_id == message_id:
-                        return last.seq
-                    raise AppendRefused(subject, expected_last) from error
-                if error.code not in UNSETTLED:
-                    raise
-                if expected_last is not None:
-                    last = await self.last(subject)
-                    if last and last.message_id == headers[Header.MSG_ID.value]:
-                        return last.seq
-                    if expected_last != (last.seq if last else 0):
-                        raise AppendRefused(subject, expected_last) from error
-                if loop.time() > deadline:
-                    raise TimeoutError from error
-                await asyncio.sleep(SETTLING)
-            else:
-                if ack.get("stream") != subjects.STREAM or not isinstance(seq := ack.get("seq"), int):
-                    raise ValueError("no acknowledgement of the stream")
-                return seq
-
-    async def _learn_limit(self) -> None:
-        with suppress(ApiError, BusUnavailable):
-            self._limit.max_msg_size = (await self._request(INFO))["config"].get("max_msg_size", -1)
-
-    async def _why_nobody_stores(self, subject: str) -> BusUnavailable:
-        try:
-            config = (await self._request(INFO))["config"]
-        except ApiError as error:
-            if error.code != STREAM_NOT_FOUND:
-                return BusUnavailable(f"the stream {subjects.STREAM} cannot be used: {error}")
-        except BusUnavailable as error:
-            return NoStream(f"nothing stores {subject}, and NATS does not say why ({error})")
-        else:
-            if is_ours(config):
-                text = (
-                    f"the stream {subjects.STREAM} has no leader at the moment; try again, or start its other servers"
-                )
-                return BusUnavailable(text)
-        return NoStream(
-            f"no stream stores {subject}: the stream {subjects.STREAM} was removed, or belongs to another application; "
-            "a web process or a worker declares it within seconds, or says why not"
-        )
-
-    async def _request(self, subject: str, data: bytes = b"") -> dict[str, Any]:
-        """The answer of `$JS.API`; an `ApiError` when it is a refusal."""
-        self._require_connection()
-        try:
-            return read_answer((await self._connection.request(subject, data, self._settings.append_timeout)).data)
-        except nats.errors.NoRespondersError as error:
-            text = f"nobody answers for the stream {subjects.STREAM} at {self._where()}: see whether JetStream is on"
-            raise BusUnavailable(text) from error
-        except (nats.errors.Error, TimeoutError, ValueError) as error:
-            raise BusUnavailable(self._silent("a read")) from error
-
-    async def _get(self, request: dict[str, object]) -> Stored | None:
-        # The leader answers this one; a direct get may be answered by a replica that lags behind.
-        try:
-            answer = await self._request(f"$JS.API.STREAM.MSG.GET.{subjects.STREAM}", json.dumps(request).encode())
-        except ApiError as error:
-            if error.code == MESSAGE_NOT_FOUND:
-                return None
-            raise BusUnavailable(f"NATS refused a read of the stream {subjects.STREAM}: {error}") from error
-        return _stored(answer["message"])
-
-    def _require_connection(self) -> None:
-        if not self._connection.is_connected:
-            raise BusUnavailable(f"NATS at {self._where()} is away; try again when it is back")
-
-    def _where(self) -> str:
-        return redacted(self._settings.nats_url)
-
-    def _silent(self, what: str) -> str:
-        return (
-            f"NATS at {self._where()} did not answer {what} within {self._settings.append_timeout:g} s; "
-            "see whether it is up and not overloaded, then try again"
-        )
-
 
 def _holes(answer: dict[str, Any]) -> tuple[str, int, int]:
     """Which stream, its first event, and how many are gone between that and the last one."""
     state = answer["state"]
     first, count = state["first_seq"], state["messages"]
     return answer["created"], first, state["last_seq"] - first + 1 - count if count else 0
-
-
-def _stored(message: dict[str, Any]) -> Stored:
-    """An event as a read from the leader answers it."""
-    headers = base64.b64decode(message.get("hdrs", "")).decode(errors="replace").split("\r\n")
-    message_id = next(
-        (line.partition(": ")[2] for line in headers if line.startswith(f"{Header.MSG_ID.value}: ")), None
-    )
-    data = base64.b64decode(message.get("data", ""))
-    return Stored(message["seq"], message["subject"], data, message_id, timestamp=message["time"])

@@ -116,6 +116,17 @@ class Subscriptions:
         self._all[subscription] = None
         return subscription
 
+    async def open(self, subject: str, client: NatsClient | None, **options: Any) -> Subscription:
+        """One more, sent over a connection if there is one. Whoever is cancelled meanwhile has none."""
+        subscription = self.add(subject, **options)
+        try:
+            if client is not None:
+                await self.send(subscription, client)
+        except asyncio.CancelledError:
+            self.remove(subscription)
+            raise
+        return subscription
+
     def remove(self, subscription: Subscription) -> None:
         """It is not sent again."""
         self._all.pop(subscription, None)

@@ -99,30 +99,6 @@ async def test_subscriptions_come_back_with_the_server(fresh: System) -> None:
             await heard.wait()
 
 
-async def test_everybody_who_asked_is_told_of_a_gap_until_they_withdraw(settings: Settings) -> None:
-    told: list[str] = []
-
-    def broken() -> None:
-        told.append("broken")
-        raise RuntimeError("a mistake of its own")
-
-    def first() -> None:
-        told.append("first")
-
-    def second() -> None:
-        told.append("second")
-        bus.remove_gap_callback(second)
-
-    async with Bus(settings) as bus:
-        for callback in (broken, first, second):
-            bus.add_gap_callback(callback)
-        bus._connection.condition.on_gap()
-        bus.remove_gap_callback(broken)
-        bus.remove_gap_callback(broken)
-        bus._connection.condition.on_gap()
-    assert told == ["broken", "first", "second", "first"]
-
-
 async def test_a_frozen_server_does_not_hang_an_append(fresh: System) -> None:
     async with Bus(Settings.load(nats_url=fresh.nats.url, append_timeout=0.3)) as bus:
         fresh.nats.pause()
