@@ -1,4 +1,20 @@
-"""What can go wrong on the bus. Every message says what happened and what to do next."""
+"""What can go wrong on the bus. Every message says what happened and what to do next.
+
+BusError
+├── SettingsError           an environment variable cannot be used
+├── InvalidName             no token of a subject (a `ValueError` too)
+├── BusUnavailable          NATS is away, or silent; with `maybe_done` nobody knows whether it has been done
+│   ├── NoStream            nothing stores the event
+│   ├── ReplayIncomplete    part of what was read did not arrive
+│   └── BusRefused          NATS is there and says no
+│       └── NotPermitted    for want of a permission
+├── UnsupportedServer       the NATS server is too old, or without JetStream
+├── StreamConflict          the stream cannot be used
+├── NoLease                 this process cannot show that it lives
+├── AppendRefused           somebody else was first
+├── EventTooLarge           more than NATS takes
+└── UnknownJob              no event of the job is stored
+"""
 
 from __future__ import annotations
 
@@ -34,6 +50,10 @@ class BusUnavailable(BusError):
 
 class NoStream(BusUnavailable):
     """Nothing stores the subject of an event: the EVENTS stream is not there."""
+
+
+class ReplayIncomplete(BusUnavailable):
+    """Part of an answer did not arrive, because this process was too slow or the connection was lost meanwhile."""
 
 
 class BusRefused(BusUnavailable):

@@ -18,7 +18,7 @@ from nats.aio.msg import Msg
 
 from bus import subjects
 from bus.byte_budget import ByteBudget
-from bus.errors import BusUnavailable
+from bus.errors import BusUnavailable, ReplayIncomplete
 from bus.settings import Settings
 from bus.stored import Stored, from_direct
 
@@ -40,10 +40,6 @@ class Connection(Protocol):
     def new_inbox(self) -> str: ...
     async def subscribe(self, subject: str, *, cb: Any) -> Any: ...
     async def publish(self, subject: str, payload: bytes, *, reply: str) -> None: ...
-
-
-class ReplayIncomplete(BusUnavailable):
-    """Part of an answer did not arrive, because this process was too slow or the connection was lost meanwhile."""
 
 
 @dataclass(slots=True)

@@ -21,7 +21,7 @@ from cli.streams import flush_standard_streams, open_standard_streams
 from cli.submit import submit
 from cli.watch import watch
 from cli.worker import TAKES_ALL, worker
-from workers.registry import JobDefinitionError
+from workers.errors import JobDefinitionError
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 

@@ -186,8 +186,9 @@ class Submit:
 
     async def _enqueue(self, bus: Bus, settings: Settings, job: JobState) -> None:
         # Here, because it imports Celery.
-        from workers.enqueue import BrokerUnavailable, enqueue_once
-        from workers.redis_owner import ForeignRedis, Identity
+        from workers.enqueue import enqueue_once
+        from workers.errors import BrokerUnavailable, ForeignRedis
+        from workers.redis_owner import Identity
 
         try:
             identity = Identity((await bus.stream.state()).epoch)

@@ -11,9 +11,9 @@ from bus.escape import escaped
 from bus.log import configure_logging, warn_of_unknown_settings
 from quart_app.app import our_channels
 from quart_app.asgi import CANNOT_START
+from quart_app.errors import BadCertificate, CannotHeal, CannotListen
 from quart_app.lifeline import CANNOT_HEAL
-from quart_app.listener import CannotListen
-from quart_app.server import BadCertificate, CannotHeal, Tls, raise_open_files, serve
+from quart_app.server import Tls, raise_open_files, serve
 from quart_app.supervisor import Supervisor
 from workers.registry import discover
 

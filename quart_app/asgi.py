@@ -13,8 +13,8 @@ from quart import Quart
 
 from bus import BusError
 from bus.log import warn_of_unknown_settings
-from quart_app.channel import ChannelDefinitionError
-from workers.registry import JobDefinitionError
+from quart_app.errors import ChannelDefinitionError
+from workers.errors import JobDefinitionError
 
 CANNOT_START = (BusError, JobDefinitionError, ChannelDefinitionError)
 """What is wrong with settings, jobs or channels; each says in one line what to do."""

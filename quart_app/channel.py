@@ -32,6 +32,7 @@ from typing import (
 )
 
 from bus.messages import ClientMessage, Event, Message
+from quart_app.errors import ChannelDefinitionError
 
 if TYPE_CHECKING:
     from quart_app.connection import Connection
@@ -42,10 +43,6 @@ H = TypeVar("H", bound=Handler)
 C = TypeVar("C", bound="type[Channel]")
 
 _MARK = "__channel_operation__"
-
-
-class ChannelDefinitionError(TypeError):
-    """A channel class is written in a way that cannot work; raised when the class is made."""
 
 
 @dataclass(frozen=True, slots=True)

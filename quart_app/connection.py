@@ -15,7 +15,8 @@ from bus.messages import Error, Event, Message
 from quart_app.batch import Audience, Batch
 from quart_app.channel import Channel, Operation
 from quart_app.close_codes import TOO_BIG, TOO_MANY_REQUESTS, TOO_SLOW, TRY_AGAIN, CloseCode
-from quart_app.frames import BadFrame, FrameParser, item
+from quart_app.errors import BadFrame, Refused
+from quart_app.frames import FrameParser, item
 from quart_app.limits import frame_rate_of
 from quart_app.outbound import Closed, Outbound
 from quart_app.services import Services
@@ -29,14 +30,6 @@ replay_too_slow = SparseLog("closing a connection that takes its replay too slow
 
 FINISH_TIMEOUT = 5.0
 """Seconds that a handler gets to finish once its client has left."""
-
-
-class Refused(Exception):
-    """A handler will not do what a valid frame asks for; the client gets an `error` of this kind."""
-
-    def __init__(self, kind: str, message: str) -> None:
-        self.kind = kind
-        super().__init__(message)
 
 
 class Connection:

@@ -13,12 +13,13 @@ from quart_app.batch import Audience
 from quart_app.channel import Channel
 from quart_app.close_codes import SERVICE_RESTART, CloseCode
 from quart_app.connection import Connection
+from quart_app.errors import HandshakeFailed
 from quart_app.frames import FrameParser
 from quart_app.hub import Hub
 from quart_app.identity import Sessions
 from quart_app.metrics import Metrics
 from quart_app.renewal import Renewal
-from quart_app.session import SUBPROTOCOL, Greeting, HandshakeFailed, handshake, resume
+from quart_app.session import SUBPROTOCOL, Greeting, handshake, resume
 
 
 class Endpoint:

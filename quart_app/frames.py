@@ -7,17 +7,10 @@ from collections.abc import Mapping
 from pydantic import ValidationError
 from pydantic_core import SchemaValidator, core_schema, from_json
 
-from bus.messages import ClientMessage, Error, ErrorItem, Message
+from bus.messages import ClientMessage, ErrorItem, Message
+from quart_app.errors import BadFrame
 
 MAX_REF = 128
-
-
-class BadFrame(Exception):
-    """A frame that cannot be accepted; `error` is the frame to answer with."""
-
-    def __init__(self, items: tuple[ErrorItem, ...], ref: str | None = None) -> None:
-        self.error = Error(payload=items, ref=ref)
-        super().__init__("; ".join(item.msg for item in items))
 
 
 class FrameParser:

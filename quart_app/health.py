@@ -10,7 +10,7 @@ from quart import Blueprint, Response, current_app
 from bus import BusError
 from quart_app.admission import Admission
 from quart_app.services import Services
-from workers.enqueue import BrokerUnavailable
+from workers.errors import BrokerUnavailable
 
 health = Blueprint("health", __name__)
 

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from bus import Settings, StreamState, subjects
 from bus.messages import Connect, Cursor
 from bus.tracebacks import described
+from quart_app.errors import InvalidToken, Unauthorized
 
 log = structlog.get_logger(__name__)
 
@@ -28,14 +29,6 @@ LEEWAY = 30
 ClientId = Annotated[str, AfterValidator(lambda value: subjects.token("client id", value))]
 Moment = Annotated[int, Field(ge=0, lt=2**63)]
 """Seconds since 1970, as in the claims of a JWT."""
-
-
-class Unauthorized(Exception):
-    """A `token` was given that proves nothing; close code 4401."""
-
-
-class InvalidToken(Exception):
-    """A token that proves nothing. The message says why, in words of ours."""
 
 
 class Claims(BaseModel):

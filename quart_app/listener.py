@@ -9,6 +9,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from quart_app.errors import CannotListen
+
 INHERITED = "fd://"
 """What the address of an inherited descriptor begins with."""
 
@@ -22,14 +24,6 @@ PAUSE = 0.5
 again after one second."""
 WANT = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 """What accept(2) fails with when the system has no more to give."""
-
-
-class CannotListen(Exception):
-    """An address that cannot be listened on."""
-
-    def __init__(self, address: object, reason: Exception) -> None:
-        text = reason.strerror if isinstance(reason, OSError) and reason.strerror else str(reason)
-        super().__init__(f"cannot listen on {address}: {text}; choose another address with --bind")
 
 
 class Accepted(socket.socket):

@@ -20,11 +20,12 @@ import structlog
 from hypercorn.asyncio import serve as hypercorn_serve
 from hypercorn.config import Config, Sockets
 
-from bus import Bus, BusRefused, Settings
+from bus import Bus, Settings
 from bus.tracebacks import described
 from quart_app.app import create_app
 from quart_app.connection import FINISH_TIMEOUT
 from quart_app.drain import LINGER, Drain
+from quart_app.errors import BadCertificate, CannotHeal
 from quart_app.hypercorn_inside import install
 from quart_app.lifeline import Lifeline
 from quart_app.listener import WANT, Listener
@@ -39,14 +40,6 @@ OTHER_FILES = 100
 GARBAGE_THRESHOLD = 10_000
 """New objects that start a collection. A connection is many objects that stay; with CPython's threshold of 700, a third
 of accepting it is looking for garbage among them."""
-
-
-class CannotHeal(BusRefused):
-    """NATS has refused this process for `heal_timeout`; another with the same settings would fare no better."""
-
-
-class BadCertificate(Exception):
-    """A certificate and a key that TLS cannot be served with."""
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,13 @@ from quart import Websocket
 
 from bus import BusUnavailable, Settings, StreamState
 from bus.messages import Connect, Welcome, WelcomePayload
-from quart_app.close_codes import BAD_HANDSHAKE, HANDSHAKE_TIMEOUT, TOO_BIG, UNAUTHORIZED, CloseCode
+from quart_app.close_codes import BAD_HANDSHAKE, HANDSHAKE_TIMEOUT, TOO_BIG, UNAUTHORIZED
 from quart_app.connection import Connection, longer
+from quart_app.errors import BadFrame, HandshakeFailed, Unauthorized
 from quart_app.feed import CLIENT
-from quart_app.frames import BadFrame, FrameParser
+from quart_app.frames import FrameParser
 from quart_app.hub import Hub
-from quart_app.identity import Identity, Sessions, Unauthorized
+from quart_app.identity import Identity, Sessions
 from quart_app.missed import COUNTING_BYTES, Missed
 
 SUBPROTOCOL = "bus.v1"
@@ -33,14 +34,6 @@ class Greeting:
 
     connect: Connect
     identity: Identity
-
-
-class HandshakeFailed(Exception):
-    """A client's first frame was not what it must be; `code` is what to close with."""
-
-    def __init__(self, code: CloseCode) -> None:
-        self.code = code
-        super().__init__(code.reason)
 
 
 async def handshake(socket: Websocket, sessions: Sessions, settings: Settings) -> Greeting:

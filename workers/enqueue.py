@@ -11,12 +11,12 @@ from typing import Any, Self, TypeVar
 
 import structlog
 from celery import Celery
-from redis.exceptions import ResponseError
 
 from bus import Bus, BusError, Settings
 from bus.job_log import JobState
 from workers.config import create_celery
-from workers.redis_owner import AWAY, RENEWED_EVERY, ForeignRedis, Identity, hand_over, settle
+from workers.errors import BacklogFull, BrokerUnavailable, ForeignRedis
+from workers.redis_owner import AWAY, RENEWED_EVERY, Identity, hand_over, settle
 from workers.task_message import send
 
 log = structlog.get_logger(__name__)
@@ -27,21 +27,6 @@ LARGEST_BATCH = 100
 """Jobs handed over in one command."""
 RETRY_FIRST = 0.2
 RETRY_LONGEST = 5.0
-
-
-class BrokerUnavailable(Exception):
-    """Redis does not answer, or takes no tasks."""
-
-    @classmethod
-    def because(cls, error: Exception) -> Self:
-        """What went wrong, in a sentence: whether Redis is away, or there and refuses."""
-        answered = isinstance(error.__cause__ or error, ResponseError)
-        what = "takes no tasks" if answered else "does not answer"
-        return cls(f"Redis {what}: {str(error) or type(error).__name__}")
-
-
-class BacklogFull(Exception):
-    """More jobs wait for Redis than this process may hold."""
 
 
 class Enqueuer:

@@ -13,6 +13,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
+from workers.errors import Malformed
+
 LARGEST = 1024 * 1024
 """Bytes of the largest message that is looked at; a task of ours has a few KiB."""
 
@@ -21,10 +23,6 @@ OURS = "jobs."
 
 REPLIES = ".pidbox"
 """What the names of the queues end with in which Celery waits for answers to its remote controls."""
-
-
-class Malformed(ValueError):
-    """A message is not what it should be. Says where, and nothing of what it holds."""
 
 
 class Part(BaseModel):

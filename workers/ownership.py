@@ -13,7 +13,8 @@ from celery.worker.consumer.connection import Connection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from bus import BusError, SyncBus
-from workers.redis_owner import AWAY, RENEWED_EVERY, ForeignRedis, Identity, settle
+from workers.errors import ForeignRedis
+from workers.redis_owner import AWAY, RENEWED_EVERY, Identity, settle
 
 log = structlog.get_logger(__name__)
 

@@ -16,7 +16,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from bus import BusError
+from workers.errors import ForeignRedis
 
 log = structlog.get_logger(__name__)
 
@@ -36,16 +36,6 @@ if owner ~= ARGV[1] or #ARGV == 3 then redis.call('SET', KEYS[1], ARGV[1], 'PX',
 for index = 4, #ARGV do redis.call('LPUSH', KEYS[2], ARGV[index]) end
 return 1
 """
-
-
-class ForeignRedis(BusError):
-    """The Redis database belongs to another system; nothing was put there."""
-
-    def __init__(self, prefix: str) -> None:
-        super().__init__(
-            f"REDIS_URL leads to a database of another system (its key {prefix}{OWNER} names another event stream); "
-            "nothing was put there. Use the REDIS_URL of this system, or give each system a BUS_REDIS_PREFIX of its own"
-        )
 
 
 @dataclass(frozen=True)
@@ -76,7 +66,7 @@ def hand_over(connection: Any, identity: Identity, queue: str = "", messages: Se
     script = channel.plain_client().register_script(HAND_OVER)
     arguments = [identity.current, identity.previous, int(LASTS * 1000), *messages]
     if not script(keys=[f"{prefix}{OWNER}", f"{prefix}{queue}"], args=arguments):
-        raise ForeignRedis(prefix)
+        raise ForeignRedis(f"{prefix}{OWNER}")
 
 
 def settle(celery: Celery, identity: Identity, stopped: Callable[[], object] = lambda: None) -> None:

@@ -24,6 +24,7 @@ from types import MappingProxyType, ModuleType
 from typing import TypeVar, overload
 
 from bus import subjects
+from workers.errors import JobDefinitionError
 
 ENTRY_POINTS = "busctl.jobs"
 DEFAULT = "default"
@@ -110,10 +111,6 @@ class Job:
 
     def __call__(self, content: str, job: JobContext) -> str:
         return self.function(content, job)
-
-
-class JobDefinitionError(Exception):
-    """A job is written or named in a way that cannot work; raised when the process starts."""
 
 
 @overload

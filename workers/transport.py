@@ -23,6 +23,7 @@ from redis.retry import Retry
 
 from bus.redis_url import RedisUrl
 from workers import envelope
+from workers.errors import Malformed
 from workers.malformed import set_aside
 
 log = structlog.get_logger(__name__)
@@ -147,7 +148,7 @@ class Channel(kombu_redis.Channel):
         self._queue_cycle.rotate(queue)
         try:
             message = envelope.read(raw, queue)
-        except envelope.Malformed as error:
+        except Malformed as error:
             set_aside(self.plain_client(), self.global_keyprefix, raw, str(error))
         else:
             self.connection._deliver(message, queue)
@@ -168,7 +169,7 @@ class Channel(kombu_redis.Channel):
         """Hand on what was broadcast; drop what is malformed, since nobody waits for it."""
         try:
             if exchange not in self._fanout_to_queue:
-                raise envelope.Malformed("unknown exchange")
+                raise Malformed("unknown exchange")
             envelope.check(message, task=False)
             return bool(super()._deliver_fanout_message(message, exchange))  # type: ignore[no-untyped-call]
         except (RedisError, OSError):

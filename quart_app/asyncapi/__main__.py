@@ -6,7 +6,7 @@ import json
 import sys
 
 from quart_app.asyncapi.document import build
-from quart_app.channel import ChannelDefinitionError
+from quart_app.errors import ChannelDefinitionError
 
 
 def main() -> int:

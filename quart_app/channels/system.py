@@ -24,9 +24,9 @@ from bus.messages import (
     SystemNotification,
 )
 from quart_app.channel import Channel, channel, ws_handler
-from quart_app.connection import Refused
+from quart_app.errors import Refused
 from workers import submission
-from workers.enqueue import BacklogFull
+from workers.errors import BacklogFull
 
 
 @channel("/ws/system", name="system")

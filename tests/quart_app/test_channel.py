@@ -5,8 +5,9 @@ from typing import Literal
 import pytest
 
 from bus.messages import ClientMessage, Event, JobResult, Ping, Pong, Reply, SystemNotification
-from quart_app.channel import Channel, ChannelDefinitionError, channel, event_handler, ws_handler
+from quart_app.channel import Channel, channel, event_handler, ws_handler
 from quart_app.channels.system import SystemChannel
+from quart_app.errors import ChannelDefinitionError
 
 
 class Say(ClientMessage):

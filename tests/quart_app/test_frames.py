@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from bus.messages import Ping, SystemMessage
 from quart_app.channels.system import SystemChannel
-from quart_app.frames import BadFrame, FrameParser
+from quart_app.errors import BadFrame
+from quart_app.frames import FrameParser
 
 PARSER = FrameParser({action: operation.message for action, operation in SystemChannel.receives.items()})
 SUBMIT = {"action": "system_message", "payload": {"task_type": "translate", "content": "hello"}}

@@ -10,7 +10,8 @@ from bus.job_log import JobRequest, JobState
 from bus.messages import JobQueued
 from tests.servers import System, wait_until
 from workers.config import QUEUE
-from workers.enqueue import BacklogFull, BrokerUnavailable, Enqueuer
+from workers.enqueue import Enqueuer
+from workers.errors import BacklogFull, BrokerUnavailable
 
 
 def a_job(number: int) -> JobState:

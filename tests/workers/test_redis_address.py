@@ -18,7 +18,8 @@ from bus import Settings
 from cli.probes import redis_answers, worker_listens
 from tests.servers import BIN, Server, System, Valkey, answers, free_port, running
 from tests.workers.test_reconcile import Bench
-from workers.enqueue import BrokerUnavailable, Enqueuer
+from workers.enqueue import Enqueuer
+from workers.errors import BrokerUnavailable
 
 PASSWORD = "hunter2#/@:%?é"
 WRITTEN = quote(PASSWORD, safe="")

@@ -21,7 +21,8 @@ from tests.servers import Web, Worker, running, wait_until
 from tests.workers.test_enqueue import a_job
 from tests.workers.test_reconcile import QUICK, Bench
 from workers.config import QUEUE
-from workers.enqueue import BrokerUnavailable, Enqueuer
+from workers.enqueue import Enqueuer
+from workers.errors import BrokerUnavailable
 from workers.transport import SentinelTransport, Transport
 
 Act = Callable[[redis.Redis], object]

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from workers import registry
-from workers.registry import Job, JobContext, JobDefinitionError, discover, job, resolve
+from workers.errors import JobDefinitionError
+from workers.registry import Job, JobContext, discover, job, resolve
 
 
 def context() -> JobContext:

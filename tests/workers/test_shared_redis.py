@@ -18,7 +18,8 @@ from tests.http import get
 from tests.servers import BIN, System, Worker, running, wait_until
 from tests.workers.test_reconcile import QUICK, Bench
 from workers.config import QUEUE, create_celery
-from workers.redis_owner import OWNER, ForeignRedis, Identity, hand_over
+from workers.errors import ForeignRedis
+from workers.redis_owner import OWNER, Identity, hand_over
 from workers.task_message import send
 
 SECRET = "hunter2-of-a-client"

@@ -1,0 +1,59 @@
+"""What can go wrong in workers and on the way to them.
+
+WorkersError
+├── JobDefinitionError      a job is written or named in a way that cannot work
+├── BrokerUnavailable       Redis does not answer, or takes no tasks
+├── BacklogFull             more jobs wait for Redis than this process may hold
+├── ForeignRedis            the Redis database belongs to another system (a `BusError` too)
+└── Malformed               a message in Redis is not what it should be (a `ValueError` too)
+"""
+
+from __future__ import annotations
+
+from typing import Self
+
+from redis.exceptions import ResponseError
+
+from bus import BusError
+
+
+class WorkersError(Exception):
+    """Base of everything `workers` raises on purpose."""
+
+
+class JobDefinitionError(WorkersError):
+    """A job is written or named in a way that cannot work; raised when the process starts."""
+
+
+class BrokerUnavailable(WorkersError):
+    """Redis does not answer, or takes no tasks."""
+
+    @classmethod
+    def because(cls, error: Exception) -> Self:
+        """What went wrong, in a sentence: whether Redis is away, or there and refuses."""
+        answered = isinstance(error.__cause__ or error, ResponseError)
+        what = "takes no tasks" if answered else "does not answer"
+        return cls(f"Redis {what}: {str(error) or type(error).__name__}")
+
+
+class BacklogFull(WorkersError):
+    """More jobs wait for Redis than this process may hold."""
+
+
+class ForeignRedis(WorkersError, BusError):
+    """The Redis database belongs to another system; nothing was put there.
+
+    Args:
+        key: the Redis key that says so.
+    """
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        super().__init__(
+            f"REDIS_URL leads to a database of another system (its key {key} names another event stream); "
+            "nothing was put there. Use the REDIS_URL of this system, or give each system a BUS_REDIS_PREFIX of its own"
+        )
+
+
+class Malformed(WorkersError, ValueError):
+    """A message is not what it should be. Says where, and nothing of what it holds."""
