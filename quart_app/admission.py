@@ -29,11 +29,11 @@ class Admission:
         self._gauge = gauge
         self._open = 0
         self._left = asyncio.Event()
-        self._newcomers: set[asyncio.Timeout] = set()
+        self._handshakes: set[asyncio.Timeout] = set()
         self.draining = False
         """Whether handshakes are refused because the process goes."""
-        self.dismissed = False
-        """Whether clients are being sent away; one that has come in only now has to go too."""
+        self.closing = False
+        """Whether open WebSockets are being closed; one that was accepted only now has to be closed too."""
 
     def __len__(self) -> int:
         return self._open
@@ -58,27 +58,27 @@ class Admission:
         self._left.set()
 
     @asynccontextmanager
-    async def introduction(self) -> AsyncIterator[None]:
-        """A block in which a client that came in says who it is.
+    async def handshaking(self) -> AsyncIterator[None]:
+        """A block in which an accepted client has not yet said who it is.
 
         Raises:
-            TimeoutError: clients are being sent away, and nobody waits for this one's word.
+            TimeoutError: open WebSockets are being closed, and this one's first frame is not waited for.
         """
-        async with asyncio.timeout(0 if self.dismissed else None) as limit:
-            self._newcomers.add(limit)
+        async with asyncio.timeout(0 if self.closing else None) as limit:
+            self._handshakes.add(limit)
             try:
                 yield
             finally:
-                self._newcomers.discard(limit)
+                self._handshakes.discard(limit)
 
     def drain(self) -> None:
         """Refuse everybody from now on."""
         self.draining = True
 
-    def dismiss(self) -> None:
-        """End every introduction; clients that are known already are for the caller to send away."""
-        self.dismissed = True
-        for limit in self._newcomers:
+    def close_handshakes(self) -> None:
+        """End every handshake; connections that are past theirs are for the caller to close."""
+        self.closing = True
+        for limit in self._handshakes:
             if not limit.expired():
                 limit.reschedule(0)
 

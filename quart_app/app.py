@@ -25,6 +25,7 @@ from quart_app.hub import Hub
 from quart_app.identity import Sessions
 from quart_app.metrics import Metrics, metrics
 from quart_app.pages import pages
+from quart_app.pipeline import Pipeline
 from quart_app.renewal import Renewal
 from quart_app.services import Services
 from workers.enqueue import Enqueuer
@@ -70,14 +71,16 @@ def create_app(settings: Settings | None = None, channels: Sequence[type[Channel
             bus = await stack.enter_async_context(Bus(settings, name="busctl web", update_stream=True))
             enqueuer = await stack.enter_async_context(Enqueuer(settings, bus))
             events = {action: op.message for channel in channels for action, op in channel.events.items()}
-            hub = Hub(bus, events, counters, replay_memory_bytes=settings.replay_memory_bytes)
+            pipeline = Pipeline(bus, events, counters, replay_memory_bytes=settings.replay_memory_bytes)
+            hub = pipeline.hub
             bus.add_gap_callback(hub.on_gap)
             served_by_us = "busctl.on_lost" in app.extensions
             bus.on_lost = app.extensions["busctl.on_lost"] if served_by_us else partial(_end, hub)
             bus.on_drop = counters.dropped.inc
-            stack.push_async_callback(hub.stop)
-            await hub.start({group for channel in channels for group in channel.groups})
+            stack.push_async_callback(pipeline.stop)
+            await pipeline.start({group for channel in channels for group in channel.groups})
             app.extensions["busctl"] = Services(settings, bus, enqueuer, jobs)
+            app.extensions["busctl.pipeline"] = pipeline
             app.extensions["busctl.hub"] = hub
             app.extensions["busctl.sessions"] = sessions = Sessions(settings)
             app.extensions["busctl.renewal"] = renewal = Renewal(sessions, settings.resume_max_age)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from bus.messages import Event
-from quart_app.outbound import Line
+from quart_app.channel import Channel
 from quart_app.wire import Frames
 
-if TYPE_CHECKING:
-    from quart_app.channel import Channel
+Entry = Frames | Event
+"""What is sent as it is, or an event that the channel makes a message of."""
+Line = tuple[Entry, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,13 +69,13 @@ class Batch:
         return line
 
     def shown_after(self, seq: int, to: Audience) -> Line:
-        """The same for a connection that has seen the scope up to `seq`, without progress, which may be old."""
+        """What is shown to a connection that has seen the scope up to `seq`, without progress, which may be old."""
         return _line([entry for entry in self._events if entry[0] > seq], to)
 
 
 def _line(events: list[tuple[int, Event, str]], to: Audience) -> Line:
     """Runs of events that go as they are become one entry."""
-    line: list[Frames | Event] = []
+    line: list[Entry] = []
     texts: list[str] = []
     for _, event, text in events:
         if not to.shows(event):

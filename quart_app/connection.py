@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Collection, Coroutine
 from contextlib import aclosing
 from typing import Any
 
@@ -19,6 +19,7 @@ from quart_app.errors import BadFrame, Refused
 from quart_app.frames import FrameParser, item
 from quart_app.limits import frame_rate_of
 from quart_app.outbound import Closed, Outbound
+from quart_app.pending_batches import PendingBatches
 from quart_app.services import Services
 from quart_app.sparse_log import SparseLog
 from quart_app.wire import Frames
@@ -40,20 +41,17 @@ class Connection:
 
     Args:
         websocket: an accepted WebSocket, or one that is accepted before `run`.
-        audience: its channel and protocol. With `bus.v1` live events are held back until `begin`.
+        audience: its channel and protocol. With `bus.v1` live events wait for `begin`.
         client_id: whose it is.
     """
 
     __slots__ = (
         "_audience",
-        "_held",
-        "_held_size",
         "_instance",
-        "_limit",
         "_max_frame_bytes",
         "_outbound",
-        "_overflowed",
         "_parser",
+        "_pending",
         "_rate",
         "_replayed",
         "_send_timeout",
@@ -78,15 +76,12 @@ class Connection:
         self._outbound = Outbound(websocket, settings, self._show, client_id=client_id)
         self._parser = parser
         self._audience = audience
-        self._limit = settings.send_buffer_bytes
         self._send_timeout = settings.send_timeout
         self._max_frame_bytes = settings.max_frame_bytes
         self._rate = frame_rate_of(websocket.scope, settings)
         self._instance = audience.channel(self, services)
         self._replayed: dict[str, int] = {}
-        self._held: list[Batch] | None = [] if audience.v1 else None
-        self._held_size = 0
-        self._overflowed = False
+        self._pending = PendingBatches(settings.send_buffer_bytes) if audience.v1 else None
 
     def send(self, text: str) -> None:
         """Send a message, after what is already in line. Never waits; a client too slow to keep up is closed."""
@@ -94,8 +89,8 @@ class Connection:
 
     def deliver(self, batch: Batch) -> None:
         """Send the events of a batch that the channel shows and that were not sent before. Never waits."""
-        if self._held is not None:
-            self._hold(batch)
+        if self._pending is not None:
+            self._wait(self._pending, batch)
             return
         if self._replayed and batch.last and batch.first <= (seen := self._replayed.get(batch.scope, 0)):
             line = batch.shown_after(seen, self._audience)
@@ -104,21 +99,20 @@ class Connection:
         self._outbound.put(line)
 
     def covered(self, cursors: dict[str, int]) -> bool:
-        """Hold live events up to these sequences no longer: the replay will bring them.
+        """Let live events up to these sequences go: the replay will bring them.
 
         Args:
             cursors: per scope, where the stream ended at some moment after the connection was attached.
 
         Returns:
-            False when there were more live events than may be held: then the stream's end has to be asked again.
+            False when there were more live events than may wait: then the stream's end has to be asked again.
         """
-        if self._overflowed:
-            self._overflowed = False
-            return False
+        if self._pending is not None:
+            if self._pending.overflowed:
+                self._pending.overflowed = False
+                return False
+            self._pending.drop_replayed(cursors)
         self._replayed = cursors
-        held, self._held, self._held_size = self._held or [], [], 0
-        for batch in held:
-            self._hold(batch)
         return True
 
     async def begin(self, welcome: Message, replay: AsyncGenerator[list[Event]], cursors: dict[str, int]) -> None:
@@ -142,8 +136,8 @@ class Connection:
                     self._outbound.give_up(TOO_SLOW)
                     return
         self._replayed = cursors
-        held, self._held = self._held or [], None
-        for batch in held:
+        pending, self._pending = self._pending, None
+        for batch in pending.take() if pending is not None else ():
             self.deliver(batch)
 
     async def _replay(self, events: list[Event]) -> None:
@@ -152,6 +146,11 @@ class Connection:
             self._outbound.cork(event if self.channel.events[event.action].method else Frames(event.encode()))
         events.clear()
         await self._outbound.room(0)
+
+    @property
+    def groups(self) -> Collection[str]:
+        """The groups that it is in."""
+        return self.channel.groups
 
     @property
     def v1(self) -> bool:
@@ -206,19 +205,10 @@ class Connection:
             log.warning("a client could not be welcomed", error=str(error))
             self.close(TRY_AGAIN)
 
-    def _hold(self, batch: Batch) -> None:
-        if self._held is None or batch.last <= self._replayed.get(batch.scope, 0):
-            return
-        self._held.append(batch)
-        self._held_size += batch.size
-        if self._held_size > self._limit:
-            self._held.clear()
-            self._held_size = 0
-            if self._replayed:
-                replay_too_slow.warn(client_id=self.client_id)
-                self.close(TOO_SLOW)
-            else:
-                self._overflowed = True  # this process is behind, not the client
+    def _wait(self, pending: PendingBatches, batch: Batch) -> None:
+        if not pending.add(batch) and self._replayed:  # what overflows before is this process's doing, not the client's
+            replay_too_slow.warn(client_id=self.client_id)
+            self.close(TOO_SLOW)
 
     async def _show(self, event: Event) -> Frames | None:
         operation = self.channel.events[event.action]

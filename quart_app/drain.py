@@ -96,7 +96,7 @@ class Drain:
     async def _send_away(self) -> None:
         """Close in random order, spread over a time that grows with the number of clients."""
         hub: Hub = self._app.extensions["busctl.hub"]
-        self._admission.dismiss()
+        self._admission.close_handshakes()
         leaving = list(hub)
         random.shuffle(leaving)
         rate = max(CLOSES_A_SECOND, len(leaving) / (self._settings.drain_timeout / 2))

@@ -18,6 +18,7 @@ from quart_app.frames import FrameParser
 from quart_app.hub import Hub
 from quart_app.identity import Sessions
 from quart_app.metrics import Metrics
+from quart_app.pipeline import Pipeline
 from quart_app.renewal import Renewal
 from quart_app.session import SUBPROTOCOL, Greeting, handshake, resume
 
@@ -100,7 +101,7 @@ class Endpoint:
         await socket.accept(subprotocol=SUBPROTOCOL)
         failure: CloseCode | None = None
         try:
-            async with self._admission.introduction():
+            async with self._admission.handshaking():
                 greeting = await handshake(socket, sessions, self._settings)
         except HandshakeFailed as failed:
             failure = failed.code
@@ -120,12 +121,13 @@ class Endpoint:
 
     async def _open(self, connection: Connection, greeting: Greeting, sessions: Sessions) -> None:
         await self._attach(connection, fresh=greeting.identity.fresh)
-        state = await resume(connection, greeting, self._hub, sessions, self._settings)
+        pipeline: Pipeline = self._extensions["busctl.pipeline"]
+        state = await resume(connection, greeting, pipeline, sessions, self._settings)
         self._renewal.keep(connection, greeting.identity.at(state))
 
     async def _attach(self, connection: Connection, *, fresh: bool) -> None:
         await self._hub.attach(connection, fresh=fresh)
-        if self._admission.dismissed:  # too late to be sent away with the others
+        if self._admission.closing:  # too late to be closed with the others
             connection.close(SERVICE_RESTART)
 
     async def _detach(self, connection: Connection) -> None:

@@ -5,19 +5,16 @@ So a client that reads slowly costs the process no more than a piece of its repl
 
 from __future__ import annotations
 
-import asyncio
 from array import array
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Collection, Iterator, Mapping
 from heapq import merge
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
-from bus import BusUnavailable, Settings, Stored
+from bus import Bus, BusUnavailable, Settings, Stored
 from bus.messages import Event
-
-if TYPE_CHECKING:
-    from quart_app.connection import Connection
-    from quart_app.hub import Hub
+from quart_app.event_parser import EventParser
+from quart_app.replay_budget import ReplayBudget
 
 PIECE_BYTES = 64 * 1024
 """Bytes of events that are read and sent at a time; one larger event is a piece of its own."""
@@ -26,7 +23,7 @@ EVENT_OVERHEAD = 512
 COPIES = 4
 """How often an event is in memory on its way: as it was read, parsed, encoded, and framed."""
 COUNTING_BYTES = 512 * 1024
-"""Bytes to be held while events are counted: what was read, and their sequences."""
+"""Bytes to be taken while events are counted: for what was read, and for their sequences."""
 TURN_BYTES = 64 * 1024
 """Bytes of events after which other tasks get a turn of the loop."""
 TURN_EVENT = 2048
@@ -34,33 +31,48 @@ TURN_EVENT = 2048
 
 
 class Missed:
-    """The stored events of a connection's scopes after its cursors, in stream order.
+    """The stored events of a client's scopes after its cursors, in stream order.
 
     Use it as a context manager: it may keep a part of the process's memory for replays until the end of the block.
 
     Args:
-        hub: reads, and owns the memory that all replays share.
-        connection: whose events are meant.
+        bus: whose stream is read.
+        parser: makes events of what is stored.
+        budget: what all replays share.
+        subjects: the subject behind each scope, by scope.
+        shown: the actions of the events that the client's channel shows.
         settings: `replay_max_events` and `replay_max_bytes`.
     """
 
-    def __init__(self, hub: Hub, connection: Connection, settings: Settings) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        parser: EventParser,
+        budget: ReplayBudget,
+        *,
+        subjects: Mapping[str, str],
+        shown: Collection[str],
+        settings: Settings,
+    ) -> None:
         self.shown = 0
         """How many of the events the client is shown."""
         self.last: dict[str, int] = {}
         """Per scope the last event's sequence, where there is one."""
         self.cut = False
         """Whether there is more than may be replayed."""
-        self._hub = hub
-        self._events = connection.channel.events
-        self._subjects = hub.scopes(connection)
+        self._bus = bus
+        self._parser = parser
+        self._budget = budget
+        self._subjects = subjects
+        self._actions = shown
         self._room = (settings.replay_max_events, settings.replay_max_bytes)
         self._after: dict[str, int] = {}
         self._plan = array("q")
         """For each piece its bytes, then per scope the number of its events and the last one's sequence."""
         self._kept: list[tuple[int, Event]] | None = []
         """All events, when they are few."""
-        self._held = 0
+        self._kept_size = 0
+        """Bytes of those; once all are counted, what the budget gave for them."""
         self._since_turn = 0
 
     def __enter__(self) -> Self:
@@ -69,8 +81,8 @@ class Missed:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._hub.replay_memory.give_back(self._held)
-        self._held = 0
+        self._budget.memory.give_back(self._kept_size)
+        self._kept_size = 0
 
     async def count(self, cursors: Mapping[str, int]) -> None:
         """Find out what there is after these cursors, by scope.
@@ -83,7 +95,7 @@ class Missed:
         found: list[Iterator[tuple[int, int, int]]] = []
         for index, (scope, after) in enumerate(cursors.items()):
             seqs, sizes = array("q"), array("q")
-            async for stored in self._hub.bus.stream.replay(self._subjects[scope], after=after):
+            async for stored in self._bus.stream.replay(self._subjects[scope], after=after):
                 seqs.append(stored.seq)
                 sizes.append(len(stored.data) + EVENT_OVERHEAD)
                 events, size = events - 1, size - len(stored.data)
@@ -97,18 +109,18 @@ class Missed:
             found.append(zip(seqs, sizes, [index] * len(seqs), strict=True))
         self._divide(merge(*found))
         if self._kept is not None:
-            held = self._held * COPIES
-            self._held = held if self._hub.replay_memory.take_now(held) else 0
-            if held and not self._held:
+            size = self._kept_size * COPIES
+            self._kept_size = size if self._budget.memory.take_now(size) else 0
+            if size and not self._kept_size:
                 self._kept = None
 
     def _note(self, stored: Stored, size: int) -> None:
         event = self._shown(stored)
         self.shown += event is not None
         if self._kept is not None:
-            self._held += size
-            if self._held > PIECE_BYTES:
-                self._kept, self._held = None, 0
+            self._kept_size += size
+            if self._kept_size > PIECE_BYTES:
+                self._kept, self._kept_size = None, 0
             elif event is not None:
                 self._kept.append((stored.seq, event))
 
@@ -138,7 +150,7 @@ class Missed:
         width = 1 + 2 * len(self._after)
         for begin in range(0, len(self._plan), width):
             size, *parts = self._plan[begin : begin + width]
-            async with self._hub.replay_memory.hold(size * COPIES):
+            async with self._budget.memory.hold(size * COPIES):
                 yield await self._piece(dict(zip(self._after, zip(parts[::2], parts[1::2], strict=True), strict=True)))
 
     async def _piece(self, parts: Mapping[str, tuple[int, int]]) -> list[Event]:
@@ -147,9 +159,7 @@ class Missed:
             if not count:
                 continue
             read = 0
-            async for stored in self._hub.bus.stream.replay(
-                self._subjects[scope], after=self._after[scope], events=count
-            ):
+            async for stored in self._bus.stream.replay(self._subjects[scope], after=self._after[scope], events=count):
                 read += 1
                 self._after[scope] = stored.seq
                 if (event := self._shown(stored)) is not None:
@@ -160,13 +170,12 @@ class Missed:
         return [event for _, event in sorted(shown, key=lambda entry: entry[0])]
 
     def _shown(self, stored: Stored) -> Event | None:
-        event = self._hub.read(stored)
-        return event if event is not None and event.action in self._events else None
+        event = self._parser.parse(stored)
+        return event if event is not None and event.action in self._actions else None
 
     async def _turn(self, stored: Stored) -> None:
-        """Let others have the loop now and then: one replay at a time goes on within a turn of it."""
+        """Let others have the loop now and then."""
         self._since_turn += len(stored.data) + TURN_EVENT
         if self._since_turn > TURN_BYTES:
             self._since_turn = 0
-            async with self._hub.replay_turn:
-                await asyncio.sleep(0)
+            await self._budget.turn()

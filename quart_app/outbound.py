@@ -11,6 +11,7 @@ from quart import Websocket
 
 from bus import Settings
 from bus.messages import Event
+from quart_app.batch import Entry, Line
 from quart_app.close_codes import TOO_SLOW, CloseCode
 from quart_app.sparse_log import SparseLog
 from quart_app.wire import Frames, Wire, wire_of
@@ -26,10 +27,6 @@ CLOSING_SECONDS = 1.0
 
 LAST_WORD = 0.1
 """Seconds for handing a server the close frame of a client that does not read."""
-
-Entry = Frames | Event
-"""What is sent as it is, or an event that the channel makes a message of."""
-Line = tuple[Entry, ...]
 
 
 class Closed(Exception):

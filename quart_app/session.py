@@ -18,9 +18,9 @@ from quart_app.connection import Connection, longer
 from quart_app.errors import BadFrame, HandshakeFailed, Unauthorized
 from quart_app.feed import CLIENT
 from quart_app.frames import FrameParser
-from quart_app.hub import Hub
 from quart_app.identity import Identity, Sessions
 from quart_app.missed import COUNTING_BYTES, Missed
+from quart_app.pipeline import Pipeline
 
 SUBPROTOCOL = "bus.v1"
 MOST_LOOKS = 10
@@ -62,12 +62,12 @@ async def handshake(socket: Websocket, sessions: Sessions, settings: Settings) -
 
 
 async def resume(
-    connection: Connection, greeting: Greeting, hub: Hub, sessions: Sessions, settings: Settings
+    connection: Connection, greeting: Greeting, pipeline: Pipeline, sessions: Sessions, settings: Settings
 ) -> StreamState:
     """Welcome an attached connection, replay what it missed, and let live events through.
 
     Args:
-        connection: attached to the hub, and holding back live events.
+        connection: attached to the hub, and not shown live events yet.
 
     Returns:
         The state of the stream that the client was welcomed to.
@@ -76,29 +76,38 @@ async def resume(
         BusUnavailable: NATS is away; the client should come back.
     """
     connect, identity = greeting.connect, greeting.identity
-    if not hub.follows(connection):
+    end, budget = pipeline.end, pipeline.replay_budget
+    if not pipeline.hub.follows(connection):
         raise BusUnavailable("NATS was away when the client came")
-    asked = {scope: cursor for scope, cursor in connect.payload.cursors.items() if scope in hub.scopes(connection)}
-    state = await hub.end.state()
+    scopes = pipeline.hub.scopes(connection)
+    asked = {scope: cursor for scope, cursor in connect.payload.cursors.items() if scope in scopes}
+    state = await end.state()
     for _ in range(MOST_LOOKS):
-        if connection.covered(dict.fromkeys(hub.scopes(connection), state.last_seq)):
+        if connection.covered(dict.fromkeys(scopes, state.last_seq)):
             break
-        state = await hub.end.state()
+        state = await end.state()
     else:
         raise BusUnavailable("more is announced than this process can hold for a client that comes")
     same = identity.known and identity.epoch == state.epoch
     recovered = same or not (identity.known or identity.lost or any(asked.values()))
     seen = {scope: cursor if same or not identity.known else 0 for scope, cursor in asked.items()}
-    with Missed(hub, connection, settings) as missed:
-        async with hub.replay_memory.hold(COUNTING_BYTES):
+    with Missed(
+        pipeline.bus,
+        pipeline.parser,
+        budget,
+        subjects=scopes,
+        shown=connection.channel.events,
+        settings=settings,
+    ) as missed:
+        async with budget.memory.hold(COUNTING_BYTES):
             await missed.count({scope: min(cursor, state.last_seq) for scope, cursor in seen.items()})
         if asked:
             # Asked behind the read: what is not gone by now was there to be read.
-            now = await hub.end.state()
+            now = await end.state()
             if now.epoch != state.epoch:
                 raise BusUnavailable("the stream was made anew meanwhile")
             recovered &= not missed.cut and all(_whole(scope, seen[scope], identity, now) for scope in seen)
-        cursors = {scope: max(state.last_seq, missed.last.get(scope, 0)) for scope in hub.scopes(connection)}
+        cursors = {scope: max(state.last_seq, missed.last.get(scope, 0)) for scope in scopes}
         welcome = Welcome(
             payload=WelcomePayload(
                 client_id=identity.client_id,

@@ -19,7 +19,8 @@ from tests.clients import client
 from tests.in_process import serving
 from tests.servers import Nats
 from workers import submission
-from workers.enqueue import BacklogFull, Enqueuer
+from workers.enqueue import Enqueuer
+from workers.errors import BacklogFull
 from workers.registry import discover
 
 NO_REDIS = "redis://127.0.0.1:1/0"

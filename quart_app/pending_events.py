@@ -8,7 +8,7 @@ MOST_EVENTS = 10_000
 MOST_BYTES = 8 * 1024 * 1024
 
 
-class HeldEvents:
+class PendingEvents:
     """In the order in which they were heard. There is room for so many; those past it are read from the stream."""
 
     __slots__ = ("_events", "_size", "overflowed")
@@ -28,12 +28,12 @@ class HeldEvents:
             self.overflowed = True
 
     def take(self) -> list[Stored]:
-        """All of them; none is held any more."""
+        """All of them; none is pending any more."""
         events, self._events, self._size = self._events, [], 0
         return events
 
     def early(self, cursor: int) -> list[Stored]:
-        """Those that follow an event which is neither held nor up to the cursor."""
+        """Those that follow an event which is neither pending nor up to the cursor."""
         early = []
         for stored in self._events:
             if stored.previous > cursor:
@@ -43,7 +43,7 @@ class HeldEvents:
         return early
 
     def discard(self, events: list[Stored]) -> None:
-        """Hold these no longer."""
+        """Forget these."""
         gone = {id(stored) for stored in events}
         self._events = [stored for stored in self._events if id(stored) not in gone]
         self._size = sum(len(stored.data) for stored in self._events)
