@@ -1,8 +1,9 @@
 """The way of events through this process, from the bus to its connections, put together.
 
-    NATS → bus → feed → event parser → fan-out → batch ‖ one turn of the loop ‖ → connection
+    NATS → bus → feed → batch ‖ one turn of the event loop ‖ fan-out → connection → send queue → frame writer
 
-No call goes back up. What a feed has missed it does not ask for: it puts itself into a queue, and `Refill` reads.
+No call goes back up. A feed that is behind does not ask for what it missed: it puts itself into a queue, and `Refill`
+takes it from there.
 """
 
 from __future__ import annotations

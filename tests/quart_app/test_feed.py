@@ -7,37 +7,24 @@ import json
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import nats as nats_py
 import pytest
 from nats.aio.client import Client
 
-from bus import Bus, Event, Settings, Stored, SystemNotification, subjects
-from quart_app.batch import Batch
-from quart_app.close_codes import CloseCode
+from bus import Bus, BusRefused, Event, Settings, Stored, SystemNotification, subjects
+from quart_app.close_codes import SERVICE_RESTART, CloseCode
 from quart_app.event_parser import EventParser
 from quart_app.fan_out import FanOut
-from quart_app.feed import Feed
+from quart_app.feed import CLIENT, Feed
 from quart_app.metrics import Metrics
 from quart_app.ordered_events import MOST_REMEMBERED
 from quart_app.stream_end import MARGIN, StreamEnd
+from tests.quart_app.member import RecordingMember
 
 FORGED = b'{"action":"system_notification","payload":"forged"}'
 NOW = "2026-01-02T03:04:05.678901Z"
-
-
-class Member:
-    """A connection that keeps what it is given."""
-
-    def __init__(self) -> None:
-        self.batches: list[Batch] = []
-        self.closed: list[CloseCode] = []
-
-    def deliver(self, batch: Batch) -> None:
-        self.batches.append(batch)
-
-    def close(self, code: CloseCode) -> None:
-        self.closed.append(code)
 
 
 class Parser(EventParser):
@@ -61,7 +48,7 @@ class Heard:
         self.refills = 0
         self.dropped = 0
         self.end = StreamEnd(bus)
-        self.member = Member()
+        self.member = RecordingMember()
         self._intruder = intruder
         self._parser = Parser(bus)
         self._behind: asyncio.Queue[Feed] = asyncio.Queue()
@@ -248,3 +235,52 @@ async def test_a_flood_of_forged_events_does_not_keep_real_ones_away(settings: S
         assert await heard.real(50) == [str(number) for number in range(50)]
         real.set()
         await flooding
+
+
+async def test_members_get_what_is_passed_on_in_order(settings: Settings) -> None:
+    async with listening(settings) as heard:
+        stored = await heard.say("one", "two", "three")
+        await heard.real(3)
+        await asyncio.sleep(0)  # what was heard last is handed out in the next turn
+        ends = [end for batch in heard.member.seqs for end in batch]
+        assert ends == sorted(ends)
+        assert (ends[0], ends[-1], sum(map(len, heard.member.batches))) == (stored[0], stored[-1], 3)
+
+
+class SubscriptionsOnly:
+    """A bus that takes subscriptions, and is told by the test what becomes of them."""
+
+    def __init__(self) -> None:
+        self.refuse: Callable[[BusRefused], None] = lambda error: None
+
+    async def subscribe(
+        self, subject: str, handler: Callable[[Stored], None], on_refused: Callable[[BusRefused], None]
+    ) -> None:
+        self.refuse = on_refused
+
+
+def made(bus: Any, scope: str) -> tuple[Feed, asyncio.Queue[Feed]]:
+    """A feed and where it waits when it is behind."""
+    behind: asyncio.Queue[Feed] = asyncio.Queue()
+    parser, fan_out = EventParser(bus, {}), FanOut(Metrics())
+    return Feed(bus, StreamEnd(bus), scope, "bus.x", parser=parser, fan_out=fan_out, behind=behind), behind
+
+
+async def test_a_feed_that_is_behind_is_in_the_queue_once() -> None:
+    feed, behind = made(SubscriptionsOnly(), "system")
+    await feed.open(None)
+    feed.fall_behind()
+    feed.begin_anew()
+    assert behind.qsize() == 1
+
+
+@pytest.mark.parametrize(("scope", "closed"), [(CLIENT, [SERVICE_RESTART]), ("system", [])])
+async def test_a_refused_subscription_closes_a_clients_connections_but_not_a_groups(
+    scope: str, closed: list[CloseCode]
+) -> None:
+    bus, member = SubscriptionsOnly(), RecordingMember()
+    feed, _ = made(bus, scope)
+    feed.members[member] = None
+    await feed.open(0)
+    bus.refuse(BusRefused("too many subscriptions"))
+    assert member.closed == closed
