@@ -111,7 +111,7 @@ class Outbound:
                 direct = None
 
     def cork(self, entry: Entry) -> None:
-        """The same with one entry, together with what else this turn of the event loop brings."""
+        """Send one entry after those before it, in one write with what else this turn of the event loop brings."""
         direct = self._direct
         if direct is None or not isinstance(entry, Frames) or not direct.cork(entry.data):
             self._wait_in_line(entry)

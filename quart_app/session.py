@@ -24,7 +24,7 @@ from quart_app.pipeline import Pipeline
 
 SUBPROTOCOL = "bus.v1"
 MOST_LOOKS = 10
-"""How often the stream's end is asked while live events come faster than they can be held."""
+"""How often the stream's end is asked while more live events come than may wait for a replay."""
 CONNECT = FrameParser({"connect": Connect})
 
 
@@ -40,7 +40,7 @@ async def handshake(socket: Websocket, sessions: Sessions, settings: Settings) -
     """Take the first frame of an accepted WebSocket.
 
     Raises:
-        HandshakeFailed: it did not come in time, or is no `connect`, or its token does not hold.
+        HandshakeFailed: it did not come in time, or is no `connect`, or its token is not valid.
     """
     try:
         async with asyncio.timeout(settings.handshake_timeout):
@@ -87,7 +87,7 @@ async def resume(
             break
         state = await end.state()
     else:
-        raise BusUnavailable("more is announced than this process can hold for a client that comes")
+        raise BusUnavailable("live events come faster than a replay can begin; let the client connect again")
     same = identity.known and identity.epoch == state.epoch
     recovered = same or not (identity.known or identity.lost or any(asked.values()))
     seen = {scope: cursor if same or not identity.known else 0 for scope, cursor in asked.items()}

@@ -98,7 +98,12 @@ class Wire:
         return True
 
     def cork(self, frames: bytes) -> bool:
-        """The same at the end of this turn, in one write with whatever else it brings; False also when that is much."""
+        """Send whole frames at the end of this turn of the event loop, in one write with whatever else it brings.
+
+        Returns:
+            False, and nothing is done, when much is corked already or the peer has not taken all of what came before.
+            Use `write` and `drain`, with a deadline.
+        """
         if self._corked > ROOM or self._transport.get_write_buffer_size():
             return False
         if not self._line:
