@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bus import Bus, Settings, job_log, subjects
 from tests.cli.background import background
 from tests.cli.command import busctl
 from tests.servers import System, running
@@ -83,6 +84,17 @@ def test_a_job_that_is_cancelled_is_exit_1(fresh: System) -> None:
         assert busctl("cancel", job_id, **fresh.env).returncode == 0
         assert json.loads(waiting.line())["action"] == "job_cancelled"
         assert "was cancelled" in waiting.note("error: ")
+        assert waiting.end() == 1
+
+
+async def test_what_another_program_writes_about_a_job_does_not_end_the_wait_for_it(fresh: System) -> None:
+    with background("submit", "default", "hi", "--wait", "--json", **fresh.env) as waiting:
+        job_id = json.loads(waiting.line())["job_id"]
+        async with Bus(Settings.load(nats_url=fresh.nats.url)) as bus:
+            await bus.stream.append(subjects.job("cli", job_id), b'{"action":"job_result"}')
+            assert json.loads(waiting.line())["action"] == "job_result"
+            await job_log.cancel(bus.stream, "cli", job_id)
+        assert json.loads(waiting.line())["action"] == "job_cancelled"
         assert waiting.end() == 1
 
 
