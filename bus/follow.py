@@ -47,7 +47,8 @@ class Interruption(Enum):
     BACK = "back"
     """NATS is back, and what was stored meanwhile has been given out."""
     MADE_ANEW = "made anew"
-    """The stream is another one than before; it goes on with its first event."""
+    """The stream is another one than before. It goes on with its first event; what was read of it before that was
+    noticed, within seconds, comes again."""
 
 
 @asynccontextmanager

@@ -9,9 +9,9 @@ tests/bus/test_connection.py fail when it does not.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import nats.errors
 import structlog
@@ -30,6 +30,8 @@ CLOSE_TIMEOUT = 1.0
 
 HARMLESS = ("maximum subscriptions exceeded", "invalid subject", "invalid publish subject")
 """Errors after which nats-server leaves the connection open (client.go); nats-py would close it."""
+
+T = TypeVar("T")
 
 ErrorHandler = Callable[["NatsClient", Exception], Awaitable[None]]
 
@@ -113,7 +115,7 @@ class NatsClient(Client):
             nats.errors.Error: no answer within `timeout` seconds, or the connection ended.
         """
         for _ in range(2):
-            await self.flush(timeout)  # type: ignore[arg-type]  # a float does as well
+            await _or_cancelled(self.flush(timeout))  # type: ignore[arg-type]  # a float does as well
 
     async def finish(self, timeout: float) -> None:
         """Let what was sent leave, and what has arrived be handled; nats-py's `drain` cannot be given up half-way.
@@ -158,12 +160,7 @@ class NatsClient(Client):
 
     async def _flush_pending(self, force_flush: bool = False) -> Any:
         """nats-py swallows a cancellation here, and whoever was cancelled would go on."""
-        task = asyncio.current_task()
-        before = task.cancelling() if task is not None else 0
-        flushed = await super()._flush_pending(force_flush)
-        if task is not None and task.cancelling() > before:
-            raise asyncio.CancelledError
-        return flushed
+        return await _or_cancelled(super()._flush_pending(force_flush))
 
     async def _send_subscribe(self, sub: Subscription) -> None:
         """Whoever is cancelled here never learns of the subscription, so nobody would end it."""
@@ -210,6 +207,16 @@ class NatsClient(Client):
         await super()._read_loop()
         if not self.is_closed:
             await self._process_op_err(nats.errors.ProtocolError())
+
+
+async def _or_cancelled(work: Coroutine[Any, Any, T]) -> T:
+    """The result of work that may swallow a cancellation, as nats-py does, and `asyncio.wait_for` of Python 3.11."""
+    task = asyncio.current_task()
+    before = task.cancelling() if task is not None else 0
+    result = await work
+    if task is not None and task.cancelling() > before:
+        raise asyncio.CancelledError
+    return result
 
 
 async def end_task(task: asyncio.Task[None] | None) -> None:

@@ -488,3 +488,17 @@ async def test_who_is_cancelled_while_there_is_no_room_to_write_leaves_no_subscr
         assert all(each.subject != "live.group.cancelled" for each in bus.stream._connection._subscriptions._all)
         await bus.confirm_subscriptions()
         assert not nats.hears("live.group.cancelled")
+
+
+async def test_who_is_cancelled_in_the_moment_of_an_answer_does_not_go_on(nats: ConfiguredNats) -> None:
+    async with bus_at(url(nats)) as bus:
+        client = bus.stream._connection._client
+        assert client is not None
+        settling = asyncio.create_task(client.settle(5))
+        async with asyncio.timeout(5):
+            while not client._pongs:
+                await asyncio.sleep(0)
+        client._pongs[-1].set_result(True)
+        settling.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await settling

@@ -18,15 +18,15 @@ import nats as nats_py
 import pytest
 from nats.aio.subscription import Subscription
 
-import bus.follow
 from bus import Bus, BusUnavailable, FollowedEvents, Interruption, Settings, SystemNotification, subjects
+from bus import follow as follow_module
 from tests.servers import Nats
 
 DEADLINE = 20.0
 
 
 @pytest.fixture
-async def bus_(settings: Settings) -> AsyncIterator[Bus]:
+async def bus(settings: Settings) -> AsyncIterator[Bus]:
     async with Bus(settings) as bus:
         yield bus
 
@@ -72,23 +72,23 @@ def heard_by(bus: Bus, subject: str) -> list[Subscription]:
     return [sub for sub in client._subs.values() if sub.subject == subjects.live(subject)]
 
 
-async def test_it_begins_where_it_is_told_to_and_goes_on_live(bus_: Bus, group: str) -> None:
-    before = await say(bus_, group, "one", "two", "three")
+async def test_it_begins_where_it_is_told_to_and_goes_on_live(bus: Bus, group: str) -> None:
+    before = await say(bus, group, "one", "two", "three")
     async with (
-        bus_.follow(subjects.group(group), after=0) as all_of_them,
-        bus_.follow(subjects.group(group), after=before[1]) as some,
-        bus_.follow(subjects.group(group)) as new,
+        bus.follow(subjects.group(group), after=0) as all_of_them,
+        bus.follow(subjects.group(group), after=before[1]) as some,
+        bus.follow(subjects.group(group)) as new,
     ):
-        since = await say(bus_, group, "four", "five")
+        since = await say(bus, group, "four", "five")
         assert await taken(all_of_them, 5) == before + since
         assert await taken(some, 3) == before[2:] + since
         assert await taken(new, 2) == since
 
 
-async def test_it_takes_wildcards_and_nothing_besides(bus_: Bus, group: str) -> None:
-    async with bus_.follow(subjects.client(group)) as events:
-        await say(bus_, group, "to a group of that name")
-        own = await bus_.send_event(SystemNotification(payload="to the client"), group)
+async def test_it_takes_wildcards_and_nothing_besides(bus: Bus, group: str) -> None:
+    async with bus.follow(subjects.client(group)) as events:
+        await say(bus, group, "to a group of that name")
+        own = await bus.send_event(SystemNotification(payload="to the client"), group)
         stored = await anext(events)
     assert (stored.seq, stored.subject) == (own, subjects.client_event(group))
 
@@ -119,30 +119,30 @@ async def test_nothing_is_lost_or_doubled_over_an_outage(own_nats: Nats, group: 
     assert told == [Interruption.AWAY, Interruption.BACK]
 
 
-async def test_what_a_slow_consumer_has_dropped_is_read(bus_: Bus, group: str) -> None:
-    async with bus_.follow(subjects.group(group)) as events:
-        [subscription] = heard_by(bus_, subjects.group(group))
+async def test_what_a_slow_consumer_has_dropped_is_read(bus: Bus, group: str) -> None:
+    async with bus.follow(subjects.group(group)) as events:
+        [subscription] = heard_by(bus, subjects.group(group))
         subscription._pending_bytes_limit = 1
-        sent = await say(bus_, group, "dropped", "dropped too")
+        sent = await say(bus, group, "dropped", "dropped too")
         assert await taken(events, 2) == sent
         subscription._pending_bytes_limit = 1 << 20
-        sent = await say(bus_, group, "heard")
+        sent = await say(bus, group, "heard")
         assert await taken(events, 1) == sent
 
 
-async def test_a_forged_live_message_shows_nothing_and_hides_nothing(bus_: Bus, settings: Settings, group: str) -> None:
+async def test_a_forged_live_message_shows_nothing_and_hides_nothing(bus: Bus, settings: Settings, group: str) -> None:
     subject = subjects.group(group)
     headers = {
         "Nats-Stream": subjects.STREAM,
         "Nats-Subject": subject,
         "Nats-Time-Stamp": "2026-01-02T03:04:05Z",
     }
-    async with bus_.follow(subject) as events:
+    async with bus.follow(subject) as events:
         forger = await nats_py.connect(settings.nats_url)
         for seq in (str(2**62), "9" * 5000, "-1", "1"):
             await forger.publish(subjects.live(subject), b"{}", headers=headers | {"Nats-Sequence": seq})
         await forger.close()
-        sent = await say(bus_, group, "real", "too")
+        sent = await say(bus, group, "real", "too")
         assert await taken(events, 2) == sent
 
 
@@ -164,11 +164,11 @@ async def test_a_stream_made_anew_is_followed_from_its_first_event(own_nats: Nat
     assert Interruption.MADE_ANEW in told
 
 
-async def test_who_gives_up_waiting_may_ask_again(bus_: Bus, group: str) -> None:
+async def test_who_gives_up_waiting_may_ask_again(bus: Bus, group: str) -> None:
     """At whatever moment: before a read, within it, after it."""
     got: list[int] = []
-    async with bus_.follow(subjects.group(group)) as events:
-        sent = await say(bus_, group, *map(str, range(50)))
+    async with bus.follow(subjects.group(group)) as events:
+        sent = await say(bus, group, *map(str, range(50)))
         for turns in range(100):
             waiting = asyncio.create_task(anext(events))  # type: ignore[arg-type]
             await pass_by(turns % 20)
@@ -184,70 +184,70 @@ async def test_a_cancellation_leaves_no_subscription_behind(own_nats: Nats, grou
     """Whatever it comes upon: subscribing, its confirmation, a read, or waiting for an event."""
 
     async def follow() -> None:
-        async with bus_.follow(subjects.group(group), after=0) as events:
+        async with bus.follow(subjects.group(group), after=0) as events:
             async for _ in events:
                 pass
 
     async def subscribed() -> list[str]:
-        await bus_.confirm_subscriptions()  # so that the server has looked at what was withdrawn, too
+        await bus.confirm_subscriptions()  # so that the server has looked at what was withdrawn, too
         answer = await asyncio.to_thread(own_nats.monitored, "subsz?subs=1")
         return sorted(entry["subject"] for entry in answer["subscriptions_list"])
 
-    async with Bus(Settings.load(nats_url=own_nats.url)) as bus_:
-        await say(bus_, group, *map(str, range(3)))
-        ours, known_to_nats = set(bus_._connection._subscriptions._all), await subscribed()
+    async with Bus(Settings.load(nats_url=own_nats.url)) as bus:
+        await say(bus, group, *map(str, range(3)))
+        ours, known_to_nats = set(bus._connection._subscriptions._all), await subscribed()
         for turns in range(60):
             following = asyncio.create_task(follow())
             await pass_by(turns)
             following.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await following
-        assert set(bus_._connection._subscriptions._all) == ours
+        assert set(bus._connection._subscriptions._all) == ours
         assert await subscribed() == known_to_nats
-        assert bus_._gap_callbacks == []
+        assert bus._gap_callbacks == []
 
 
-async def test_several_follow_at_once_and_leave_when_they_like(bus_: Bus, group: str) -> None:
-    async with bus_.follow(subjects.group(group)) as staying:
-        async with bus_.follow(subjects.group(group)) as leaving:
-            sent = await say(bus_, group, "for both")
+async def test_several_follow_at_once_and_leave_when_they_like(bus: Bus, group: str) -> None:
+    async with bus.follow(subjects.group(group)) as staying:
+        async with bus.follow(subjects.group(group)) as leaving:
+            sent = await say(bus, group, "for both")
             assert await taken(leaving, 1) == sent
-        [subscription] = heard_by(bus_, subjects.group(group))
+        [subscription] = heard_by(bus, subjects.group(group))
         subscription._pending_bytes_limit = 1
-        sent += await say(bus_, group, "dropped, so that only the gap tells of it")
+        sent += await say(bus, group, "dropped, so that only the gap tells of it")
         assert await taken(staying, 2) == sent
 
 
 async def test_it_ends_with_its_bus(settings: Settings, group: str) -> None:
-    bus_ = Bus(settings)
-    await bus_.connect()
-    async with bus_.follow(subjects.group(group)) as events:
+    bus = Bus(settings)
+    await bus.connect()
+    async with bus.follow(subjects.group(group)) as events:
         waiting = asyncio.create_task(anext(events))  # type: ignore[arg-type]
         await asyncio.sleep(0)
-        await bus_.close()
+        await bus.close()
         with pytest.raises(BusUnavailable, match="closed"):
             async with asyncio.timeout(DEADLINE):
                 await waiting
 
 
 async def test_without_nats_it_does_not_begin(own_nats: Nats, group: str) -> None:
-    async with Bus(Settings.load(nats_url=own_nats.url)) as bus_:
+    async with Bus(Settings.load(nats_url=own_nats.url)) as bus:
         own_nats.kill()
         async with asyncio.timeout(DEADLINE):
-            while bus_.connected:
+            while bus.connected:
                 await asyncio.sleep(0.01)
         with pytest.raises(BusUnavailable):
-            async with bus_.follow(subjects.group(group)):
+            async with bus.follow(subjects.group(group)):
                 pass
-        assert bus_._gap_callbacks == []
+        assert bus._gap_callbacks == []
 
 
 async def test_the_script_in_the_documentation_works(own_nats: Nats) -> None:
-    assert bus.follow.__doc__ is not None
-    _, begin, rest = bus.follow.__doc__.partition("    import asyncio")
+    assert follow_module.__doc__ is not None
+    _, begin, rest = follow_module.__doc__.partition("    import asyncio")
     script = textwrap.dedent(begin + rest)
-    async with Bus(Settings.load(nats_url=own_nats.url)) as bus_:
-        [first] = await say(bus_, "system", "before")
+    async with Bus(Settings.load(nats_url=own_nats.url)) as bus:
+        [first] = await say(bus, "system", "before")
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-c", script, env={"NATS_URL": own_nats.url}, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
@@ -255,7 +255,7 @@ async def test_the_script_in_the_documentation_works(own_nats: Nats) -> None:
             assert process.stdout is not None
             async with asyncio.timeout(DEADLINE):
                 lines = [await process.stdout.readline()]
-                [second] = await say(bus_, "system", "since")
+                [second] = await say(bus, "system", "since")
                 lines.append(await process.stdout.readline())
                 process.send_signal(signal.SIGINT)
                 await process.communicate()
