@@ -57,18 +57,18 @@ async def follow(
 ) -> AsyncGenerator[FollowedEvents, None]:
     """Follow a subject until the end of the block; see `Bus.follow`."""
     events = FollowedEvents(bus, subject, on_interruption)
-    bus.add_gap_callback(events.expect_gap)
+    bus.add_gap_callback(events._expect_gap)
     try:
-        subscription = await bus.subscribe(subject, events.hear)
+        subscription = await bus.subscribe(subject, events._hear)
         try:
             await bus.confirm_subscriptions()
-            await events.begin(after)
+            await events._begin(after)
             yield events
         finally:
             await subscription.close()
     finally:
-        bus.remove_gap_callback(events.expect_gap)
-        await events.stop_reading()
+        bus.remove_gap_callback(events._expect_gap)
+        await events._stop_reading()
 
 
 class FollowedEvents(AsyncIterator[Stored]):
@@ -123,29 +123,21 @@ class FollowedEvents(AsyncIterator[Stored]):
             self._tell_back()
             await self._wait_for_news()
 
-    async def begin(self, after: int | None) -> None:
-        """Note where to begin: after a sequence, or with what is stored from now on.
-
-        Raises:
-            BusUnavailable: NATS is away, or silent.
-        """
+    async def _begin(self, after: int | None) -> None:
         state = await self._bus.stream.state()
         self._epoch = state.epoch
         self._seen = state.last_seq if after is None else after
 
-    def hear(self, stored: Stored) -> None:
-        """A live message came."""
+    def _hear(self, stored: Stored) -> None:
         self._heard = max(self._heard, stored.seq)
         self._looks = 0
         self._news.set()
 
-    def expect_gap(self) -> None:
-        """Live messages may have been missed."""
+    def _expect_gap(self) -> None:
         self._gap = True
         self._news.set()
 
-    async def stop_reading(self) -> None:
-        """Let go of what was read and not given out."""
+    async def _stop_reading(self) -> None:
         reading, self._reading = self._reading, None
         if reading is not None:
             await reading.aclose()
@@ -153,7 +145,7 @@ class FollowedEvents(AsyncIterator[Stored]):
     async def _read(self) -> Stored | None:
         """The next event that the stream has; None when that was all."""
         if self._gap:
-            await self.stop_reading()
+            await self._stop_reading()
             await self._see_which_stream()
         if self._reading is None:
             self._news.clear()
@@ -182,7 +174,7 @@ class FollowedEvents(AsyncIterator[Stored]):
                 return
 
     async def _see_which_stream(self) -> None:
-        self._gap = False
+        self._gap, self._heard = False, 0
         try:
             state = await self._bus.stream.state()
         except BaseException:
@@ -192,7 +184,6 @@ class FollowedEvents(AsyncIterator[Stored]):
             self._epoch, self._seen = state.epoch, 0
             self._tell(Interruption.MADE_ANEW)
         self._seen = min(self._seen, state.last_seq)
-        self._heard = 0
 
     def _give_up_if_hopeless(self) -> None:
         if self._bus.lost is not None:
