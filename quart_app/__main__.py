@@ -9,13 +9,12 @@ import sys
 from bus import Settings
 from bus.escape import escaped
 from bus.log import configure_logging, warn_of_unknown_settings
-from quart_app.app import our_channels
+from quart_app.app import create_app
 from quart_app.asgi import CANNOT_START
 from quart_app.errors import BadCertificate, CannotHeal, CannotListen
 from quart_app.lifeline import CANNOT_HEAL
 from quart_app.server import Tls, raise_open_files, serve
 from quart_app.supervisor import Supervisor
-from workers.registry import discover
 
 
 def main() -> int:
@@ -35,9 +34,7 @@ def main() -> int:
         if arguments.workers == 1:
             serve(settings, arguments.bind, tls, arguments.lifeline)
             return 0
-        # What is wrong with these is said once here, not by every process.
-        our_channels()
-        discover()
+        create_app(settings)  # what is wrong with jobs and channels is said once here, not by every process
         raise_open_files()
         return 0 if asyncio.run(Supervisor(settings, arguments.bind, tls, arguments.workers).run()) else 1
     except (*CANNOT_START, CannotListen, BadCertificate) as error:

@@ -31,6 +31,7 @@ from typing import (
     overload,
 )
 
+from bus import InvalidName, subjects
 from bus.messages import ClientMessage, Event, Message
 from quart_app.errors import ChannelDefinitionError
 
@@ -41,6 +42,9 @@ if TYPE_CHECKING:
 Handler = Callable[..., Awaitable[Message | None]]
 H = TypeVar("H", bound=Handler)
 C = TypeVar("C", bound="type[Channel]")
+
+CLIENT = "client"
+"""The scope of a client's own events; a group's scope is its name."""
 
 _MARK = "__channel_operation__"
 
@@ -167,6 +171,8 @@ class Channel:
         for event in cls.passthrough_events:
             summary, description = _docs(event)
             _add(cls, events, Operation(event.action_name(), event, (event,), summary, description, None))
+        for group in cls.groups:
+            _check_group(cls, group)
         cls.receives = MappingProxyType(receives)
         cls.events = MappingProxyType(events)
 
@@ -188,6 +194,17 @@ def _add(cls: type, table: dict[str, Operation], operation: Operation) -> None:
             f"{cls.__name__} takes {action!r} twice, in {other.name} and {operation.name}: keep one"
         )
     table[action] = operation
+
+
+def _check_group(cls: type, group: str) -> None:
+    if group == CLIENT:
+        raise ChannelDefinitionError(
+            f"{cls.__name__}.groups has {CLIENT!r}, the scope of a client's own events: call the group otherwise"
+        )
+    try:
+        subjects.token("group", group)
+    except InvalidName as error:
+        raise ChannelDefinitionError(f"{cls.__name__}.groups: {error}") from error
 
 
 def _operation(cls: type, name: str, method: Handler, mark: _Mark, kind: type[Message]) -> Operation:

@@ -7,7 +7,6 @@ import random
 from contextlib import suppress
 
 import structlog
-from quart import Quart
 
 from bus import Settings
 from quart_app.admission import Admission
@@ -33,14 +32,15 @@ class Drain:
 
     Args:
         settings: `drain_delay` and `drain_timeout`.
-        app: the application that is served; its hub is looked for only when the end begins.
+        admission: refuses new clients, and knows how many there are.
+        hub: has the connections that are to be closed.
         listener: what it is served on.
     """
 
-    def __init__(self, settings: Settings, app: Quart, listener: Listener) -> None:
+    def __init__(self, settings: Settings, admission: Admission, hub: Hub, listener: Listener) -> None:
         self._settings = settings
-        self._app = app
-        self._admission: Admission = app.extensions["busctl.admission"]
+        self._admission = admission
+        self._hub = hub
         self._listener = listener
         self._limit: asyncio.Timeout | None = None
         self.lost: str | None = None
@@ -95,9 +95,8 @@ class Drain:
 
     async def _send_away(self) -> None:
         """Close in random order, spread over a time that grows with the number of clients."""
-        hub: Hub = self._app.extensions["busctl.hub"]
         self._admission.close_handshakes()
-        leaving = list(hub)
+        leaving = list(self._hub)
         random.shuffle(leaving)
         rate = max(CLOSES_A_SECOND, len(leaving) / (self._settings.drain_timeout / 2))
         group = max(1, round(rate * STEP))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import secrets
 
-from quart import Quart, Response, Websocket, websocket
+from quart import Response, Websocket, websocket
 
-from bus import BusUnavailable, Settings
+from bus import BusUnavailable
 from quart_app.admission import Admission
 from quart_app.auth import origin_allowed
 from quart_app.batch import Audience
@@ -15,11 +15,11 @@ from quart_app.close_codes import SERVICE_RESTART, CloseCode
 from quart_app.connection import Connection
 from quart_app.errors import HandshakeFailed
 from quart_app.frames import FrameParser
-from quart_app.hub import Hub
 from quart_app.identity import Sessions
 from quart_app.metrics import Metrics
 from quart_app.pipeline import Pipeline
 from quart_app.renewal import Renewal
+from quart_app.services import Services
 from quart_app.session import SUBPROTOCOL, Greeting, handshake, resume
 
 
@@ -27,37 +27,36 @@ class Endpoint:
     """Serves the WebSockets of one channel.
 
     Args:
-        app: whose extensions have what a connection needs, once it is started.
         channel: the channel.
-        settings: of this process.
+        services: what its handlers may use.
+        admission: whether there is room for one more client.
+        metrics: counts who was refused or closed.
+        pipeline: brings the events.
+        sessions: signs and checks tokens.
+        renewal: renews them while a client stays.
     """
 
-    def __init__(self, app: Quart, channel: type[Channel], settings: Settings) -> None:
-        self._extensions = app.extensions
-        self._settings = settings
+    def __init__(
+        self,
+        channel: type[Channel],
+        services: Services,
+        admission: Admission,
+        metrics: Metrics,
+        pipeline: Pipeline,
+        sessions: Sessions,
+        renewal: Renewal,
+    ) -> None:
+        self._services = services
+        self._settings = services.settings
+        self._admission = admission
+        self._metrics = metrics
+        self._pipeline = pipeline
+        self._hub = pipeline.hub
+        self._sessions = sessions
+        self._renewal = renewal
         self._parser = FrameParser({action: operation.message for action, operation in channel.receives.items()})
         self._plain = Audience(channel, v1=False)
         self._v1 = Audience(channel, v1=True)
-
-    @property
-    def _hub(self) -> Hub:
-        hub: Hub = self._extensions["busctl.hub"]
-        return hub
-
-    @property
-    def _admission(self) -> Admission:
-        admission: Admission = self._extensions["busctl.admission"]
-        return admission
-
-    @property
-    def _metrics(self) -> Metrics:
-        metrics: Metrics = self._extensions["busctl.metrics"]
-        return metrics
-
-    @property
-    def _renewal(self) -> Renewal:
-        renewal: Renewal = self._extensions["busctl.renewal"]
-        return renewal
 
     async def serve(self) -> Response | None:
         """Quart's view of a WebSocket: refuse it with a response, or serve it to its end."""
@@ -96,13 +95,12 @@ class Endpoint:
             await self._detach(connection)
 
     async def _serve_v1(self, socket: Websocket) -> None:
-        """The same for a client of `bus.v1`, which is accepted first and says who it is then."""
-        sessions: Sessions = self._extensions["busctl.sessions"]
+        """Serve a client of `bus.v1`, which is accepted first and says who it is then."""
         await socket.accept(subprotocol=SUBPROTOCOL)
         failure: CloseCode | None = None
         try:
             async with self._admission.handshaking():
-                greeting = await handshake(socket, sessions, self._settings)
+                greeting = await handshake(socket, self._sessions, self._settings)
         except HandshakeFailed as failed:
             failure = failed.code
         except TimeoutError:
@@ -112,17 +110,16 @@ class Endpoint:
             await socket.close(failure.code, failure.reason)
             return
         connection = self._connection(socket, self._v1, greeting.identity.client_id)
-        opening = self._open(connection, greeting, sessions)
+        opening = self._open(connection, greeting)
         del greeting  # or it would be kept for as long as the connection
         try:
             await connection.run(opening)
         finally:
             await self._detach(connection)
 
-    async def _open(self, connection: Connection, greeting: Greeting, sessions: Sessions) -> None:
+    async def _open(self, connection: Connection, greeting: Greeting) -> None:
         await self._attach(connection, fresh=greeting.identity.fresh)
-        pipeline: Pipeline = self._extensions["busctl.pipeline"]
-        state = await resume(connection, greeting, pipeline, sessions, self._settings)
+        state = await resume(connection, greeting, self._pipeline, self._sessions, self._settings)
         self._renewal.keep(connection, greeting.identity.at(state))
 
     async def _attach(self, connection: Connection, *, fresh: bool) -> None:
@@ -137,4 +134,4 @@ class Endpoint:
         await self._hub.detach(connection)
 
     def _connection(self, socket: Websocket, audience: Audience, client_id: str) -> Connection:
-        return Connection(socket, audience, self._parser, self._extensions["busctl"], client_id=client_id)
+        return Connection(socket, audience, self._parser, self._services, client_id=client_id)

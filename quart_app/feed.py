@@ -8,6 +8,7 @@ import structlog
 
 from bus import Bus, BusRefused, BusUnavailable, Stored, Subscription
 from bus.messages import JobEvent
+from quart_app.channel import CLIENT
 from quart_app.close_codes import SERVICE_RESTART
 from quart_app.event_parser import EventParser
 from quart_app.fan_out import FanOut, Member
@@ -15,9 +16,6 @@ from quart_app.ordered_events import OrderedEvents
 from quart_app.stream_end import StreamEnd
 
 log = structlog.get_logger(__name__)
-
-CLIENT = "client"
-"""The scope of a client's own events; a group's scope is its name."""
 
 
 class Feed:

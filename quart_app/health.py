@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from quart import Blueprint, Response, current_app
+from quart import Blueprint, Response
 
 from bus import BusError
 from quart_app.admission import Admission
 from quart_app.services import Services
 from workers.errors import BrokerUnavailable
-
-health = Blueprint("health", __name__)
 
 FRESH = 1.0
 """Seconds for which an answer is good enough for everybody who asks."""
@@ -51,26 +49,31 @@ async def _wrong(check: Callable[[], Awaitable[None]]) -> str | None:
     return None
 
 
-@health.get("/livez")
-async def livez() -> Response:
-    """200 while the event loop turns; for restarting a process that hangs."""
-    return Response("ok\n", content_type="text/plain; charset=utf-8")
+def health(services: Services, admission: Admission) -> Blueprint:
+    """`/livez` and `/readyz`.
 
-
-@health.get("/readyz")
-async def readyz() -> Response:
-    """200 when the bus and the broker answer within their deadlines, else 503 and what is wrong with which.
-
-    The answer may be a second old. 503 also from the moment on at which the process was told to stop.
+    Args:
+        services: whose bus and broker have to answer.
+        admission: says whether the process was told to stop.
     """
-    services: Services = current_app.extensions["busctl"]
-    admission: Admission = current_app.extensions["busctl.admission"]
-    readiness: Readiness | None = current_app.extensions.get("busctl.readiness")
-    if readiness is None:
-        readiness = Readiness(bus=services.bus.ping, broker=services.enqueuer.ping)
-        current_app.extensions["busctl.readiness"] = readiness
-    wrong = await readiness.look()
-    lines = ["draining"] if admission.draining else []
-    lines += [f"{name}: {error or 'ok'}" for name, error in wrong.items()]
-    ready = not admission.draining and not any(wrong.values())
-    return Response("\n".join(lines) + "\n", 200 if ready else 503, content_type="text/plain; charset=utf-8")
+    routes = Blueprint("health", __name__)
+    readiness = Readiness(bus=services.bus.ping, broker=services.enqueuer.ping)
+
+    @routes.get("/livez")
+    async def livez() -> Response:
+        """200 while the event loop turns; for restarting a process that hangs."""
+        return Response("ok\n", content_type="text/plain; charset=utf-8")
+
+    @routes.get("/readyz")
+    async def readyz() -> Response:
+        """200 when the bus and the broker answer within their deadlines, else 503 and what is wrong with which.
+
+        The answer may be a second old. 503 also from the moment on at which the process was told to stop.
+        """
+        wrong = await readiness.look()
+        lines = ["draining"] if admission.draining else []
+        lines += [f"{name}: {error or 'ok'}" for name, error in wrong.items()]
+        ready = not admission.draining and not any(wrong.values())
+        return Response("\n".join(lines) + "\n", 200 if ready else 503, content_type="text/plain; charset=utf-8")
+
+    return routes

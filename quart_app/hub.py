@@ -7,10 +7,11 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import Protocol
 
 from bus import Bus, subjects
+from quart_app.channel import CLIENT
 from quart_app.close_codes import SERVICE_RESTART, CloseCode
 from quart_app.event_parser import EventParser
 from quart_app.fan_out import FanOut, Member
-from quart_app.feed import CLIENT, Feed
+from quart_app.feed import Feed
 from quart_app.stream_end import StreamEnd
 
 NOBODY = "nobody"

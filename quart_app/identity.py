@@ -93,12 +93,17 @@ class Sessions:
 
     def __init__(self, settings: Settings) -> None:
         self._max_age = settings.resume_max_age
+        self._own_secret = settings.secret is None
         self._jws = jwt.PyJWS()
         if settings.secret is None:
-            log.warning("BUS_SECRET is not set: clients can resume at this process only, until it ends")
             self._key = secrets.token_hex(32)
         else:
             self._key = settings.secret.get_secret_value()
+
+    def warn_if_own_secret(self) -> None:
+        """Say in the log when no other process, and not this one's successor either, can check these tokens."""
+        if self._own_secret:
+            log.warning("BUS_SECRET is not set: clients can resume at this process only, until it ends")
 
     def identify(self, connect: Connect) -> Identity:
         """Who sends this frame: the client its tokens name, else a new one.

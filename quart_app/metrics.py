@@ -11,11 +11,9 @@ from hmac import compare_digest
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 from pydantic import SecretStr
-from quart import Blueprint, Response, current_app, request
+from quart import Blueprint, Response, request
 
 from quart_app.close_codes import CloseCode
-
-metrics = Blueprint("metrics", __name__)
 
 SHARED_DIR = "PROMETHEUS_MULTIPROC_DIR"
 """The variable by which prometheus-client finds the directory that several processes share."""
@@ -52,15 +50,24 @@ class Metrics:
         return generate_latest(registry)
 
 
-@metrics.get("/metrics")
-async def expose() -> Response:
-    """The counters, for Prometheus; 401 without the token, when `BUS_METRICS_TOKEN` is set."""
-    token: SecretStr | None = current_app.config["METRICS_TOKEN"]
-    if token is not None and not _brings(token.get_secret_value(), request.headers.get("Authorization", "")):
-        text = "this needs Authorization: Bearer with the value of BUS_METRICS_TOKEN\n"
-        return Response(text, 401, {"WWW-Authenticate": "Bearer"}, content_type="text/plain; charset=utf-8")
-    counted: Metrics = current_app.extensions["busctl.metrics"]
-    return Response(counted.text(), content_type=CONTENT_TYPE_LATEST)
+def metrics(counted: Metrics, token: SecretStr | None) -> Blueprint:
+    """`/metrics`.
+
+    Args:
+        counted: what it shows.
+        token: what a request has to bring, `BUS_METRICS_TOKEN`; None lets everybody read.
+    """
+    routes = Blueprint("metrics", __name__)
+
+    @routes.get("/metrics")
+    async def expose() -> Response:
+        """The counters, for Prometheus; 401 without the token, when `BUS_METRICS_TOKEN` is set."""
+        if token is not None and not _brings(token.get_secret_value(), request.headers.get("Authorization", "")):
+            text = "this needs Authorization: Bearer with the value of BUS_METRICS_TOKEN\n"
+            return Response(text, 401, {"WWW-Authenticate": "Bearer"}, content_type="text/plain; charset=utf-8")
+        return Response(counted.text(), content_type=CONTENT_TYPE_LATEST)
+
+    return routes
 
 
 def _brings(token: str, authorization: str) -> bool:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit, urlunsplit
 
-from quart import Blueprint, Response, current_app, redirect, render_template, request
+from quart import Blueprint, Response, redirect, render_template, request
 from werkzeug.wrappers import Response as Redirect
 
 from quart_app import close_codes
+from quart_app.channel_set import ChannelSet
 from quart_app.services import Services
-
-pages = Blueprint("pages", __name__)
 
 SECURITY_HEADERS = {
     # 'self' in connect-src covers ws: and wss: of the same host (CSP level 3, section 6.7.2.8).
@@ -22,7 +21,6 @@ SECURITY_HEADERS = {
 """Nothing inline, nothing from elsewhere, no framing: even markup that slipped into a page could not run."""
 
 
-@pages.after_app_request
 async def secure(response: Response) -> Response:
     """Add the security headers, and have browsers ask before they reuse what they stored.
 
@@ -36,7 +34,6 @@ async def secure(response: Response) -> Response:
     return response
 
 
-@pages.after_app_request
 async def redirect_within(response: Response) -> Response:
     """Redirect by path alone (RFC 9110 section 10.2.2).
 
@@ -49,22 +46,41 @@ async def redirect_within(response: Response) -> Response:
     return response
 
 
-@pages.get("/")
-async def index() -> Redirect:
-    """Lead to the system page."""
-    return redirect("/system/")
+def pages(services: Services, channels: ChannelSet) -> Blueprint:
+    """`/` and `/system/`, which there is only with a channel that it can speak to; and headers for every response.
 
+    Args:
+        services: whose jobs the page offers.
+        channels: all that are served.
 
-@pages.get("/system/")
-async def system() -> str:
-    """Submit jobs, watch their results and the announcements."""
-    from quart_app.channels.system import SystemChannel  # here, so that an import fails for nobody who has others
+    Raises:
+        ChannelDefinitionError: the page could speak to several.
+    """
+    from quart_app.channels.system import SystemChannel  # here, so that one that cannot work is said when it is served
 
-    services: Services = current_app.extensions["busctl"]
-    return await render_template(
-        "system.html",
-        jobs=services.jobs.values(),
-        socket_path=SystemChannel.path,
-        max_frame_bytes=services.settings.max_frame_bytes,
-        no_reconnect={str(close.code): close.reason for close in close_codes.ALL if not close.reconnect},
-    )
+    routes = Blueprint("pages", __name__)
+    routes.after_app_request(secure)
+    routes.after_app_request(redirect_within)
+    spoken_to = channels.one_of(SystemChannel, needed_by="the page at /system/")
+    routes.app_context_processor(lambda: {"has_system_page": spoken_to is not None})
+
+    @routes.get("/")
+    async def index() -> Redirect:
+        """Lead to the page that there is."""
+        return redirect("/asyncapi/docs/" if spoken_to is None else "/system/")
+
+    if spoken_to is None:
+        return routes
+
+    @routes.get("/system/")
+    async def system() -> str:
+        """Submit jobs, watch their results and the announcements."""
+        return await render_template(
+            "system.html",
+            jobs=services.jobs.values(),
+            socket_path=spoken_to.path,
+            max_frame_bytes=services.settings.max_frame_bytes,
+            no_reconnect={str(close.code): close.reason for close in close_codes.ALL if not close.reconnect},
+        )
+
+    return routes

@@ -22,14 +22,13 @@ from hypercorn.config import Config, Sockets
 
 from bus import Bus, Settings
 from bus.tracebacks import described
-from quart_app.app import create_app
+from quart_app.app import Edge, our_channels
 from quart_app.connection import FINISH_TIMEOUT
 from quart_app.drain import LINGER, Drain
 from quart_app.errors import BadCertificate, CannotHeal
 from quart_app.hypercorn_inside import install
 from quart_app.lifeline import Lifeline
 from quart_app.listener import WANT, Listener
-from quart_app.metrics import Metrics
 from workers.enqueue import Enqueuer
 
 log = structlog.get_logger(__name__)
@@ -160,11 +159,10 @@ def raise_open_files() -> int:
 
 
 async def _serve(settings: Settings, config: Config, listener: Listener, lifeline: int | None) -> None:
-    app = create_app(settings)
-    counters: Metrics = app.extensions["busctl.metrics"]
-    install(settings, closed=counters.closed, listener=listener)
-    drain = Drain(settings, app, listener)
-    app.extensions["busctl.on_lost"] = drain.give_up
+    edge = Edge(settings, our_channels())
+    install(settings, closed=edge.metrics.closed, listener=listener)
+    drain = Drain(settings, edge.admission, edge.pipeline.hub, listener)
+    edge.on_lost = drain.give_up
     supervisor = Lifeline(lifeline, drain) if lifeline is not None else None
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_tell_unless_peer)
@@ -180,7 +178,7 @@ async def _serve(settings: Settings, config: Config, listener: Listener, lifelin
     if await _bus_answers(settings, drain):
         gc.freeze()
         gc.set_threshold(GARBAGE_THRESHOLD, 10, 10)
-        await hypercorn_serve(app, config, shutdown_trigger=drained)
+        await hypercorn_serve(edge.app, config, shutdown_trigger=drained)
         if drain.lost is not None:
             raise CannotHeal(drain.lost)
 

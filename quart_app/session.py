@@ -13,10 +13,10 @@ from quart import Websocket
 
 from bus import BusUnavailable, Settings, StreamState
 from bus.messages import Connect, Welcome, WelcomePayload
+from quart_app.channel import CLIENT
 from quart_app.close_codes import BAD_HANDSHAKE, HANDSHAKE_TIMEOUT, TOO_BIG, UNAUTHORIZED
 from quart_app.connection import Connection, longer
 from quart_app.errors import BadFrame, HandshakeFailed, Unauthorized
-from quart_app.feed import CLIENT
 from quart_app.frames import FrameParser
 from quart_app.identity import Identity, Sessions
 from quart_app.missed import COUNTING_BYTES, Missed

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -120,20 +121,72 @@ def test_jobs_that_cannot_be_imported_are_named_in_one_line(
     assert said == f"error: entry point theirs = their_jobs cannot be imported: {reason} ({module}, line 1)\n"
 
 
-@each_of("serve several", "hypercorn", "asyncapi")
-def test_a_channel_that_cannot_work_is_named_in_one_line(command: list[str], tmp_path: Path) -> None:
-    (tmp_path / "sitecustomize.py").write_text(
+CHANNELS = {
+    "not async": (
+        """
+        class Broken(Channel):
+            @ws_handler
+            def say(self, message): ...
+        """,
+        "Broken.say must be 'async def'",
+    ),
+    "one action, two models": (
+        """
+        class SystemNotification(Event):
+            action: Literal["system_notification"] = "system_notification"
+
+        @channel("/ws/second", name="second")
+        class Second(Channel):
+            passthrough_events = (SystemNotification,)
+
+        CHANNELS = (SystemChannel, Second)
+        """,
+        "events of action 'system_notification' are bus.messages.SystemNotification to one channel and "
+        "quart_app.channels.SystemNotification to quart_app.channels.Second: use one class, or another action",
+    ),
+}
+
+
+def channels_of(source: str, directory: Path) -> dict[str, str]:
+    """Variables with which a program finds this source as `quart_app.channels`."""
+    channels = directory / "their_channels.py"
+    channels.write_text(
+        "from typing import Literal\n"
+        "from bus.messages import Event\n"
+        "from quart_app.channel import Channel, channel, ws_handler\n"
+        "from quart_app.channels.system import SystemChannel\n" + dedent(source)
+    )
+    (directory / "sitecustomize.py").write_text(
         "import sys\n"
+        "from importlib.util import spec_from_file_location\n"
         "class Channels:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
         "        if name == 'quart_app.channels':\n"
-        "            from quart_app.channel import Channel, ws_handler\n"
-        "            class Broken(Channel):\n"
-        "                @ws_handler\n"
-        "                def say(self, message): ...\n"
+        "            inside = [p + '/channels' for p in path]\n"
+        f"            return spec_from_file_location(name, {str(channels)!r}, submodule_search_locations=inside)\n"
         "sys.meta_path.insert(0, Channels())\n"
     )
-    assert fails(command, tmp_path, PYTHONPATH=str(tmp_path)) == "error: Broken.say must be 'async def'\n"
+    return {"PYTHONPATH": str(directory)}
+
+
+@each_of("serve", "serve several", "hypercorn", "uvicorn", "asyncapi")
+@pytest.mark.parametrize(("source", "reason"), CHANNELS.values(), ids=CHANNELS)
+def test_a_channel_that_cannot_work_is_named_in_one_line(
+    command: list[str], source: str, reason: str, tmp_path: Path
+) -> None:
+    assert fails(command, tmp_path, **channels_of(source, tmp_path)) == f"error: {reason}\n"
+
+
+@each_of("serve", "serve several", "hypercorn")
+def test_a_page_that_could_speak_to_two_channels_is_named_in_one_line(command: list[str], tmp_path: Path) -> None:
+    source = """
+        @channel("/ws/second", name="second")
+        class Second(SystemChannel): ...
+
+        CHANNELS = (SystemChannel, Second)
+        """
+    said = fails(command, tmp_path, **channels_of(source, tmp_path))
+    assert said.startswith("error: the page at /system/ can use one SystemChannel only: serve one of ")
 
 
 def test_plain_hypercorn_ends_with_the_reason_when_it_cannot_start(tmp_path: Path) -> None:

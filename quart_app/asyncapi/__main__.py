@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 
+from quart_app.app import our_channels
 from quart_app.asyncapi.document import build
 from quart_app.errors import ChannelDefinitionError
 
@@ -12,11 +13,11 @@ from quart_app.errors import ChannelDefinitionError
 def main() -> int:
     """Print it. Returns the exit status: 1 when a channel is written in a way that cannot work."""
     try:
-        from quart_app.channels import CHANNELS
+        channels = our_channels()
     except ChannelDefinitionError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(json.dumps(build(CHANNELS), indent=2))
+    print(json.dumps(build(channels), indent=2))
     return 0
 
 

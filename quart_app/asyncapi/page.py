@@ -6,32 +6,16 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from markupsafe import Markup, escape
-from quart import Blueprint, Response, current_app, render_template
+from quart import Blueprint, Response, render_template
 
 from quart_app.asyncapi.document import Json, build
-
-asyncapi = Blueprint("asyncapi", __name__)
-
-EXTENSION = "busctl.asyncapi"
+from quart_app.channel import Channel
 
 
-@asyncapi.get("/asyncapi.json")
-async def document() -> Response:
-    """The AsyncAPI document."""
-    return Response(_published().text, content_type="application/json")
-
-
-@asyncapi.get("/asyncapi/docs/")
-async def docs() -> str:
-    """The AsyncAPI document as a page."""
-    published = _published()
-    return await render_template("asyncapi.html", info=published.info, channels=published.channels)
-
-
-@asyncapi.app_template_filter("inline_code")
 def inline_code(text: str) -> Markup:
     """Escaped text in which `backticks` have become code."""
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped before
@@ -96,12 +80,27 @@ def publish(document: Json) -> Published:
     return Published(text, document["info"], tuple(reader.section(name) for name in document["channels"]))
 
 
-def _published() -> Published:
-    extensions = current_app.extensions
-    if EXTENSION not in extensions:
-        extensions[EXTENSION] = publish(build(extensions["busctl.channels"]))
-    published: Published = extensions[EXTENSION]
-    return published
+def asyncapi(channels: Iterable[type[Channel]]) -> Blueprint:
+    """`/asyncapi.json` and `/asyncapi/docs/`, made when somebody first asks for one.
+
+    Args:
+        channels: what they describe.
+    """
+    routes = Blueprint("asyncapi", __name__)
+    routes.add_app_template_filter(inline_code)
+    published = cache(lambda: publish(build(channels)))
+
+    @routes.get("/asyncapi.json")
+    async def document() -> Response:
+        """The AsyncAPI document."""
+        return Response(published().text, content_type="application/json")
+
+    @routes.get("/asyncapi/docs/")
+    async def docs() -> str:
+        """The AsyncAPI document as a page."""
+        return await render_template("asyncapi.html", info=published().info, channels=published().channels)
+
+    return routes
 
 
 class _Reader:

@@ -114,3 +114,13 @@ def test_handlers_that_cannot_be_routed_are_refused() -> None:
 
     with pytest.raises(ChannelDefinitionError, match="begin with"):
         channel("ws", name="x")
+
+
+@pytest.mark.parametrize(
+    ("group", "reason"), [("client", "the scope of a client's own events"), ("a.b", "'a.b' is no group")]
+)
+def test_a_group_that_cannot_be_told_from_others_is_refused(group: str, reason: str) -> None:
+    with pytest.raises(ChannelDefinitionError, match=reason):
+
+        class Confusing(Channel):
+            groups = ("fine", group)

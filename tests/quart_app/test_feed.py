@@ -14,10 +14,11 @@ import pytest
 from nats.aio.client import Client
 
 from bus import Bus, BusRefused, Event, Settings, Stored, SystemNotification, subjects
+from quart_app.channel import CLIENT
 from quart_app.close_codes import SERVICE_RESTART, CloseCode
 from quart_app.event_parser import EventParser
 from quart_app.fan_out import FanOut
-from quart_app.feed import CLIENT, Feed
+from quart_app.feed import Feed
 from quart_app.metrics import Metrics
 from quart_app.ordered_events import MOST_REMEMBERED
 from quart_app.stream_end import MARGIN, StreamEnd

@@ -1,0 +1,69 @@
+"""The channels that one app serves, none of which gets in another's way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from bus.messages import Message
+from quart_app.channel import Channel
+from quart_app.errors import ChannelDefinitionError
+
+
+class ChannelSet:
+    """Channels that can be served together.
+
+    Args:
+        channels: their classes.
+
+    Raises:
+        ChannelDefinitionError: one has no address, two have the same address or name, or two take events of one action
+            as different messages, of which only one could be meant.
+    """
+
+    def __init__(self, channels: Iterable[type[Channel]]) -> None:
+        self._channels = tuple(channels)
+        self.events: dict[str, type[Message]] = {}
+        """Every event class that one of them takes, by action."""
+        self.groups = {group for channel in self._channels for group in channel.groups}
+        """Every group whose events all connections of one of them get."""
+        taken: dict[tuple[str, str], type[Channel]] = {}
+        for channel in self._channels:
+            if not hasattr(channel, "path"):
+                raise ChannelDefinitionError(
+                    f"{_name(channel)} has no address: decorate it with @channel('/ws/…', name='…')"
+                )
+            for kind, value in (("path", channel.path), ("name", channel.name)):
+                if (other := taken.setdefault((kind, value), channel)) is not channel:
+                    raise ChannelDefinitionError(
+                        f"{_name(other)} and {_name(channel)} have the same {kind} {value!r}: change one of them"
+                    )
+            for action, operation in channel.events.items():
+                known = self.events.setdefault(action, operation.message)
+                if known is not operation.message:
+                    raise ChannelDefinitionError(
+                        f"events of action {action!r} are {_name(known)} to one channel and "
+                        f"{_name(operation.message)} to {_name(channel)}: use one class, or another action"
+                    )
+
+    def __iter__(self) -> Iterator[type[Channel]]:
+        return iter(self._channels)
+
+    def one_of(self, kind: type[Channel], *, needed_by: str) -> type[Channel] | None:
+        """The channel that is `kind` or derived from it; None when there is none.
+
+        Args:
+            kind: a channel class.
+            needed_by: who can make use of one only, for the error's text.
+
+        Raises:
+            ChannelDefinitionError: there are several.
+        """
+        found = [channel for channel in self._channels if issubclass(channel, kind)]
+        if len(found) > 1:
+            names = " and ".join(map(_name, found))
+            raise ChannelDefinitionError(f"{needed_by} can use one {kind.__name__} only: serve one of {names}")
+        return found[0] if found else None
+
+
+def _name(thing: type) -> str:
+    return f"{thing.__module__}.{thing.__qualname__}"
