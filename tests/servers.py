@@ -212,11 +212,20 @@ class Valkey(Server):
 
 
 class Worker(Server):
+    """A Celery worker, by default one that waits for no word of other workers: that is a second of every start.
+
+    Args:
+        arguments: of `celery worker`.
+        meets: other workers, as Celery does by itself.
+    """
+
     name = "worker"
 
-    def __init__(self, directory: Path, env: dict[str, str], *arguments: str) -> None:
+    def __init__(self, directory: Path, env: dict[str, str], *arguments: str, meets: bool = False) -> None:
         super().__init__(directory, env)
         self.arguments = arguments or ("--concurrency", "2")
+        if not meets:
+            self.arguments += ("--without-mingle", "--without-gossip")
 
     def command(self) -> list[str]:
         return [str(BIN / "celery"), "-A", "workers", "worker", *self.arguments]
@@ -262,8 +271,8 @@ class System:
             self.servers.append(server)
             server.start()
 
-    def worker(self, *arguments: str, **settings: str) -> Worker:
-        worker = Worker(self.directory, self.env | settings, *arguments)
+    def worker(self, *arguments: str, meets: bool = False, **settings: str) -> Worker:
+        worker = Worker(self.directory, self.env | settings, *arguments, meets=meets)
         self.servers.append(worker)
         worker.start()
         return worker
@@ -275,9 +284,13 @@ class System:
         return web
 
     def stop(self) -> None:
+        """End every server: web processes in order, so that they leave nothing behind.
+
+        The others are killed, for Celery takes two seconds to end; a test of how one ends stops that one itself.
+        """
         for server in reversed(self.servers):
             if server.process is not None:
-                server.stop()
+                _ = server.stop() if isinstance(server, Web) else server.kill()
 
 
 @contextlib.contextmanager

@@ -77,7 +77,8 @@ class World:
         try:
             self.system.start()
             self.workers = [
-                self._new(self.system.worker("--concurrency", "2", "--pool", pool)) for pool in ("prefork", self.pool)
+                self._new(self.system.worker("--concurrency", "2", "--pool", pool, meets=True))
+                for pool in ("prefork", self.pool)
             ]
             self.webs = [self._new(self.system.web()) for _ in range(2)]
         except BaseException:

@@ -167,7 +167,7 @@ async def test_jobs_run_over_it_and_no_log_shows_the_password(
     system: System, request: pytest.FixtureRequest, kind: str
 ) -> None:
     url = url_of(kind, request)
-    worker = system.worker("--concurrency", "1", "--without-mingle", "--without-gossip", REDIS_URL=url)
+    worker = system.worker("--concurrency", "1", REDIS_URL=url)
     assert await redis_answers(url)
     assert await worker_listens(url)
     settings = Settings.load(nats_url=system.nats.url, redis_url=url)
@@ -187,7 +187,7 @@ async def test_jobs_run_over_it_and_no_log_shows_the_password(
 
 def test_celery_shows_no_password_to_operators(system: System, request: pytest.FixtureRequest) -> None:
     env = {"REDIS_URL": url_of("sentinel", request)}
-    system.worker("--concurrency", "1", "--without-mingle", "--hostname", "shown@here", **env)
+    system.worker("--concurrency", "1", "--hostname", "shown@here", **env)
     for command in ("report", "inspect stats --destination shown@here", "inspect conf --destination shown@here"):
         shown = celery(command, system.env | env)
         assert "127.0.0.1" in shown
