@@ -33,6 +33,8 @@ class Lifeline:
     def __init__(self, descriptor: int, drain: Drain) -> None:
         self._descriptor = descriptor
         self._drain = drain
+        self.lost = False
+        """Whether the supervisor is gone."""
         asyncio.get_running_loop().add_reader(descriptor, self._hear)
 
     def ready(self) -> None:
@@ -40,7 +42,7 @@ class Lifeline:
         try:
             os.write(self._descriptor, READY)
         except OSError:
-            self._lost()
+            self._on_lost()
 
     def _hear(self) -> None:
         try:
@@ -48,13 +50,14 @@ class Lifeline:
         except OSError:
             words = b""
         if not words:
-            self._lost()
+            self._on_lost()
         elif HURRY in words:
             self._drain.hurry()
         else:
             self._drain.begin()
 
-    def _lost(self) -> None:
+    def _on_lost(self) -> None:
+        self.lost = True
         asyncio.get_running_loop().remove_reader(self._descriptor)
         log.warning("the supervisor is gone")
         self._drain.begin()

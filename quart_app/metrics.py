@@ -6,6 +6,7 @@ With several workers the processes share a directory, named by PROMETHEUS_MULTIP
 from __future__ import annotations
 
 import os
+import shutil
 from hmac import compare_digest
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, generate_latest
@@ -48,6 +49,10 @@ class Metrics:
             registry = CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         return generate_latest(registry)
+
+    def remove_shared(self) -> None:
+        """Remove the directory that processes share, when the supervisor that made it was killed and cannot."""
+        shutil.rmtree(os.environ[SHARED_DIR], ignore_errors=True)
 
 
 def metrics(counted: Metrics, token: SecretStr | None) -> Blueprint:

@@ -175,12 +175,16 @@ async def _serve(settings: Settings, config: Config, listener: Listener, lifelin
             supervisor.ready()
         await drain.run()
 
-    if await _bus_answers(settings, drain):
-        gc.freeze()
-        gc.set_threshold(GARBAGE_THRESHOLD, 10, 10)
-        await hypercorn_serve(edge.app, config, shutdown_trigger=drained)
-        if drain.lost is not None:
-            raise CannotHeal(drain.lost)
+    try:
+        if await _bus_answers(settings, drain):
+            gc.freeze()
+            gc.set_threshold(GARBAGE_THRESHOLD, 10, 10)
+            await hypercorn_serve(edge.app, config, shutdown_trigger=drained)
+            if drain.lost is not None:
+                raise CannotHeal(drain.lost)
+    finally:
+        if supervisor is not None and supervisor.lost:
+            edge.metrics.remove_shared()
 
 
 def _tell_unless_peer(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

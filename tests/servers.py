@@ -72,7 +72,7 @@ class Server:
                 self.command(),
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=os.environ | self.env,
+                env=os.environ | {"TMPDIR": str(self.directory)} | self.env,  # one that is killed leaves things behind
                 start_new_session=True,
             )
         try:

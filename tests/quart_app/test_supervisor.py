@@ -87,8 +87,9 @@ async def test_one_that_dies_while_nats_is_away_is_replaced_when_it_is_back(fres
     assert await asyncio.to_thread(web.stop) == 0
 
 
-async def test_none_outlives_a_supervisor_that_was_killed(system: System) -> None:
-    web, processes = await asyncio.to_thread(serve, system)
+async def test_none_outlives_a_supervisor_that_was_killed_and_nothing_is_left(system: System, tmp_path: Path) -> None:
+    web, processes = await asyncio.to_thread(serve, system, TMPDIR=str(tmp_path))
+    assert list(tmp_path.iterdir())
     async with client(web.ws_url) as connected:
         await connected.ping()
         os.kill(web.pid, signal.SIGKILL)
@@ -96,6 +97,7 @@ async def test_none_outlives_a_supervisor_that_was_killed(system: System) -> Non
             await connected.socket.wait_closed()
         assert connected.socket.close_code == 1012
     await asyncio.to_thread(wait_until, lambda: not any(map(alive, processes)), "end of the web processes")
+    assert not list(tmp_path.iterdir())
 
 
 async def test_a_signal_to_the_whole_group_counts_once(system: System) -> None:
