@@ -9,6 +9,7 @@ import pytest
 
 from bus import Bus, BusUnavailable, InvalidName, Settings, Stored, SystemNotification, subjects
 from bus.messages import JobResult
+from tests.deadlines import impatient_bus
 from tests.servers import System
 
 
@@ -100,7 +101,7 @@ async def test_subscriptions_come_back_with_the_server(fresh: System) -> None:
 
 
 async def test_a_frozen_server_does_not_hang_an_append(fresh: System) -> None:
-    async with Bus(Settings.load(nats_url=fresh.nats.url, append_timeout=0.3)) as bus:
+    async with impatient_bus(Settings.load(nats_url=fresh.nats.url), append_timeout=0.3) as bus:
         fresh.nats.pause()
         with pytest.raises(BusUnavailable, match="did not answer") as caught:
             await bus.broadcast_event(SystemNotification(payload="?"))

@@ -15,6 +15,7 @@ from nats.errors import MaxPayloadError
 
 from bus import Bus, BusRefused, BusUnavailable, NotPermitted, Settings, SystemNotification, UnsupportedServer, subjects
 from bus.messages import JobProgress
+from tests.deadlines import shorten
 from tests.proxy import proxy_of
 from tests.servers import ConfiguredNats, Nats, free_port
 
@@ -276,7 +277,8 @@ async def test_a_stream_that_was_removed_is_declared_again(nats: ConfiguredNats)
 
 
 async def test_a_frozen_server_is_noticed_and_healed(nats: ConfiguredNats) -> None:
-    async with bus_at(url(nats), append_timeout=0.3, heal_timeout=0.1) as bus:
+    async with bus_at(url(nats), heal_timeout=0.1) as bus:
+        shorten(bus, append_timeout=0.3)
         nats.pause()
         await until(lambda: not bus.connected)
         await until(lambda: not bus.stream._connection.is_connected, 20)
@@ -289,8 +291,9 @@ async def test_a_frozen_server_is_noticed_and_healed(nats: ConfiguredNats) -> No
 async def test_closing_while_the_server_is_frozen_has_a_deadline_and_leaves_nothing_behind(
     nats: ConfiguredNats, caplog: pytest.LogCaptureFixture
 ) -> None:
-    bus = Bus(Settings.load(nats_url=url(nats), append_timeout=0.3))
+    bus = Bus(Settings.load(nats_url=url(nats)))
     await bus.connect()
+    shorten(bus, append_timeout=0.3)
     await bus.subscribe(subjects.group("system"), lambda stored: None)
     nats.pause()
     async with asyncio.timeout(5):

@@ -11,6 +11,7 @@ import pytest
 
 from bus import Bus, NoLease, Settings, leases, liveness, subjects
 from bus.liveness import Instance, Observer
+from tests.deadlines import impatient_bus
 from tests.servers import Nats
 
 
@@ -112,10 +113,10 @@ async def test_a_lease_that_is_not_renewed_is_gone_after_its_age(bus: Bus) -> No
 async def test_after_nats_was_away_nobody_is_gone_until_the_living_had_time(tmp_path: Path) -> None:
     server = Nats(tmp_path)
     server.start()
-    settings = Settings.load(nats_url=server.url, append_timeout=0.5)
+    settings = Settings.load(nats_url=server.url)
     observer = Observer()
     try:
-        async with Bus(settings) as bus, Bus(settings) as worker:
+        async with impatient_bus(settings, append_timeout=0.5) as bus, Bus(settings) as worker:
             instance = Instance(worker, "worker")
             await instance.prove()
             assert await observer.look(bus, {"worker"}) == set()

@@ -20,7 +20,7 @@ from tests.servers import System, Web, wait_until
 
 @pytest.fixture(scope="module")
 def web(system: System) -> Web:
-    return system.web(BUS_SECRET=SECRET, BUS_HANDSHAKE_TIMEOUT="1")
+    return system.web(BUS_SECRET=SECRET)
 
 
 @asynccontextmanager
@@ -167,7 +167,8 @@ async def test_another_first_frame_closes_4400_and_says_why(web: Web, frame: str
         assert await close_code(connected) == 4400
 
 
-async def test_no_first_frame_closes_4408(web: Web) -> None:
+async def test_no_first_frame_closes_4408(system: System) -> None:
+    web = await asyncio.to_thread(lambda: system.web(BUS_HANDSHAKE_TIMEOUT="1"))
     async with client(web.ws_url, subprotocols=["bus.v1"]) as connected:
         assert await close_code(connected) == 4408
 

@@ -8,6 +8,7 @@ import pytest
 
 from bus import Bus, BusUnavailable, Settings
 from quart_app.stream_end import MARGIN, StreamEnd
+from tests.deadlines import impatient_bus
 from tests.servers import Nats
 
 
@@ -49,7 +50,7 @@ async def test_a_question_that_nobody_waits_for_any_more_fails_silently(
     nats = Nats(tmp_path_factory.mktemp("nats"))
     nats.start()
     try:
-        async with Bus(Settings.load(nats_url=nats.url, append_timeout=0.2)) as bus:
+        async with impatient_bus(Settings.load(nats_url=nats.url), append_timeout=0.2) as bus:
             end = StreamEnd(bus)
             nats.pause()
             asking = asyncio.create_task(end.state())

@@ -20,7 +20,7 @@ def a_job(number: int) -> JobState:
 
 
 def settings_of(system: System, **overrides: object) -> Settings:
-    return Settings.load(redis_url=system.valkey.url, nats_url=system.nats.url, enqueue_timeout=0.5, **overrides)
+    return Settings.load(redis_url=system.valkey.url, nats_url=system.nats.url, **overrides)
 
 
 async def test_every_job_arrives_with_its_own_id_as_task_id(fresh: System) -> None:

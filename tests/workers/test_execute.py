@@ -251,7 +251,7 @@ def test_a_result_waits_for_nats(tmp_path: Path) -> None:
         return "late but stored"
 
     try:
-        settings = Settings.load(nats_url=server.url, append_timeout=0.5, connect_timeout=1)
+        settings = Settings.load(nats_url=server.url)
         with working(settings) as process:
             bus = process.bus
             job_id = submit(bus)

@@ -127,7 +127,7 @@ def admin(bench: Bench) -> Iterator[redis.Redis]:
 
 @pytest.fixture(scope="module")
 def web(bench: Bench) -> Web:
-    return bench.system.web(BUS_ENQUEUE_TIMEOUT="0.5")
+    return bench.system.web()
 
 
 def ready(web: Web) -> bool:
