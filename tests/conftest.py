@@ -1,14 +1,51 @@
-"""Fixtures: real servers for a whole test module, or for one test that breaks them."""
+"""Fixtures: real servers for a whole test module, or for one test that breaks them; and which tests need servers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shutil
+from collections import Counter
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bus import Settings
-from tests.servers import LEAKS, Nats, System, Web, running
+from tests.cli.background import background
+from tests.cli.command import busctl
+from tests.cli.terminal import in_shell, in_terminal
+from tests.in_process import serving
+from tests.servers import LEAKS, Nats, Server, System, Web, running
+
+STARTERS: tuple[object, ...] = (Server, System, running, serving, busctl, background, in_shell, in_terminal)
+"""What starts processes or serves, which takes its time."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that need servers: with a fixture of this file, or in a module that can start a process."""
+    fixtures = {"nats", "settings", "system", "web", "fresh"}
+    for item in items:
+        if isinstance(item, pytest.Function) and (fixtures & set(item.fixturenames) or _starts(vars(item.module))):
+            item.add_marker("servers")
+
+
+def _starts(names: dict[str, Any]) -> bool:
+    return any(
+        value in STARTERS or (isinstance(value, type) and issubclass(value, (Server, System)))
+        for value in names.values()
+        if callable(value)
+    )
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Generator[None]:
+    """Say last, once for each, what this machine lacks and how many tests it was missed by."""
+    yield
+    reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in terminalreporter.getreports("skipped"))
+    for reason, count in reasons.items():
+        terminalreporter.write_line(f"not tested, {count} of the tests: {reason}", yellow=True)
+    if shutil.which("npm") is None:
+        terminalreporter.write_line("not tested, `make asyncapi`: no npm on PATH; install Node.js", yellow=True)
 
 
 @pytest.fixture(scope="session", autouse=True)

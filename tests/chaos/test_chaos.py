@@ -23,6 +23,7 @@ from tests.chaos.invariants import History
 from tests.chaos.schedule import FAULTS, Planned, inject, plan
 from tests.chaos.world import World
 
+pytestmark = pytest.mark.servers
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
 SECONDS = 60 * float(os.environ.get("CHAOS_MINUTES", "0.4"))
 CLIENTS = 50
