@@ -1,6 +1,6 @@
 """How long a bystander's ping takes while hostile clients flood the same web process: `python -m benchmarks.bystander`.
 
-Each kind of flood of `tests/flood.py`, from so many sockets at once that connect again when they are cut off. Besides
+Each kind of flood of `testbed/flood.py`, from so many sockets at once that connect again when they are cut off. Besides
 the time of the clock, what CPU time the server used meanwhile: that is what the bystander would have waited for on a
 machine that has nothing else to do.
 """
@@ -19,9 +19,9 @@ from pathlib import Path
 from statistics import quantiles
 
 from benchmarks.processes import cpu_seconds
-from tests.flood import IDLE, KINDS
-from tests.raw import raw
-from tests.servers import System, Web, running
+from testbed.flood import IDLE, KINDS
+from testbed.raw import raw
+from testbed.servers import System, Web, running
 
 ROOT = Path(__file__).parents[1]
 PAUSE = 0.01
@@ -53,7 +53,7 @@ def flood(web: Web, kind: str, sockets: int, seconds: float) -> subprocess.Popen
         "-n",
         "19",
         sys.executable,
-        str(ROOT / "tests/flood.py"),
+        str(ROOT / "testbed/flood.py"),
         *map(str, (web.port, kind, sockets, seconds)),
     ]
     return subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(ROOT)})

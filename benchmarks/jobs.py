@@ -24,7 +24,7 @@ from benchmarks.contestants import ROOT
 from benchmarks.figure import Figure, Target
 from benchmarks.processes import cpu_seconds, tree
 from benchmarks.submitters import CONNECTIONS, DEADLINE
-from tests.servers import System, Worker
+from testbed.servers import System, Worker
 
 TITLE = "Jobs: submitted through the WebSocket, against bare Celery"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bus import Bus, Settings, leases, liveness
 from bus.liveness import Instance, Observer
-from tests.servers import Nats
+from testbed.servers import Nats
 
 SECONDS = 30
 

@@ -1,6 +1,6 @@
 """Servers as processes of their own, and what they cost: CPU seconds and bytes of memory.
 
-The servers themselves (`Nats`, `Valkey`, `Web`, `Worker`, `free_port`) are those of `tests.servers`.
+The servers themselves (`Nats`, `Valkey`, `Web`, `Worker`, `free_port`) are those of `testbed.servers`.
 """
 
 from __future__ import annotations

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from bus import Settings
+from testbed.servers import LEAKS, Nats, Server, System, Web, running
 from tests.cli.background import background
 from tests.cli.command import busctl
 from tests.cli.terminal import in_shell, in_terminal
 from tests.in_process import serving
-from tests.servers import LEAKS, Nats, Server, System, Web, running
 
 STARTERS: tuple[object, ...] = (Server, System, running, serving, busctl, background, in_shell, in_terminal)
 """What starts processes or serves, which takes its time."""
@@ -50,7 +50,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Genera
 
 @pytest.fixture(scope="session", autouse=True)
 def no_log_tells_what_was_planted() -> Iterator[None]:
-    """The logs of every server that the tests started have none of `tests.planted`."""
+    """The logs of every server that the tests started have none of `testbed.planted`."""
     yield
     assert LEAKS == []
 

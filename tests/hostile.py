@@ -13,7 +13,7 @@ import resource
 import sys
 from collections import Counter
 
-from tests.raw import BINARY, PING, TEXT, Peer, dial, frame
+from testbed.raw import BINARY, PING, TEXT, Peer, dial, frame
 
 DIALLED_AT_ONCE = 200
 CONTINUATION = 0x0

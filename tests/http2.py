@@ -13,7 +13,7 @@ import h2.connection
 import h2.events
 import h2.settings
 
-from tests.raw import CLOSE, DEADLINE, TEXT, Frame, frame, frames
+from testbed.raw import CLOSE, DEADLINE, TEXT, Frame, frame, frames
 
 BLOCK = 16 * 1024
 """Most bytes of an HTTP/2 frame, unless the server allows more."""

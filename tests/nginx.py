@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import Server, Web, answers, free_port
+from testbed.servers import Server, Web, answers, free_port
 
 PAGE = Path(__file__).parents[1] / "docs/how-to/deploy.md"
 ELSEWHERE = "/usr/sbin/nginx"

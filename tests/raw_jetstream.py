@@ -14,7 +14,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from bus import Bus, Settings, subjects
-from tests.servers import Nats, free_port
+from testbed.servers import Nats, free_port
 
 Config = dict[str, Any]
 

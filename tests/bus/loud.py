@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from bus import BusUnavailable, Settings, Stored
 from bus.log import configure_logging
-from tests.planted import CONTENT, SECRET
+from testbed.planted import CONTENT, SECRET
 
 LOUD = Path(__file__)
 FORGED = "x\n2026-01-01T00:00:00Z [error] FORGED\r\x1b[31m\u2028\u2029\u0085\u202e\u2066\u200b\U000e0041\ud83d\x9b"

@@ -3,8 +3,8 @@
 import pytest
 
 from bus import AppendRefused, Bus, BusUnavailable, EventTooLarge, Settings, SystemNotification, subjects
+from testbed.servers import System
 from tests.raw_jetstream import connected
-from tests.servers import System
 
 
 async def test_an_append_that_expects_another_last_event_is_refused(settings: Settings) -> None:

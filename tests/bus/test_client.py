@@ -9,8 +9,8 @@ import pytest
 
 from bus import Bus, BusUnavailable, InvalidName, Settings, Stored, SystemNotification, subjects
 from bus.messages import JobResult
+from testbed.servers import System
 from tests.deadlines import impatient_bus
-from tests.servers import System
 
 
 async def test_what_is_stored_is_heard_once_and_in_order(settings: Settings) -> None:

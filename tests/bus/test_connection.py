@@ -15,9 +15,9 @@ from nats.errors import MaxPayloadError
 
 from bus import Bus, BusRefused, BusUnavailable, NotPermitted, Settings, SystemNotification, UnsupportedServer, subjects
 from bus.messages import JobProgress
+from testbed.servers import ConfiguredNats, Nats, free_port
 from tests.deadlines import shorten
 from tests.proxy import proxy_of
-from tests.servers import ConfiguredNats, Nats, free_port
 
 HEALED = 10.0
 """Seconds within which a login's return has to be noticed."""

@@ -14,8 +14,8 @@ from nats.aio.msg import Msg
 
 from bus import Bus, BusError, BusUnavailable, Settings, StreamConflict, UnsupportedServer
 from bus.stream_config import new_stream
+from testbed.servers import Nats
 from tests.raw_jetstream import RawJetStream, cluster, connected, nats_with, raw_jetstream
-from tests.servers import Nats
 
 WEEK = 7 * 86_400 * 10**9
 OURS = {"src": "bus.>", "dest": "live.>"}

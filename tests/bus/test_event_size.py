@@ -12,8 +12,8 @@ import pytest
 
 from bus import Bus, BusUnavailable, EventTooLarge, Settings, Stored, SystemNotification, UnsupportedServer, job_log
 from bus.job_log import JobRequest
+from testbed.servers import Nats, wait_until
 from tests.raw_jetstream import connected, nats_with
-from tests.servers import Nats, wait_until
 
 LIMIT = 4096
 

@@ -20,7 +20,7 @@ from nats.aio.subscription import Subscription
 
 from bus import Bus, BusUnavailable, FollowedEvents, Interruption, Settings, SystemNotification, subjects
 from bus import follow as follow_module
-from tests.servers import Nats
+from testbed.servers import Nats
 
 DEADLINE = 20.0
 

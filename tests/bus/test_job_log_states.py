@@ -10,7 +10,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, 
 
 from bus import AppendRefused, Settings, SyncBus, job_log, subjects
 from bus.job_log import JobRequest, JobState, new_job_id
-from tests.servers import Nats
+from testbed.servers import Nats
 
 CLIENT = "stateful"
 REQUEST = JobRequest(task_type="t", job_type="default", content="x")

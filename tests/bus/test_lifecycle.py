@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bus import Bus, BusUnavailable, Settings
-from tests.servers import Nats
+from testbed.servers import Nats
 
 
 async def test_nobody_there_is_said_within_the_deadline() -> None:

@@ -11,8 +11,8 @@ import pytest
 
 from bus import Bus, NoLease, Settings, leases, liveness, subjects
 from bus.liveness import Instance, Observer
+from testbed.servers import Nats
 from tests.deadlines import impatient_bus
-from tests.servers import Nats
 
 
 @pytest.fixture

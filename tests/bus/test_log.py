@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from bus.escape import escaped
-from tests.planted import PLANTED
+from testbed.planted import PLANTED
 
 LOUD = Path(__file__).with_name("loud.py")
 HIDDEN = ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")

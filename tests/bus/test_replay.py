@@ -12,7 +12,7 @@ import pytest
 from bus import Bus, BusUnavailable, Settings, SystemNotification, subjects
 from bus.byte_budget import ByteBudget
 from bus.replay import IN_FLIGHT, READ_BYTES, READ_EVENTS
-from tests.servers import Nats
+from testbed.servers import Nats
 
 
 @pytest.fixture

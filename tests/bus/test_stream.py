@@ -12,7 +12,7 @@ from bus import (
     UnsupportedServer,
     subjects,
 )
-from tests.servers import Nats, System
+from testbed.servers import Nats, System
 
 
 async def test_many_processes_may_declare_it_at_once(settings: Settings) -> None:

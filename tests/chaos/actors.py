@@ -14,8 +14,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage
 
 from bus import Bus, BusError, Settings, SystemNotification, subjects
+from testbed.planted import PLANTED
 from tests.chaos.world import World
-from tests.planted import PLANTED
 
 Frame = dict[str, Any]
 

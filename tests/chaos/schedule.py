@@ -13,9 +13,9 @@ from nats.aio.client import Client
 from redis import Redis
 from redis.exceptions import RedisError
 
+from testbed.servers import Server
 from tests.chaos.actors import ChaosClient
 from tests.chaos.world import World
-from tests.servers import Server
 
 
 @dataclass(frozen=True)

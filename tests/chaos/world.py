@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from bus import Settings
-from tests.planted import SECRET
-from tests.servers import Server, System, Web, Worker
+from testbed.planted import SECRET
+from testbed.servers import Server, System, Web, Worker
 
 RECONCILE_INTERVAL = 2.0
 """Seconds between two looks of a worker for jobs that nobody holds."""

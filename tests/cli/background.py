@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO
 
+from testbed.servers import BIN
 from tests.cli.command import DEADLINE
-from tests.servers import BIN
 
 
 class Background:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 
-from tests.servers import BIN
+from testbed.servers import BIN
 
 DEADLINE = 60.0
 NO_NATS = "nats://127.0.0.1:1"

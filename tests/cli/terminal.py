@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
+from testbed.servers import BIN
 from tests.cli.command import DEADLINE
-from tests.servers import BIN
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ import pytest
 
 from bus import Bus, Settings, job_log
 from bus.job_log import JobRequest, JobState
+from testbed.servers import Nats, System
 from tests.cli.background import background
 from tests.cli.command import busctl
-from tests.servers import Nats, System
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ import pytest
 from cli.disk import fitting_stream
 from cli.embedded import nats_command, valkey_command, write_nats_config
 from cli.errors import CommandFailed
+from testbed.servers import Nats
 from tests.raw_jetstream import require_live_is_the_servers_alone
-from tests.servers import Nats
 
 
 def test_without_nats_server_it_says_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,8 @@ from rich.text import Text
 
 from bus import Bus, Settings, SystemNotification, job_log, subjects
 from bus.job_log import JobRequest, JobState
+from testbed.servers import Nats
 from tests.cli.command import busctl
-from tests.servers import Nats
 
 
 @pytest.fixture

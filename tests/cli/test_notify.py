@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from bus import Bus, Settings
+from testbed.servers import BIN, Nats
 from tests.cli.command import DEADLINE, busctl
-from tests.servers import BIN, Nats
 
 
 @pytest.fixture

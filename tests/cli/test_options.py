@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from testbed.servers import Nats
 from tests.cli.command import busctl
-from tests.servers import Nats
 
 
 def with_secret(nats: Nats) -> tuple[str, ...]:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from testbed.servers import System, free_port
 from tests.cli.background import background
 from tests.cli.command import DEADLINE, busctl
-from tests.servers import System, free_port
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

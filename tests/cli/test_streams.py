@@ -11,9 +11,9 @@ from rich.text import Text
 
 from bus import Bus, Settings, job_log
 from bus.job_log import JobRequest, JobState
+from testbed.servers import Nats
 from tests.cli.command import busctl
 from tests.cli.terminal import in_shell, in_terminal
-from tests.servers import Nats
 
 LONG = "🌍 Translated: 'hello' → 'hola', and 👩‍🚀 " + "a long text " * 40 + "to its very end"
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from bus import Bus, Settings, job_log, subjects
+from testbed.servers import System, running
 from tests.cli.background import background
 from tests.cli.command import busctl
-from tests.servers import System, running
 
 
 def test_it_prints_the_id_of_a_job_that_is_stored(system: System) -> None:

@@ -14,9 +14,9 @@ import pytest
 
 from bus import Bus, Settings, SystemNotification, job_log, subjects
 from bus.job_log import JobRequest, JobState
+from testbed.servers import BIN, Nats
 from tests.cli.background import Background, background
 from tests.cli.command import DEADLINE, busctl
-from tests.servers import BIN, Nats
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from testbed.servers import System, free_port, running, wait_until
 from tests.cli.command import busctl
 from tests.raw_jetstream import Config, RawJetStream, connected
-from tests.servers import System, free_port, running, wait_until
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ from playwright.async_api import Browser, Locator, WebSocketRoute, expect
 
 from bus import Bus, Settings, Stored, SyncBus, SystemNotification
 from bus.messages import JobCancelled, JobStarted
+from testbed.servers import System, Web
 from tests.e2e.browser import chromium, system_page
-from tests.servers import System, Web
 
 READABLE = (
     "h2",

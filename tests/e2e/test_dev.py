@@ -22,10 +22,10 @@ from websockets.exceptions import InvalidStatus
 from websockets.typing import Origin
 
 from bus import Bus, Settings
+from testbed.servers import BIN, Nats, Server, answers, free_port, wait_until
 from tests.cli.command import busctl
 from tests.clients import client
 from tests.raw_jetstream import connected, require_live_is_the_servers_alone
-from tests.servers import BIN, Nats, Server, answers, free_port, wait_until
 
 ROOT = Path(__file__).parent.parent.parent
 READY = 90.0

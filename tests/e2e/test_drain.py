@@ -17,9 +17,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from bus import Bus, Settings, SyncBus, SystemNotification, subjects
+from testbed.servers import System, Web, wait_until
 from tests.clients import client
 from tests.http import get
-from tests.servers import System, Web, wait_until
 
 SOCKETS = 1000
 OPENED_AT_ONCE = 50

@@ -15,9 +15,9 @@ import nats as nats_py
 import pytest
 
 from bus import Settings, SyncBus, SystemNotification
+from testbed.planted import CONTENT, SECRET
+from testbed.servers import System, Web, Worker, running, wait_until
 from tests.clients import Client, Frame, client
-from tests.planted import CONTENT, SECRET
-from tests.servers import System, Web, Worker, running, wait_until
 from workers.config import create_celery
 
 ENDS = {"job_result", "job_failed", "job_cancelled"}

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import pytest
 
 from bus import Bus, Settings, SystemNotification, subjects
+from testbed.raw import DEADLINE, SMALL_SEGMENT, SMALL_WINDOW, Peer, frame, raw, raw_v1
+from testbed.servers import BIN, System, Web
 from tests.http2 import http2
-from tests.raw import DEADLINE, SMALL_SEGMENT, SMALL_WINDOW, Peer, frame, raw, raw_v1
-from tests.servers import BIN, System, Web
 
 MAX_FRAME = 4096
 KEPT = 64 * 1024

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from testbed.flood import ALL, KINDS
+from testbed.servers import System, Web
 from tests.certificates import self_signed
 from tests.clients import client
-from tests.flood import ALL, KINDS
-from tests.servers import System, Web
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 4
@@ -24,7 +24,7 @@ server's, `benchmarks/bystander.py` measures milliseconds."""
 
 
 async def flood(web: Web, kind: str, sockets: int, *cafile: str) -> asyncio.subprocess.Process:
-    arguments = [str(ROOT / "tests/flood.py"), *map(str, (web.port, kind, sockets, SECONDS)), *cafile]
+    arguments = [str(ROOT / "testbed/flood.py"), *map(str, (web.port, kind, sockets, SECONDS)), *cafile]
     return await asyncio.create_subprocess_exec(
         sys.executable, *arguments, stdout=asyncio.subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(ROOT)}
     )

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.raw import BINARY, DEADLINE, TEXT, Peer, frame, raw
-from tests.servers import System, Web
+from testbed.raw import BINARY, DEADLINE, TEXT, Peer, frame, raw
+from testbed.servers import System, Web
 
 ROOT = Path(__file__).parents[2]
 

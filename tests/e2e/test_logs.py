@@ -13,9 +13,9 @@ import nats as nats_py
 import pytest
 
 from bus import Settings
+from testbed.planted import CONTENT, PLANTED, SECRET
+from testbed.servers import LEAKS, System, Web, running, wait_until
 from tests.clients import client
-from tests.planted import CONTENT, PLANTED, SECRET
-from tests.servers import LEAKS, System, Web, running, wait_until
 from workers.config import create_celery
 
 JOBS = f'''

@@ -17,10 +17,10 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from testbed.servers import System, Web, wait_until
 from tests.certificates import self_signed
 from tests.http import get
 from tests.nginx import Nginx
-from tests.servers import System, Web, wait_until
 
 END = 60.0
 """Seconds within which anything happens, on a machine that is busy with other things."""

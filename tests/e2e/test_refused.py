@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from testbed.servers import ConfiguredNats, System, wait_until
 from tests.cli.background import background
 from tests.cli.command import busctl
 from tests.clients import Client, client
 from tests.http import get
-from tests.servers import ConfiguredNats, System, wait_until
 
 RIGHT, WRONG = 'authorization { user: "u", password: "right" }\n', 'authorization { user: "u", password: "other" }\n'
 REASON = "authorization violation"

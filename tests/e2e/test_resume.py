@@ -9,8 +9,8 @@ from pathlib import Path
 
 from bus import Bus, Settings, job_log
 from bus.job_log import JobRequest
+from testbed.servers import System, Web
 from tests.clients import Frame, client
-from tests.servers import System, Web
 
 SECRET = "s" * 64
 JOBS = 40

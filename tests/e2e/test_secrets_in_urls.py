@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
+from testbed.servers import BIN
 from tests.cli.command import busctl
-from tests.servers import BIN
 
 RAW = ("nats://u:hunter2@pw/hunter2@127.0.0.1:1", "u:hunter2/hunter2@127.0.0.1:1", "nats://a:1,u:hunter2#hunter2@h")
 ENCODED = ("nats://u:hunter2%40@127.0.0.1:1", "hunter2@127.0.0.1:1", "nats://127.0.0.1:1,nats://u:hunter2@127.0.0.1:2")

@@ -6,8 +6,8 @@ import sys
 import pytest
 
 from bus import Settings, SyncBus, SystemNotification
+from testbed.servers import BIN, System, Web
 from tests.clients import client
-from tests.servers import BIN, System, Web
 
 
 async def notify(system: System, *arguments: str) -> tuple[int, str]:

@@ -6,9 +6,9 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
+from testbed.servers import System, Web
 from tests.clients import client
 from tests.http import get
-from tests.servers import System, Web
 
 
 @pytest.fixture(scope="module")

@@ -16,9 +16,9 @@ from bus.messages import Ping, Pong
 from quart_app import create_app
 from quart_app.asgi_websocket import PullingWebsocket
 from quart_app.channel import Channel, channel, ws_handler
+from testbed.raw import BINARY, DEADLINE, frame, raw, raw_v1
+from testbed.servers import Nats, System, Web
 from tests.in_process import serving
-from tests.raw import BINARY, DEADLINE, frame, raw, raw_v1
-from tests.servers import Nats, System, Web
 
 wired = pytest.mark.parametrize("wired", [True, False], ids=["wired", "ordinary"])
 

@@ -8,8 +8,8 @@ from websockets.exceptions import InvalidStatus
 
 from bus.origins import origins
 from quart_app.auth import origin_allowed
+from testbed.servers import System, Web
 from tests.clients import client
-from tests.servers import System, Web
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import json
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from testbed.servers import System, Web
 from tests.clients import client
-from tests.servers import System, Web
 
 SUBMIT = '{"action":"system_message","payload":{"task_type":"translate","content":"hello"}}'
 

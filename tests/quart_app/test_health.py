@@ -10,8 +10,8 @@ import pytest
 
 from bus import BusUnavailable
 from quart_app.health import Readiness
+from testbed.servers import ConfiguredNats, System, Web, wait_until
 from tests.clients import client
-from tests.servers import ConfiguredNats, System, Web, wait_until
 
 
 def get(url: str) -> tuple[int, str]:

@@ -12,8 +12,8 @@ import pytest
 
 from bus import Bus, Settings, SystemNotification
 from bus.messages import JobProgress
+from testbed.servers import Nats, System, Web
 from tests.clients import client
-from tests.servers import Nats, System, Web
 
 GARBAGE = [
     b"",

@@ -16,9 +16,9 @@ from websockets.asyncio.client import connect
 from bus import Settings
 from quart_app import hypercorn_inside
 from quart_app.wire import EXTENSION, wire_of
+from testbed.raw import BINARY, DEADLINE, PING, PONG, SMALL_SEGMENT, SMALL_WINDOW, dial, frame, raw, upgrade
+from testbed.servers import System, Web, wait_until
 from tests.in_process import serving
-from tests.raw import BINARY, DEADLINE, PING, PONG, SMALL_SEGMENT, SMALL_WINDOW, dial, frame, raw, upgrade
-from tests.servers import System, Web, wait_until
 
 ACCEPT = {"type": "websocket.accept"}
 GET = b"GET /livez HTTP/1.1\r\nHost: x\r\n"

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from quart_app.limits import FrameRate
-from tests.raw import frame, raw, raw_v1
-from tests.servers import System, Web
+from testbed.raw import frame, raw, raw_v1
+from testbed.servers import System, Web
 
 BURST = 50
 NEVER = 1e-9

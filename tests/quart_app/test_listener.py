@@ -15,9 +15,9 @@ import pytest
 from bus import Settings
 from quart_app.listener import LEAVING, NEWCOMER, Listener
 from quart_app.server import OTHER_FILES, fitted
+from testbed.raw import DEADLINE, dial, raw
+from testbed.servers import System, Web, wait_until
 from tests.http import get
-from tests.raw import DEADLINE, dial, raw
-from tests.servers import System, Web, wait_until
 
 FILES = 200
 SERVE = (

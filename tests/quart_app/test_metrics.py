@@ -11,10 +11,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from testbed.servers import System, Web
 from tests.clients import client
 from tests.http import get
 from tests.quart_app.test_hub import publish
-from tests.servers import System, Web
 
 HELLO = b'{"action":"system_notification","payload":"hello"}'
 

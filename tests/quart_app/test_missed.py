@@ -12,8 +12,8 @@ from bus import Bus, BusUnavailable, Settings, SystemNotification, subjects
 from quart_app.event_parser import EventParser
 from quart_app.missed import PIECE_BYTES, Missed
 from quart_app.replay_budget import ReplayBudget
+from testbed.servers import Nats
 from tests.raw_jetstream import connected
-from tests.servers import Nats
 
 EVENTS = {"system_notification": SystemNotification}
 LARGE = "x" * (PIECE_BYTES // 3)

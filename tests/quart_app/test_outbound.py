@@ -16,8 +16,8 @@ from bus.messages import Event
 from quart_app.close_codes import SERVICE_RESTART
 from quart_app.outbound import Outbound
 from quart_app.wire import Frames
-from tests.raw import DEADLINE, SMALL_SEGMENT, SMALL_WINDOW, Frame, Peer, raw, raw_v1
-from tests.servers import System, Web, wait_until
+from testbed.raw import DEADLINE, SMALL_SEGMENT, SMALL_WINDOW, Frame, Peer, raw, raw_v1
+from testbed.servers import System, Web, wait_until
 
 OTHERS = 499
 KEPT = 64 * 1024

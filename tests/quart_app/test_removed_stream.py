@@ -8,9 +8,9 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from bus import subjects
+from testbed.servers import System, wait_until
 from tests.clients import Client, client
 from tests.raw_jetstream import connected
-from tests.servers import System, wait_until
 
 
 async def test_clients_reconnect_and_jobs_run_when_the_stream_was_removed(fresh: System) -> None:

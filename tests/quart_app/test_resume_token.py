@@ -14,10 +14,10 @@ from jwt.utils import base64url_encode
 
 from bus import Settings
 from quart_app.identity import Sessions
+from testbed.planted import SECRET
+from testbed.servers import System, Web
 from tests.clients import Client, client
-from tests.planted import SECRET
 from tests.quart_app.test_session import close_code, job, v1
-from tests.servers import System, Web
 
 MAX_AGE = 4
 

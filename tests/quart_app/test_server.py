@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from testbed.servers import System, Web
 from tests.certificates import self_signed
 from tests.clients import client
-from tests.servers import System, Web
 
 DEADLINE = 30.0
 UPGRADE = (

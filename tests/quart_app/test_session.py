@@ -13,9 +13,9 @@ from websockets.exceptions import ConnectionClosed
 
 from bus import Settings, SyncBus, SystemNotification, subjects
 from quart_app.session import Sessions
+from testbed.planted import CONTENT, SECRET
+from testbed.servers import System, Web, wait_until
 from tests.clients import Client, Frame, client
-from tests.planted import CONTENT, SECRET
-from tests.servers import System, Web, wait_until
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ import pytest
 
 from bus import Bus, BusUnavailable, Settings
 from quart_app.stream_end import MARGIN, StreamEnd
+from testbed.servers import Nats
 from tests.deadlines import impatient_bus
-from tests.servers import Nats
 
 
 async def test_an_answer_is_never_older_than_the_question(settings: Settings) -> None:

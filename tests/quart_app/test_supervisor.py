@@ -13,9 +13,9 @@ from websockets.exceptions import ConnectionClosed
 
 from bus import Settings
 from quart_app.supervisor import Supervisor
+from testbed.servers import System, Web, answers, free_port, wait_until
 from tests.clients import Client, client
 from tests.http import get
-from tests.servers import System, Web, answers, free_port, wait_until
 
 WORKERS = 3
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from bus import Bus, Settings, SystemNotification
+from testbed.servers import Nats, System
 from tests.cli.command import busctl
 from tests.clients import client
-from tests.servers import Nats, System
 
 LIMIT = 4096
 

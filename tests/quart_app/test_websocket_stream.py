@@ -7,9 +7,9 @@ import struct
 
 import pytest
 
+from testbed.raw import BINARY, CLOSE, DEADLINE, PING, PONG, TEXT, Peer, dial, frame, raw, raw_v1, upgrade
+from testbed.servers import System, Web
 from tests.quart_app.test_metrics import counted
-from tests.raw import BINARY, CLOSE, DEADLINE, PING, PONG, TEXT, Peer, dial, frame, raw, raw_v1, upgrade
-from tests.servers import System, Web
 
 CONTINUATION = 0x0
 BURST = 100

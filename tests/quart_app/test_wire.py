@@ -15,9 +15,9 @@ from wsproto.events import TextMessage
 
 from bus import Settings, SyncBus, SystemNotification
 from quart_app.wire import ROOM, Frames, Turn, Wire, text_frame, wire_of
+from testbed.raw import DEADLINE, Peer, dial, frames, raw, raw_v1, segments_in, upgrade
+from testbed.servers import System, Web
 from tests.in_process import serving
-from tests.raw import DEADLINE, Peer, dial, frames, raw, raw_v1, segments_in, upgrade
-from tests.servers import System, Web
 
 
 def of_size(size: int) -> st.SearchStrategy[str]:

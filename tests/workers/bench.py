@@ -8,7 +8,7 @@ from typing import Any
 
 from bus import Settings, SyncBus, job_log, subjects
 from bus.job_log import JobRequest, JobState, new_job_id
-from tests.servers import System, Worker, wait_until
+from testbed.servers import System, Worker, wait_until
 from workers.config import create_celery
 
 CLIENT = "bench"

@@ -14,7 +14,7 @@ from celery.exceptions import Reject
 from bus import Bus, Settings, SyncBus, job_log, leases, liveness, subjects
 from bus.job_log import JobRequest, JobState, new_job_id
 from bus.messages import JobFailed, JobResult
-from tests.servers import Nats, wait_until
+from testbed.servers import Nats, wait_until
 from workers.ends import LONGEST_REASON
 from workers.execute import execute
 from workers.process import WorkerProcess

@@ -15,8 +15,8 @@ import nats as nats_py
 import pytest
 
 from bus import leases, liveness
+from testbed.servers import Nats, System, running, wait_until
 from tests import own_jobs
-from tests.servers import Nats, System, running, wait_until
 from tests.workers.bench import Bench, children, signal_children
 
 ENDED = ["job_queued", "job_started", "job_result"]

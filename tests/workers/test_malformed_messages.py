@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import redis
 
-from tests.servers import Worker, running, wait_until
+from testbed.servers import Worker, running, wait_until
 from tests.workers.test_reconcile import QUICK, Bench
 from workers.config import QUEUE
 from workers.malformed import KEPT, LONGEST, MALFORMED, TOTAL

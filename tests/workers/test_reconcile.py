@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from bus import job_log, subjects
-from tests.servers import System, wait_until
+from testbed.servers import System, wait_until
 from tests.workers import bench as bench_module
 from tests.workers.bench import CLIENT, signal_children
 from workers import reconcile

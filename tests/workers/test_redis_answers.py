@@ -16,8 +16,8 @@ from kombu.exceptions import OperationalError
 from redis import exceptions
 
 from bus import Settings
+from testbed.servers import Web, Worker, running, wait_until
 from tests.http import get
-from tests.servers import Web, Worker, running, wait_until
 from tests.workers.test_enqueue import a_job
 from tests.workers.test_reconcile import QUICK, Bench
 from workers.config import QUEUE

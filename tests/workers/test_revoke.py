@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from bus.job_log import JobState
+from testbed.servers import BIN, System, Worker, running, wait_until
 from tests import own_jobs
-from tests.servers import BIN, System, Worker, running, wait_until
 from tests.workers.bench import Bench
 from workers.config import QUEUE
 

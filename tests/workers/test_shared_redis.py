@@ -13,9 +13,9 @@ import nats
 import pytest
 
 from bus import Settings, SyncBus
+from testbed.servers import BIN, System, Worker, running, wait_until
 from tests.cli.command import busctl
 from tests.http import get
-from tests.servers import BIN, System, Worker, running, wait_until
 from tests.workers.test_reconcile import QUICK, Bench
 from workers.config import QUEUE, create_celery
 from workers.errors import ForeignRedis

@@ -15,9 +15,9 @@ from bus.job_log import JobRequest, JobState
 from bus.messages import TaskPayload
 from cli.cancel import cancel as busctl_cancel
 from quart_app.app import create_app
+from testbed.servers import Nats
 from tests.clients import client
 from tests.in_process import serving
-from tests.servers import Nats
 from workers import submission
 from workers.enqueue import Enqueuer
 from workers.errors import BacklogFull

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from bus.job_log import JobState
+from testbed.servers import System, Worker, running, wait_until
 from tests import own_jobs
-from tests.servers import System, Worker, running, wait_until
 from tests.workers.bench import Bench, children, signal_children
 
 QUICK = {"BUS_RECONCILE_INTERVAL": "0.5", "BUS_VISIBILITY_TIMEOUT": "5"}

@@ -6,7 +6,7 @@ from contextlib import closing
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from tests.servers import System, wait_until
+from testbed.servers import System, wait_until
 from tests.workers.test_reconcile import Bench
 
 

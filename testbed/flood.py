@@ -1,4 +1,4 @@
-"""Hostile clients in a process of their own: `python tests/flood.py PORT KIND SOCKETS SECONDS [CAFILE]`.
+"""Hostile clients in a process of their own: `python testbed/flood.py PORT KIND SOCKETS SECONDS [CAFILE]`.
 
 So many sockets send one kind of nonsense as fast as they can, each connecting again when it is cut off, for so many
 seconds. Then how often each close code came is printed as JSON (`null` is an end without one).
@@ -15,7 +15,7 @@ import sys
 from collections import Counter
 from contextlib import suppress
 
-from tests.raw import BINARY, PING, PONG, TEXT, frame, frames, upgrade
+from testbed.raw import BINARY, PING, PONG, TEXT, frame, frames, upgrade
 
 BLOCK = 64 * 1024
 

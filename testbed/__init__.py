@@ -1,0 +1,1 @@
+"""Real servers and rude clients, for tests and benchmarks alike."""
