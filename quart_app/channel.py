@@ -16,7 +16,7 @@ what AsyncAPI 3.1 means by them.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType, NoneType, UnionType
 from typing import (
@@ -33,7 +33,7 @@ from typing import (
 
 from bus import InvalidName, subjects
 from bus.messages import ClientMessage, Event, Message
-from quart_app.errors import ChannelDefinitionError
+from quart_app.errors import ChannelDefinitionError, Refused
 
 if TYPE_CHECKING:
     from quart_app.connection import Connection
@@ -85,7 +85,7 @@ def ws_handler(
 ) -> H | Callable[[H], H]:
     """Make a method take messages from clients: `async def name(self, message: SomeMessage) -> SomeReply | None`.
 
-    A returned message is sent to the client; with None the method has sent what it wanted, or an event will follow.
+    A returned message is sent to the client; with None nothing is, because an event will follow perhaps.
 
     Args:
         output_type: what follows when it is not what the method returns; for documentation only.
@@ -106,7 +106,7 @@ def event_handler(
     `passthrough_events`, which costs one encoding per process instead.
 
     Args:
-        output_type: what the method sends when it is not what it returns; for documentation only.
+        output_type: what is sent, when the annotation of what is returned does not say it; for documentation only.
     """
     return _marker("event", method, output_type)
 
@@ -134,12 +134,14 @@ class Channel:
     Class attributes to set:
         groups: groups every connection joins.
         passthrough_events: events that go to the client as they are.
+        most_groups: how many groups one connection may `join` at a time.
     """
 
     path: ClassVar[str]
     name: ClassVar[str]
     groups: ClassVar[tuple[str, ...]] = ()
     passthrough_events: ClassVar[tuple[type[Event], ...]] = ()
+    most_groups: ClassVar[int] = 20
 
     receives: ClassVar[Mapping[str, Operation]] = MappingProxyType({})
     """What clients may send, by action. Made from the `@ws_handler` methods."""
@@ -155,9 +157,37 @@ class Channel:
         """Whose connection this is."""
         return self.connection.client_id
 
-    def send_message(self, message: Message) -> None:
-        """Send a message on this connection, after what is already on its way. Never waits."""
-        self.connection.send(message.encode())
+    @property
+    def joined(self) -> Collection[str]:
+        """The groups that this connection has joined and not left."""
+        return self.connection.membership.joined
+
+    async def join(self, group: str) -> None:
+        """Get the events of one more group on this connection, from now on until `leave` or the connection's end.
+
+        When this returns, NATS has confirmed that this process hears the group. Joining twice is joining once. Nobody
+        remembers it for a client that is away: one that comes back joins again, and is not sent what was stored in
+        between; only `groups` and the client's own events are replayed.
+
+        Args:
+            group: 1 to 64 letters, digits, '-' or '_'.
+
+        Raises:
+            Refused: `most_groups` are joined already, or it cannot be a group's name.
+            BusUnavailable: NATS is away; nothing was joined.
+        """
+        if (wrong := _wrong_with(group)) is not None:
+            raise Refused("bad_group", wrong)
+        await self.connection.membership.join(group, most=self.most_groups)
+
+    async def leave(self, group: str) -> None:
+        """Get the events of a joined group no longer. One that is on its way already may still be shown.
+
+        Raises:
+            Refused: this connection has not joined it; every connection is in `groups` for good.
+        """
+        if not await self.connection.membership.leave(group):
+            raise Refused("not_joined", f"{group!r} is not among the groups that this connection has joined")
 
     def __init_subclass__(cls) -> None:
         receives: dict[str, Operation] = {}
@@ -172,7 +202,8 @@ class Channel:
             summary, description = _docs(event)
             _add(cls, events, Operation(event.action_name(), event, (event,), summary, description, None))
         for group in cls.groups:
-            _check_group(cls, group)
+            if (wrong := _wrong_with(group)) is not None:
+                raise ChannelDefinitionError(f"{cls.__name__}.groups: {wrong}")
         cls.receives = MappingProxyType(receives)
         cls.events = MappingProxyType(events)
 
@@ -196,15 +227,14 @@ def _add(cls: type, table: dict[str, Operation], operation: Operation) -> None:
     table[action] = operation
 
 
-def _check_group(cls: type, group: str) -> None:
+def _wrong_with(group: str) -> str | None:
     if group == CLIENT:
-        raise ChannelDefinitionError(
-            f"{cls.__name__}.groups has {CLIENT!r}, the scope of a client's own events: call the group otherwise"
-        )
+        return f"{CLIENT!r} is the scope of a client's own events: call the group otherwise"
     try:
         subjects.token("group", group)
     except InvalidName as error:
-        raise ChannelDefinitionError(f"{cls.__name__}.groups: {error}") from error
+        return str(error)
+    return None
 
 
 def _operation(cls: type, name: str, method: Handler, mark: _Mark, kind: type[Message]) -> Operation:

@@ -17,7 +17,9 @@ from quart_app.channel import Channel, Operation
 from quart_app.close_codes import TOO_BIG, TOO_MANY_REQUESTS, TOO_SLOW, TRY_AGAIN, CloseCode
 from quart_app.errors import BadFrame, Refused
 from quart_app.frames import FrameParser, item
+from quart_app.hub import Hub
 from quart_app.limits import frame_rate_of
+from quart_app.membership import Membership
 from quart_app.outbound import Closed, Outbound
 from quart_app.pending_batches import PendingBatches
 from quart_app.services import Services
@@ -42,6 +44,7 @@ class Connection:
     Args:
         websocket: an accepted WebSocket, or one that is accepted before `run`.
         audience: its channel and protocol. With `bus.v1` live events wait for `begin`.
+        hub: where it joins and leaves groups.
         client_id: whose it is.
     """
 
@@ -58,6 +61,7 @@ class Connection:
         "_websocket",
         "channel",
         "client_id",
+        "membership",
     )
 
     def __init__(
@@ -66,12 +70,14 @@ class Connection:
         audience: Audience,
         parser: FrameParser,
         services: Services,
+        hub: Hub,
         *,
         client_id: str,
     ) -> None:
         settings = services.settings
         self.client_id = client_id
         self.channel = audience.channel
+        self.membership = Membership(hub, self)
         self._websocket = websocket
         self._outbound = Outbound(websocket, settings, self._show, client_id=client_id)
         self._parser = parser
@@ -150,7 +156,8 @@ class Connection:
     @property
     def groups(self) -> Collection[str]:
         """The groups that it is in."""
-        return self.channel.groups
+        joined = self.membership.joined
+        return (*self.channel.groups, *joined) if joined else self.channel.groups
 
     @property
     def v1(self) -> bool:

@@ -134,4 +134,4 @@ class Endpoint:
         await self._hub.detach(connection)
 
     def _connection(self, socket: Websocket, audience: Audience, client_id: str) -> Connection:
-        return Connection(socket, audience, self._parser, self._services, client_id=client_id)
+        return Connection(socket, audience, self._parser, self._services, self._hub, client_id=client_id)

@@ -55,6 +55,8 @@ class Hub:
         self._behind = behind
         self._clients: dict[str, Feed] = {}
         self._groups: dict[str, Feed] = {}
+        self._kept: frozenset[str] = frozenset()
+        """Groups whose feeds stay open though nobody is in them."""
 
     def __iter__(self) -> Iterator[Member]:
         return iter([member for feed in self._clients.values() for member in feed.members])
@@ -68,7 +70,8 @@ class Hub:
         Raises:
             BusUnavailable: NATS does not confirm it.
         """
-        for group in groups:
+        self._kept = frozenset(groups)
+        for group in self._kept:
             self._groups[group] = self._feed(group, subjects.group(group))
             await self._groups[group].open(cursor)
         # Nobody's, and kept: whether NATS lets this process hear what its clients need shows before one comes.
@@ -99,13 +102,46 @@ class Hub:
     async def detach(self, member: HubMember) -> None:
         """The member is gone. Safe to call when `attach` failed half-way."""
         for group in member.groups:
-            self._groups[group].members.pop(member, None)
+            await self.leave(member, group)
         feed = self._clients.get(member.client_id)
         if feed is not None:
             feed.members.pop(member, None)
             if not feed.members:
                 del self._clients[member.client_id]
                 await feed.close()
+
+    async def join(self, member: HubMember, group: str) -> bool:
+        """From now on an attached member gets the events of one more group, whose feed the first one opens.
+
+        Args:
+            group: the group's name, among `member.groups` already.
+
+        Returns:
+            False when it is not known since when this process hears the group, because NATS was away. Then `leave`.
+
+        Raises:
+            BusUnavailable: NATS does not confirm that it takes the subscription.
+        """
+        client = self._clients.get(member.client_id)
+        if client is None or member not in client.members:
+            return False  # it has gone, and nothing would be left for it
+        feed = self._groups.get(group)
+        if feed is None:
+            feed = self._groups[group] = self._feed(group, subjects.group(group))
+        feed.members[member] = None
+        await feed.ensure_open(fresh=False)
+        await self._bus.confirm_subscriptions()
+        return feed.begun
+
+    async def leave(self, member: HubMember, group: str) -> None:
+        """The member gets the events of a group no longer. The last one of a group that was joined closes its feed."""
+        feed = self._groups.get(group)
+        if feed is None:
+            return
+        feed.members.pop(member, None)
+        if not feed.members and group not in self._kept:
+            del self._groups[group]
+            await feed.close()
 
     def follows(self, member: HubMember) -> bool:
         """Whether it is known since when this process hears the events of the member's client."""

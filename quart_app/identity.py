@@ -137,14 +137,6 @@ class Sessions:
         )
         return self._sign(claims)
 
-    def identity_token(self, client_id: str) -> str:
-        """A token that says: its bearer is this client.
-
-        Raises:
-            InvalidName: `client_id` is no subject token.
-        """
-        return self._sign(IdentityClaims(aud="token", sub=subjects.token("client id", client_id), exp=self._expiry()))
-
     def _expiry(self) -> int:
         return int(min(time.time() + self._max_age, LATEST))
 

@@ -1,13 +1,13 @@
 """Channel classes: routing by annotation, and mistakes refused when the class is made."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
 from bus.messages import ClientMessage, Event, JobResult, Ping, Pong, Reply, SystemNotification
 from quart_app.channel import Channel, channel, event_handler, ws_handler
 from quart_app.channels.system import SystemChannel
-from quart_app.errors import ChannelDefinitionError
+from quart_app.errors import ChannelDefinitionError, Refused
 
 
 class Say(ClientMessage):
@@ -124,3 +124,11 @@ def test_a_group_that_cannot_be_told_from_others_is_refused(group: str, reason: 
 
         class Confusing(Channel):
             groups = ("fine", group)
+
+
+@pytest.mark.parametrize("group", ["client", "a.b", ""])
+async def test_a_group_that_cannot_be_told_from_others_is_not_joined(group: str) -> None:
+    nothing: Any = None
+    with pytest.raises(Refused) as refused:
+        await Channel(nothing, nothing).join(group)
+    assert refused.value.kind == "bad_group"

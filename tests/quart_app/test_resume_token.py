@@ -13,7 +13,7 @@ import pytest
 from jwt.utils import base64url_encode
 
 from bus import Settings
-from quart_app.identity import Sessions
+from quart_app.identity import Identity, Sessions
 from testbed.planted import SECRET
 from testbed.servers import System, Web
 from tests.clients import Client, client
@@ -142,4 +142,4 @@ async def test_a_token_may_say_more_than_this_version_knows(web: Web) -> None:
 
 def test_a_token_of_any_age_can_be_signed() -> None:
     for max_age in (1, 100 * 365 * 86_400):
-        assert Sessions(Settings.load(secret=SECRET, resume_max_age=max_age)).identity_token("ann")
+        assert Sessions(Settings.load(secret=SECRET, resume_max_age=max_age)).renewed(Identity("ann"))

@@ -1,0 +1,1 @@
+"""Programs that use busctl as a library, one file each."""
