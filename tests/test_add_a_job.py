@@ -1,0 +1,65 @@
+"""docs/how-to/add-a-job.md, done word for word in a package outside of this repository."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.servers import BIN, System
+
+PAGE = Path(__file__).parents[1] / "docs" / "how-to" / "add-a-job.md"
+DEADLINE = 60.0
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page's package, installed; the folder in which Python finds it."""
+    root = tmp_path_factory.mktemp("my_package")
+    source, (job, test), (entry_points,) = root / "source", blocks("python"), blocks("toml")
+    (source / "my_package").mkdir(parents=True)
+    (source / "my_package" / "__init__.py").touch()
+    (source / "my_package" / "jobs.py").write_text(job)
+    (source / "test_jobs.py").write_text(test)
+    (source / "pyproject.toml").write_text(
+        '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
+        f'[project]\nname = "my_package"\nversion = "1"\n{entry_points}'
+    )
+    install = ["install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--target", root / "site"]
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", *install, source]
+    subprocess.run(pip, check=True, timeout=DEADLINE)
+    return root / "site"
+
+
+def test_the_job_runs(package: Path, fresh: System) -> None:
+    found = {"PYTHONPATH": str(package)}
+    fresh.worker(**found)
+    submit = [BIN / "busctl", "submit", "shout", "hello", "--wait"]
+    done = subprocess.run(
+        submit, env=os.environ | fresh.env | found, capture_output=True, text=True, check=True, timeout=DEADLINE
+    )
+    assert "HELLO!" in done.stdout
+
+
+def test_the_test_passes(package: Path) -> None:
+    source = package.parent / "source"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "."]
+    done = subprocess.run(command, cwd=source, capture_output=True, text=True, check=False, timeout=DEADLINE)
+    assert (done.returncode, "1 passed" in done.stdout) == (0, True), done.stdout
+
+
+def test_the_file_can_be_imported_before_anything_else(package: Path) -> None:
+    program = (
+        "from my_package.jobs import shout; from workers.registry import discover; assert discover()['shout'] is shout"
+    )
+    subprocess.run(
+        [sys.executable, "-c", program], env=os.environ | {"PYTHONPATH": str(package)}, check=True, timeout=DEADLINE
+    )
