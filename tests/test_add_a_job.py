@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import BIN, System
+from testbed.servers import BIN, System
 
 PAGE = Path(__file__).parents[1] / "docs" / "how-to" / "add-a-job.md"
 DEADLINE = 60.0

@@ -103,7 +103,7 @@ def installed(tmp_path: Path) -> Path:
     return info.parent
 
 
-@each_of("submit", *WEB, *WORKERS)
+@each_of("submit", "dev", *WEB, *WORKERS)
 def test_a_job_that_cannot_work_is_named_in_one_line(command: list[str], installed: Path, tmp_path: Path) -> None:
     (installed / "their_jobs.py").write_text("from workers.registry import job\n@job\ndef shout(text): ...\n")
     said = fails(command, tmp_path, PYTHONPATH=str(installed))
