@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 import re
 import shutil
@@ -11,6 +13,9 @@ from typing import Any
 
 import pytest
 from playwright.async_api import Browser, BrowserContext, Locator, Page, async_playwright, expect
+
+from bus import Bus, Settings, Stored, SyncBus, SystemNotification
+from testbed.servers import System
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
@@ -23,6 +28,8 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
+SECRET = "0" * 64
+"""A web process with a secret of its own choice is resumed after a restart."""
 DEADLINE = 30_000.0
 """Milliseconds for anything the page should come to show."""
 
@@ -102,3 +109,28 @@ async def system_page(browser: Browser | BrowserContext, url: str, **options: An
         await tab.page.goto(url)
         await tab.expect_connected()
         yield tab
+
+
+async def broadcast(system: System, text: str) -> None:
+    """Announce something as any other process would."""
+
+    def send() -> None:
+        with SyncBus(Settings.load(nats_url=system.nats.url)) as bus:
+            bus.broadcast_event(SystemNotification(payload=text))
+
+    await asyncio.to_thread(send)
+
+
+async def stored(system: System, action: str) -> list[Stored]:
+    """The job events of this action, as soon as there is one."""
+    async with asyncio.timeout(60), Bus(Settings.load(nats_url=system.nats.url)) as bus:
+        while True:
+            events = [stored async for stored in bus.stream.replay("bus.client.*.job.*", after=0)]
+            if found := [event for event in events if json.loads(event.data)["action"] == action]:
+                return found
+            await asyncio.sleep(0.05)
+
+
+async def expect_result(job: Locator, text: str) -> None:
+    await expect(job.locator(".badge")).to_have_text("Done")
+    assert text in (await job.locator(".job-text").inner_text())
