@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 from typing import Any
 
-from bus import Settings, SyncBus, job_log, subjects
+from bus import Bus, Settings, SyncBus, job_log, subjects
 from bus.job_log import JobRequest, JobState, new_job_id
 from testbed.servers import System, Worker, wait_until
+from workers import task_message
 from workers.config import create_celery
 
 CLIENT = "bench"
+AT_ONCE = 100
 
 
 class Bench:
@@ -38,6 +41,23 @@ class Bench:
         job = self.store(job_type, content)
         self.enqueue(job)
         return job
+
+    def submit_many(self, count: int) -> list[JobState]:
+        """A backlog, stored and enqueued as a busy web process does: many at a time."""
+        request = JobRequest(task_type="default", job_type="default", content="x")
+
+        async def store(bus: Bus) -> list[JobState]:
+            ids = [new_job_id() for _ in range(count)]
+            found: list[JobState] = []
+            for first in range(0, count, AT_ONCE):
+                creating = (job_log.create(bus.stream, CLIENT, request, job_id=id_) for id_ in ids[first:][:AT_ONCE])
+                found += await asyncio.gather(*creating)
+            return found
+
+        jobs = self.bus.call(store, timeout=60)
+        for first in range(0, count, AT_ONCE):
+            task_message.send(self.celery, jobs[first:][:AT_ONCE])
+        return jobs
 
     def start(self, job: JobState, instance: str | None) -> JobState:
         """Begin an attempt as a worker does that is never heard of again."""

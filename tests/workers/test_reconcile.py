@@ -68,7 +68,7 @@ def test_a_wiped_redis_is_filled_again(bench: Bench) -> None:
 
 
 def test_a_backlog_in_redis_is_left_alone(bench: Bench) -> None:
-    jobs = [bench.submit() for _ in range(1200)]  # several pages
+    jobs = bench.submit_many(1200)  # several pages
     reconciler = bench.reconciler()
     assert [reconciler.look() for _ in range(5)] == [0] * 5
     assert len(bench.waiting()) == len(jobs)
@@ -126,7 +126,7 @@ def test_garbage_on_a_jobs_subject_is_passed_over(bench: Bench) -> None:
 
 @pytest.mark.timeout(240)
 def test_ten_thousand_queued_jobs_and_one_slow_worker_each_run_once(bench: Bench) -> None:
-    jobs = [bench.submit() for _ in range(10_000)]
+    jobs = bench.submit_many(10_000)
     for _ in range(2):  # every worker reconciles, here every three seconds
         bench.system.worker("--concurrency", "1", BUS_RECONCILE_INTERVAL="3")
 
