@@ -65,9 +65,9 @@ def failed(state: JobState, reason: str) -> End:
     return fail
 
 
-def worker_died(attempt: int) -> str:
-    """The reason of a job whose worker died in the last attempt that it may have."""
-    return f"the worker died in attempt {attempt}, the last one allowed"
+def worker_died(state: JobState) -> str:
+    """Why a job fails whose worker died in its last attempt, for its client."""
+    return f"its worker died in attempt {state.attempt}, the last one allowed"
 
 
 def cancelled(state: JobState) -> End:
@@ -83,4 +83,4 @@ async def _fail(bus: Bus, state: JobState, reason: str, message_id: str) -> JobS
     try:
         return await job_log.fail(bus.stream, state, reason, message_id=message_id)
     except EventTooLarge:
-        return await job_log.fail(bus.stream, state, "too large to say why", message_id=message_id)
+        return await job_log.fail(bus.stream, state, "the reason is too large to be stored", message_id=message_id)

@@ -23,6 +23,7 @@ from bus.job_log import CorruptJob, JobState
 from bus.messages import JobResult
 from bus.tracebacks import described
 from workers import ends
+from workers.context import JobContext
 from workers.ends import End
 from workers.hold import AlreadyHeld, Hold
 from workers.interrupt import Interrupted, Signals
@@ -30,7 +31,7 @@ from workers.limits import Limits
 from workers.lost_bus import end_when_lost
 from workers.main_process import MainProcess
 from workers.process import WorkerProcess, persist
-from workers.registry import Job, JobContext
+from workers.registry import Job
 from workers.ticket import Ticket
 
 log = structlog.get_logger(__name__)
@@ -149,7 +150,7 @@ class Execution:
                 log.info("another worker runs the job; this task is dropped")
                 return
             if state.attempt >= self._job.max_attempts:
-                self._end(ends.failed(state, ends.worker_died(state.attempt)))
+                self._end(ends.failed(state, ends.worker_died(state)))
                 return
             claimed = self._claim(state)
             if claimed is not None:
@@ -221,7 +222,7 @@ class Execution:
                 value = "" if self._cancelled.is_set() else self._job(state.request.content, context)
         except Interrupted:
             log.info("the job was interrupted")
-            end = ends.failed(state, "its worker was told to stop it (SIGUSR1, Celery's soft time limit)")
+            end = ends.failed(state, "it was stopped by SIGUSR1, the signal of Celery's soft time limit")
         except BaseException as error:
             if _process_is_ending(error):
                 raise

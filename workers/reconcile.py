@@ -207,9 +207,9 @@ class Reconciler:
                         return False
                 job = resolve(self._jobs, state.request.job_type)
                 if state.attempt >= job.max_attempts:
-                    self._fail(state, ends.worker_died(state.attempt))
+                    self._fail(state, ends.worker_died(state))
                 elif state.requeued >= MOST_TIMES:
-                    self._fail(state, f"no worker began it, though it was enqueued {state.requeued + 1} times")
+                    self._fail(state, f"no worker started it, though it was queued {state.requeued + 1} times")
                 else:
                     self._enqueue_again(state)
             except (UnknownJob, CorruptJob) as error:

@@ -377,7 +377,7 @@ def test_a_job_whose_worker_died_fails_after_its_last_attempt(bus: SyncBus, proc
     for _ in range(2):  # two workers that began and were never heard of again
         state = begin_and_die(bus, state)
     execute(Job(shout.function, "t", "t", max_attempts=2), CLIENT, job_id, process)
-    assert "attempt 2, the last one allowed" in read(bus, job_id).last.payload
+    assert "its worker died in attempt 2, the last one allowed" in read(bus, job_id).last.payload
 
 
 def test_a_job_that_another_worker_runs_is_left_to_it(bus: SyncBus, process: WorkerProcess) -> None:

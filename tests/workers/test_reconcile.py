@@ -86,7 +86,7 @@ def test_a_started_job_without_a_worker_is_enqueued_again_then_failed(bench: Ben
     with bench.system.valkey.client() as redis:
         redis.flushall()
     look_until_healed(reconciler, 1)
-    assert "attempt 3, the last one allowed" in bench.read(job).last.payload
+    assert "its worker died in attempt 3, the last one allowed" in bench.read(job).last.payload
     assert reconciler.look() == 0
 
 
@@ -102,7 +102,7 @@ def test_a_task_that_always_goes_astray_is_not_enqueued_for_ever(bench: Bench, m
             return bench.read(job).ended
 
         wait_until(ended, "end of the job")
-    assert "no worker began it, though it was enqueued 4 times" in bench.read(job).last.payload
+    assert "no worker started it, though it was queued 4 times" in bench.read(job).last.payload
     assert bench.life(job) == ["job_queued", *["job_requeued"] * 3, "job_failed"]
 
 
@@ -179,5 +179,5 @@ def test_a_job_that_keeps_killing_its_worker_fails_in_the_end(bench: Bench) -> N
     wait_until(kill_each_attempt, "end of the job", 90)
     state = bench.read(job)
     assert state.state == "job_failed"
-    assert "the worker died in attempt 3, the last one allowed" in state.last.payload
+    assert "its worker died in attempt 3, the last one allowed" in state.last.payload
     assert Counter(bench.life(job))["job_started"] == 3

@@ -66,7 +66,7 @@ def test_a_signal_of_a_soft_time_limit_from_anybody_fails_the_job(bench: Bench, 
     job = bench.submit("holds", str(release))
     bench.started(job)
     signal_children(worker, signal.SIGUSR1)
-    assert bench.end(job, 5) == "❌ Job failed: its worker was told to stop it (SIGUSR1, Celery's soft time limit)"
+    assert bench.end(job, 5) == "❌ Job failed: it was stopped by SIGUSR1, the signal of Celery's soft time limit"
     assert bench.end(bench.submit()) == "✅ Processed: X"
 
 
