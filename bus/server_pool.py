@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from ipaddress import ip_address
 
+from bus.backoff import Backoff
 from bus.nats_client import NatsClient
 from bus.nats_url import DEFAULT_PORT, NatsServer
 
@@ -25,7 +26,7 @@ class ServerPool:
     def __init__(self, configured: Sequence[NatsServer]) -> None:
         self._configured = tuple(configured)
         self._learnt: tuple[NatsServer, ...] = ()
-        self._pause = FIRST_PAUSE
+        self._backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
 
     def order(self, last: NatsClient | None) -> list[NatsServer]:
         """All servers, by chance, but the one that was used last at the end."""
@@ -35,12 +36,11 @@ class ServerPool:
 
     def pause(self) -> float:
         """Seconds until the next round."""
-        pause, self._pause = self._pause, min(2 * self._pause, LONGEST_PAUSE)
-        return pause * random.uniform(0.5, 1)  # noqa: S311 - only spreads the load
+        return self._backoff.pause() * random.uniform(0.5, 1)  # noqa: S311 - only spreads the load
 
     def relax(self) -> None:
         """Pauses begin anew: a connection has lasted."""
-        self._pause = FIRST_PAUSE
+        self._backoff.reset()
 
     def learn(self, client: NatsClient) -> None:
         """Note what a server says of the others of its cluster. We are there who we are here."""

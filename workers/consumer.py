@@ -14,6 +14,7 @@ from celery.worker import consumer as celery_consumer
 from celery.worker.state import maybe_shutdown
 from kombu.message import Message
 
+from bus.backoff import Backoff
 from workers.malformed import set_aside
 
 log = structlog.get_logger(__name__)
@@ -33,11 +34,11 @@ can be a moment before the kernel calls it dead, and else every 5 s."""
 class Consumer(celery_consumer.Consumer):  # type: ignore[misc]
     """Celery's consumer, which is back within seconds however long Redis refused to work."""
 
-    _delay = RETRY_FIRST
     _failed_at = float("-inf")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._foreign: set[str] = set()
+        self._backoff = Backoff(RETRY_FIRST, RETRY_LONGEST)
         # Each lost connection would log eight lines about a default of Celery 6 that workers/config.py has decided on.
         warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
         super().__init__(*args, **kwargs)
@@ -101,8 +102,9 @@ class Consumer(celery_consumer.Consumer):  # type: ignore[misc]
     def _pause(self) -> None:
         # What Redis refuses once a connection stands, it refuses at once: without a pause the worker would spin.
         now = time.monotonic()
-        self._delay = min(2 * self._delay, RETRY_LONGEST) if now - self._failed_at < CALM else RETRY_FIRST
-        end = now + self._delay
+        if now - self._failed_at >= CALM:
+            self._backoff.reset()
+        end = now + self._backoff.pause()
         while (left := end - time.monotonic()) > 0:
             maybe_shutdown()
             time.sleep(min(left, 0.2))

@@ -13,6 +13,7 @@ import structlog
 from celery import Celery
 
 from bus import Bus, BusError, Settings
+from bus.backoff import Backoff
 from bus.job_log import JobState
 from workers.config import create_celery
 from workers.errors import BacklogFull, BrokerUnavailable, ForeignRedis
@@ -178,7 +179,7 @@ class Enqueuer:
                     self._waiting.task_done()
 
     async def _hand_over(self, jobs: list[JobState]) -> None:
-        delay = RETRY_FIRST
+        backoff = Backoff(RETRY_FIRST, RETRY_LONGEST)
         while True:
             try:
                 await self._in_thread(send, self._celery, jobs, self._identity)
@@ -186,8 +187,7 @@ class Enqueuer:
                 if not self._away:
                     log.warning("jobs cannot be handed to Redis and wait in line", error=str(error))
                 self._away = True
-                await asyncio.sleep(delay)
-                delay = min(2 * delay, RETRY_LONGEST)
+                await asyncio.sleep(backoff.pause())
             else:
                 if self._away:
                     log.info("Redis is back")

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import structlog
 
 from bus import AppendRefused, Bus, BusError, InvalidName, NoLease, Settings, SyncBus, UnknownJob
+from bus.backoff import Backoff
 from bus.job_log import CorruptJob
 from bus.liveness import Instance
 
@@ -66,15 +67,15 @@ class WorkerProcess:
         Raises:
             AppendRefused, UnknownJob, CorruptJob, InvalidName, NoLease: the answers that are none.
         """
-        delay = RETRY_FIRST
+        backoff = Backoff(RETRY_FIRST, RETRY_LONGEST)
         while True:
+            pause = backoff.pause()
             try:
                 return self.bus.call(verb)
             except Exception as error:
-                _tell_or_raise(error, delay)
+                _tell_or_raise(error, pause)
             between()
-            time.sleep(delay)
-            delay = min(2 * delay, RETRY_LONGEST)
+            time.sleep(pause)
 
     def close(self) -> None:
         """Give up the lease, and disconnect."""
@@ -93,25 +94,31 @@ class WorkerProcess:
 
 
 async def persist(bus: Bus, verb: Verb[object]) -> None:
-    """Repeat `verb` as `WorkerProcess.persist` does, on the bus's loop, and drop a refusal."""
-    delay = RETRY_FIRST
+    """Repeat `verb` on the bus's loop with growing pauses, however long NATS is away.
+
+    When somebody else took the step (`AppendRefused`), there is nothing left to do, and it returns.
+
+    Raises:
+        UnknownJob, CorruptJob, InvalidName, NoLease: repeating does not change these answers.
+    """
+    backoff = Backoff(RETRY_FIRST, RETRY_LONGEST)
     while True:
+        pause = backoff.pause()
         try:
             await verb(bus)
         except AppendRefused:
             return
         except Exception as error:
-            _tell_or_raise(error, delay)
-            await asyncio.sleep(delay)
-            delay = min(2 * delay, RETRY_LONGEST)
+            _tell_or_raise(error, pause)
+            await asyncio.sleep(pause)
         else:
             return
 
 
-def _tell_or_raise(error: Exception, delay: float) -> None:
+def _tell_or_raise(error: Exception, pause: float) -> None:
     if isinstance(error, ANSWERS):
         raise error
     if isinstance(error, BusError):
-        log.warning("waiting for NATS", error=str(error), retry_in=delay)
+        log.warning("waiting for NATS", error=str(error), retry_in=pause)
     else:
-        log.error("the bus failed in an unexpected way; trying again", retry_in=delay, exc_info=error)
+        log.error("the bus failed in an unexpected way; trying again", retry_in=pause, exc_info=error)
