@@ -7,9 +7,9 @@ line on standard error: Celery itself would print a traceback, or say that there
 from bus import BusError, Settings
 from workers.config import create_celery, use_our_logging
 from workers.errors import JobDefinitionError
-from workers.execute import register
 from workers.reconcile import keep_reconciling
 from workers.registry import discover
+from workers.tasks import register
 
 try:
     settings = Settings.load()

@@ -9,66 +9,31 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping
+from functools import partial
 
 import structlog
 from billiard.common import terminate_handler_fired
 from billiard.process import current_process
-from celery import Celery, Task
 from celery.exceptions import Reject
-from celery.signals import worker_process_shutdown, worker_shutdown
 
-from bus import AppendRefused, Bus, InvalidName, NoLease, Settings, SyncBus, UnknownJob, job_log, liveness
+from bus import AppendRefused, Bus, InvalidName, NoLease, UnknownJob, job_log, liveness
 from bus.job_log import CorruptJob, JobState
 from bus.messages import JobResult
 from bus.tracebacks import described
 from workers import ends
 from workers.context import JobContext
 from workers.ends import End
-from workers.hold import AlreadyHeld, Hold
 from workers.interrupt import Interrupted, Signals
 from workers.limits import Limits
-from workers.lost_bus import end_when_lost
-from workers.main_process import MainProcess
 from workers.process import WorkerProcess, persist
 from workers.registry import Job
+from workers.running_job import AlreadyRunning, RunningJob
 from workers.ticket import Ticket
 
 log = structlog.get_logger(__name__)
 
 NO_LEASE_PAUSE = 3.0
 """Seconds that a worker that may take no job keeps a task from going round."""
-
-
-def register(app: Celery, jobs: Mapping[str, Job], settings: Settings) -> MainProcess:
-    """Make each job a Celery task named `jobs.<type>` that takes a client id, a job id, and perhaps a ticket.
-
-    Returns:
-        What the worker's main process does about tasks besides.
-    """
-    bus = SyncBus(settings, name="busctl worker", update_stream=True)
-    process = WorkerProcess(bus, settings)
-    main_process = MainProcess(process, jobs)
-    for job in jobs.values():
-        app.task(_task(job, process), name=job.task_name, bind=True, Request=main_process.request_class)
-
-    def close(**_: object) -> None:
-        process.close()
-
-    end_when_lost(bus)
-    worker_process_shutdown.connect(close, weak=False)
-    worker_shutdown.connect(close, weak=False)
-    return main_process
-
-
-def _task(job: Job, process: WorkerProcess) -> Callable[..., None]:
-    def run(task: Task, client_id: str, job_id: str, ticket: object = None) -> None:
-        limits = Limits.of(job, task.request.timelimit)
-        system = getattr(task.request, "system", None)
-        execute(job, client_id, job_id, process, Ticket.read(ticket), limits, system=system)
-
-    run.__doc__ = job.summary
-    return run
 
 
 def execute(
@@ -108,7 +73,7 @@ def execute(
             log.warning("dropped a task whose job is gone", error=described(error))
         except (CorruptJob, InvalidName) as error:
             log.warning("dropped a task without a job behind it", error=described(error))
-        except AlreadyHeld:
+        except AlreadyRunning:
             log.info("this process works on the job already; this task is dropped")
         except NoLease as error:
             log.error("gave a task back", error=described(error))
@@ -132,7 +97,7 @@ class Execution:
         self._signals = signals
         self._cancelled = threading.Event()
         self._over_time = False
-        self._hold = Hold(client_id, job_id, process, self._on_cancel)
+        self._running = RunningJob(client_id, job_id, process, self._on_cancel)
 
     def run(self, ticket: Ticket | None) -> None:
         """Claim the job, run it, and store its end.
@@ -141,23 +106,14 @@ class Execution:
             UnknownJob, CorruptJob, InvalidName: there is no such job.
             NoLease: this process may take no job.
         """
-        if ticket is not None and ticket.attempt < self._job.max_attempts:
-            state = ticket.job(self._client_id, self._job_id)
-        else:
-            state = self._read()
-        while not state.ended:
-            if state.started and self._is_running(state):
-                log.info("another worker runs the job; this task is dropped")
+        claimed = self._claim_if_open(ticket)
+        while claimed is not None:
+            end = self._run_function(claimed)
+            self._running.relax()
+            if end is not None:
+                self._end(end)
                 return
-            if state.attempt >= self._job.max_attempts:
-                self._end(ends.failed(state, ends.worker_died(state)))
-                return
-            claimed = self._claim(state)
-            if claimed is not None:
-                self._attempts(claimed)
-                return
-            state = self._read()
-        log.info("the job has ended already; nothing to do")
+            claimed = self._claim_again(claimed)
 
     def is_of(self, system: str | None) -> bool:
         """Whether the event stream is the one of this epoch."""
@@ -165,7 +121,7 @@ class Execution:
 
     def let_go(self) -> None:
         """Whatever happened: this process no longer answers for the job."""
-        self._hold.end()
+        self._running.end()
 
     def _read(self) -> JobState:
         return self._process.persist(lambda bus: job_log.read(bus.stream, self._client_id, self._job_id))
@@ -173,41 +129,51 @@ class Execution:
     def _is_running(self, state: JobState) -> bool:
         return self._process.persist(lambda bus: liveness.is_running(bus, state.instance, state.job_id))
 
+    def _claim_if_open(self, ticket: Ticket | None) -> JobState | None:
+        if ticket is not None and ticket.attempt < self._job.max_attempts:
+            state = ticket.job(self._client_id, self._job_id)
+        else:
+            state = self._read()
+        while not state.ended:
+            if state.started and self._is_running(state):
+                log.info("another worker runs the job; this task is dropped")
+                return None
+            if state.attempt >= self._job.max_attempts:
+                self._end(ends.failed(state, ends.worker_died(state)))
+                return None
+            if (claimed := self._claim(state)) is not None:
+                return claimed
+            state = self._read()
+        log.info("the job has ended already; nothing to do")
+        return None
+
+    def _claim_again(self, state: JobState) -> JobState | None:
+        self._signals.release()
+        pause = self._job.backoff * 2 ** (state.attempt - 1)
+        log.info("the job will be tried again", seconds=pause)
+        again = None if self._cancelled.wait(pause) else self._claim(state)
+        if again is None:
+            log.info("the job was ended by somebody else meanwhile")
+        return again
+
     def _claim(self, state: JobState) -> JobState | None:
-        """Answer for the job and begin its next attempt, whose time runs from now on."""
-        message_id = secrets.token_hex(12)
-
-        async def claim(bus: Bus) -> JobState:
-            instance = await self._hold.begin(bus)
-            claimed = await job_log.start(bus.stream, state, instance=instance, message_id=message_id)
-            too_long = ends.failed(claimed, self._limits.reason)
-            self._hold.limit(self._limits, self._on_over_time, lambda: persist(bus, too_long))
-            return claimed
-
+        message_id = secrets.token_hex(12)  # one for all repetitions
         try:
-            return self._process.persist(claim)
+            return self._process.persist(lambda bus: self._start(bus, state, message_id))
         except AppendRefused:
             log.info("somebody else took the next step of the job; looking again")
             return None
 
-    def _attempts(self, state: JobState) -> None:
-        while True:
-            log.debug("job started", attempt=state.attempt)
-            end = self._attempt(state)
-            self._hold.relax()
-            if end is not None:
-                self._end(end)
-                return
-            self._signals.release()
-            pause = self._job.backoff * 2 ** (state.attempt - 1)
-            log.info("the job will be tried again", seconds=pause)
-            again = None if self._cancelled.wait(pause) else self._claim(state)
-            if again is None:
-                log.info("the job was ended by somebody else meanwhile")
-                return
-            state = again
+    async def _start(self, bus: Bus, state: JobState, message_id: str) -> JobState:
+        # Answer for the job first, then begin its next attempt, whose time runs from now on.
+        instance = await self._running.begin(bus)
+        started = await job_log.start(bus.stream, state, instance=instance, message_id=message_id)
+        log.debug("job started", attempt=started.attempt)
+        too_long = ends.failed(started, self._limits.reason)
+        self._running.limit(self._limits, self._on_over_time, partial(persist, bus, too_long))
+        return started
 
-    def _attempt(self, state: JobState) -> End | None:
+    def _run_function(self, state: JobState) -> End | None:
         """Run the function once. Returns how the job ends, or None when it is to be tried again."""
         context = JobContext(
             self._job_id,
@@ -215,7 +181,7 @@ class Execution:
             state.attempt,
             self._process.settings.job_delay_scale,
             self._cancelled,
-            self._hold.progress,
+            self._running.progress,
         )
         try:
             with self._signals.function():

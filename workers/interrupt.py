@@ -16,7 +16,7 @@ SIGNAL = signal.SIGUSR1
 LEAVING = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR2, signal.SIGALRM, signal.SIGXCPU)
 """Those whose handlers, Celery's or a library's, leave what the process does by an exception."""
 
-HELD_LONGEST = 30.0
+PENDING_LONGEST = 30.0
 """Seconds for which a signal waits for the end of a job to be stored."""
 
 
@@ -39,8 +39,8 @@ class Signals:
         self._guard = threading.Lock()
         self._thread: int | None = None
         self._inside = False
-        self._holding = False
-        self._held: dict[int, float] = {}
+        self._deferring = False
+        self._pending: dict[int, float] = {}
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
@@ -60,7 +60,7 @@ class Signals:
 
     @contextmanager
     def function(self) -> Iterator[None]:
-        """The job's function runs inside this block. After it signals are held."""
+        """The job's function runs inside this block. After it signals wait."""
         self._inside = True
         try:
             yield
@@ -68,7 +68,7 @@ class Signals:
             while self._inside:
                 try:
                     with self._guard:  # from here on interrupt() sends nothing, and what it sent has arrived
-                        self._holding = True
+                        self._deferring = True
                         self._inside = False
                 except Interrupted:
                     continue
@@ -82,12 +82,12 @@ class Signals:
 
     def release(self) -> None:
         """Let signals do again what they did before, those that waited first."""
-        self._holding = False
+        self._deferring = False
         self._deliver()
 
     def release_if_overdue(self) -> None:
         """Release when one has waited for too long: a process that cannot store an end must end all the same."""
-        if any(time.monotonic() - since > HELD_LONGEST for since in self._held.values()):
+        if any(time.monotonic() - since > PENDING_LONGEST for since in self._pending.values()):
             self.release()
 
     def _install(self) -> None:
@@ -98,14 +98,14 @@ class Signals:
         if number == SIGNAL:
             if self._inside:
                 raise Interrupted
-        elif self._holding:
-            self._held.setdefault(number, time.monotonic())
+        elif self._deferring:
+            self._pending.setdefault(number, time.monotonic())
         else:
             self._before[number](number, frame)
 
     def _deliver(self) -> None:
-        while self._held:
-            number, _ = self._held.popitem()
+        while self._pending:
+            number, _ = self._pending.popitem()
             signal.raise_signal(number)
 
 

@@ -106,7 +106,7 @@ def test_a_signal_does_not_wait_for_ever(seen: list[int], monkeypatch: pytest.Mo
             pass
         signal.raise_signal(signal.SIGTERM)
         signals.release_if_overdue()
-        monkeypatch.setattr(interrupt, "HELD_LONGEST", 0.0)
+        monkeypatch.setattr(interrupt, "PENDING_LONGEST", 0.0)
         with pytest.raises(SystemExit):
             signals.release_if_overdue()
 

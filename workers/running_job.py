@@ -21,12 +21,12 @@ from workers.process import WorkerProcess
 log = structlog.get_logger(__name__)
 
 
-class AlreadyHeld(Exception):
+class AlreadyRunning(Exception):
     """This process works on the job already."""
 
 
-class Hold:
-    """Holds one job for as long as this process works on it. `begin` and `limit` are called on the bus's loop.
+class RunningJob:
+    """One job, for as long as this process works on it and answers for it. `begin` and `limit` run on the bus's loop.
 
     Args:
         client_id, job_id: the job.
@@ -50,13 +50,13 @@ class Hold:
         """Answer for the job from now on, as the instance that is returned.
 
         Raises:
-            AlreadyHeld: this process does so already, for another task.
+            AlreadyRunning: this process does so already, for another task.
             NoLease, BusUnavailable: this process cannot prove that it lives.
         """
         instance = await self._process.instance(bus)
         if self._instance is not instance:
             if not instance.begin(self._job_id, self._on_cancel):
-                raise AlreadyHeld
+                raise AlreadyRunning
             self._loop = asyncio.get_running_loop()
             self._instance = instance
         return instance.id
@@ -66,18 +66,7 @@ class Hold:
 
         A function that goes on all the same is ended with its process, if that is Celery's to replace.
         """
-
-        async def watch() -> None:
-            await asyncio.sleep(limits.soft)
-            on_over()
-            await asyncio.sleep(limits.grace)
-            await give_up()
-            await asyncio.sleep(limits.last_resort)
-            if current_process().name != "MainProcess":
-                log.error("killing this process, whose job does not end")
-                os.kill(os.getpid(), signal.SIGKILL)
-
-        self._watch = self._own(watch())
+        self._watch = self._own(_limit(limits, on_over, give_up))
 
     def relax(self) -> None:
         """Stop limiting the time, from any thread: this attempt is over."""
@@ -120,3 +109,14 @@ class Hold:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+async def _limit(limits: Limits, on_over: Callable[[], None], give_up: Callable[[], Awaitable[object]]) -> None:
+    await asyncio.sleep(limits.soft)
+    on_over()
+    await asyncio.sleep(limits.grace)
+    await give_up()
+    await asyncio.sleep(limits.last_resort)
+    if current_process().name != "MainProcess":
+        log.error("killing this process, whose job does not end")
+        os.kill(os.getpid(), signal.SIGKILL)

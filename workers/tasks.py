@@ -1,0 +1,48 @@
+"""The Celery tasks: one for each job, and what their processes do when they begin and end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from celery import Celery, Task
+from celery.signals import worker_process_shutdown, worker_shutdown
+
+from bus import Settings, SyncBus
+from workers.execute import execute
+from workers.limits import Limits
+from workers.lost_bus import end_when_lost
+from workers.main_process import MainProcess
+from workers.process import WorkerProcess
+from workers.registry import Job
+from workers.ticket import Ticket
+
+
+def register(app: Celery, jobs: Mapping[str, Job], settings: Settings) -> MainProcess:
+    """Make each job a Celery task named `jobs.<type>` that takes a client id, a job id, and perhaps a ticket.
+
+    Returns:
+        What the worker's main process does about tasks besides.
+    """
+    bus = SyncBus(settings, name="busctl worker", update_stream=True)
+    process = WorkerProcess(bus, settings)
+    main_process = MainProcess(process, jobs)
+    for job in jobs.values():
+        app.task(_task(job, process), name=job.task_name, bind=True, Request=main_process.request_class)
+
+    def close(**_: object) -> None:
+        process.close()
+
+    end_when_lost(bus)
+    worker_process_shutdown.connect(close, weak=False)
+    worker_shutdown.connect(close, weak=False)
+    return main_process
+
+
+def _task(job: Job, process: WorkerProcess) -> Callable[..., None]:
+    def run(task: Task, client_id: str, job_id: str, ticket: object = None) -> None:
+        limits = Limits.of(job, task.request.timelimit)
+        system = getattr(task.request, "system", None)
+        execute(job, client_id, job_id, process, Ticket.read(ticket), limits, system=system)
+
+    run.__doc__ = job.summary
+    return run
