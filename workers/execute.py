@@ -12,8 +12,6 @@ import time
 from functools import partial
 
 import structlog
-from billiard.common import terminate_handler_fired
-from billiard.process import current_process
 from celery.exceptions import Reject
 
 from bus import AppendRefused, Bus, InvalidName, NoLease, UnknownJob, job_log, liveness
@@ -22,18 +20,14 @@ from bus.messages import JobResult
 from bus.tracebacks import described
 from workers import ends
 from workers.context import JobContext
-from workers.ends import End
-from workers.interrupt import Interrupted, Signals
+from workers.interrupt import Interrupted, Signals, process_is_ending
 from workers.limits import Limits
-from workers.process import WorkerProcess, persist
+from workers.process import NO_LEASE_PAUSE, WorkerProcess, persist
 from workers.registry import Job
 from workers.running_job import AlreadyRunning, RunningJob
 from workers.ticket import Ticket
 
 log = structlog.get_logger(__name__)
-
-NO_LEASE_PAUSE = 3.0
-"""Seconds that a worker that may take no job keeps a task from going round."""
 
 
 def execute(
@@ -59,15 +53,13 @@ def execute(
         Reject: this worker cannot prove that it lives, and the task goes back to Redis; or the job is unknown here,
             and the task may be another system's: it is left in Redis.
     """
-    with (
-        structlog.contextvars.bound_contextvars(job_id=job_id, client_id=client_id, type=job.name),
-        Signals() as signals,
-    ):
+    named = structlog.contextvars.bound_contextvars(job_id=job_id, client_id=client_id, type=job.name)
+    with named, Signals() as signals:
         execution = Execution(job, client_id, job_id, process, limits or Limits.of(job), signals)
         try:
             execution.run(ticket)
         except UnknownJob as error:
-            if not execution.is_of(system):
+            if process.persist(lambda bus: bus.stream.state()).epoch != system:
                 log.warning("left a task in Redis that may be another system's", error=described(error))
                 raise Reject("another system's task", requeue=False) from None
             log.warning("dropped a task whose job is gone", error=described(error))
@@ -80,7 +72,7 @@ def execute(
             time.sleep(NO_LEASE_PAUSE)
             raise Reject(str(error), requeue=True) from error
         finally:
-            execution.let_go()
+            execution.running.end()
 
 
 class Execution:
@@ -97,7 +89,7 @@ class Execution:
         self._signals = signals
         self._cancelled = threading.Event()
         self._over_time = False
-        self._running = RunningJob(client_id, job_id, process, self._on_cancel)
+        self.running = RunningJob(client_id, job_id, process, self._on_cancel)
 
     def run(self, ticket: Ticket | None) -> None:
         """Claim the job, run it, and store its end.
@@ -109,19 +101,11 @@ class Execution:
         claimed = self._claim_if_open(ticket)
         while claimed is not None:
             end = self._run_function(claimed)
-            self._running.relax()
+            self.running.relax()
             if end is not None:
                 self._end(end)
                 return
             claimed = self._claim_again(claimed)
-
-    def is_of(self, system: str | None) -> bool:
-        """Whether the event stream is the one of this epoch."""
-        return self._process.persist(lambda bus: bus.stream.state()).epoch == system
-
-    def let_go(self) -> None:
-        """Whatever happened: this process no longer answers for the job."""
-        self._running.end()
 
     def _read(self) -> JobState:
         return self._process.persist(lambda bus: job_log.read(bus.stream, self._client_id, self._job_id))
@@ -166,22 +150,23 @@ class Execution:
 
     async def _start(self, bus: Bus, state: JobState, message_id: str) -> JobState:
         # Answer for the job first, then begin its next attempt, whose time runs from now on.
-        instance = await self._running.begin(bus)
+        instance = await self.running.begin(bus)
         started = await job_log.start(bus.stream, state, instance=instance, message_id=message_id)
         log.debug("job started", attempt=started.attempt)
         too_long = ends.failed(started, self._limits.reason)
-        self._running.limit(self._limits, self._on_over_time, partial(persist, bus, too_long))
+        self.running.limit(self._limits, self._on_over_time, partial(persist, bus, too_long))
         return started
 
-    def _run_function(self, state: JobState) -> End | None:
+    def _run_function(self, state: JobState) -> ends.End | None:
         """Run the function once. Returns how the job ends, or None when it is to be tried again."""
+        settings = self._process.settings
         context = JobContext(
             self._job_id,
             self._client_id,
             state.attempt,
-            self._process.settings.job_delay_scale,
+            settings.job_delay_scale,
             self._cancelled,
-            self._running.progress,
+            self.running.progress,
         )
         try:
             with self._signals.function():
@@ -190,21 +175,19 @@ class Execution:
             log.info("the job was interrupted")
             end = ends.failed(state, "it was stopped by SIGUSR1, the signal of Celery's soft time limit")
         except BaseException as error:
-            if _process_is_ending(error):
+            if process_is_ending(error):
                 raise
             log.exception("the job raised")
             if isinstance(error, self._job.retry_on) and state.attempt < self._job.max_attempts:
                 return None
             return ends.raised(state, error)
         else:
-            end = ends.result(
-                state, value, job_name=self._job.name, max_bytes=self._process.settings.job_result_max_bytes
-            )
+            end = ends.result(state, value, job_name=self._job.name, max_bytes=settings.job_result_max_bytes)
         if self._over_time:
             return ends.failed(state, self._limits.reason)
         return ends.cancelled(state) if self._cancelled.is_set() else end
 
-    def _end(self, end: End) -> None:
+    def _end(self, end: ends.End) -> None:
         try:
             ended = self._process.persist(end, between=self._signals.release_if_overdue)
         except AppendRefused:
@@ -220,11 +203,3 @@ class Execution:
     def _on_over_time(self) -> None:
         self._over_time = True
         self._on_cancel()
-
-
-def _process_is_ending(error: BaseException) -> bool:
-    # A signal's handler raised it, billiard's in a child, or Celery's where the main process runs jobs itself. Then the
-    # job has not failed: the task is not acknowledged and runs again. What a job raises on its own is its own.
-    if not isinstance(error, SystemExit) or threading.current_thread() is not threading.main_thread():
-        return False
-    return terminate_handler_fired() or (type(error) is not SystemExit and current_process().name == "MainProcess")

@@ -10,6 +10,9 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Self
 
+from billiard.common import terminate_handler_fired
+from billiard.process import current_process
+
 SIGNAL = signal.SIGUSR1
 """Ours, and Celery's for a soft time limit."""
 
@@ -111,3 +114,12 @@ class Signals:
 
 def _ignore(number: int, frame: FrameType | None) -> None:
     pass
+
+
+def process_is_ending(error: BaseException) -> bool:
+    """Whether what left a job's function is the end of its process, not a failure of the job."""
+    # A signal's handler raised it, billiard's in a child, or Celery's where the main process runs jobs itself. Then the
+    # job has not failed: the task is not acknowledged and runs again. What a job raises on its own is its own.
+    if not isinstance(error, SystemExit) or threading.current_thread() is not threading.main_thread():
+        return False
+    return terminate_handler_fired() or (type(error) is not SystemExit and current_process().name == "MainProcess")

@@ -23,6 +23,9 @@ RETRY_FIRST = 0.2
 RETRY_LONGEST = 5.0
 """Seconds between two attempts to reach NATS: doubled from the first up to the longest."""
 
+NO_LEASE_PAUSE = 3.0
+"""Seconds that a worker that may take no job keeps a task from going round."""
+
 ANSWERS = (AppendRefused, UnknownJob, CorruptJob, InvalidName, NoLease)
 """What repeating does not change, or not soon."""
 
