@@ -92,12 +92,7 @@ class Execution:
         self.running = RunningJob(client_id, job_id, process, self._on_cancel)
 
     def run(self, ticket: Ticket | None) -> None:
-        """Claim the job, run it, and store its end.
-
-        Raises:
-            UnknownJob, CorruptJob, InvalidName: there is no such job.
-            NoLease: this process may take no job.
-        """
+        """Claim the job, run it, and store its end. `execute` answers the errors of the bus that this raises."""
         claimed = self._claim_if_open(ticket)
         while claimed is not None:
             end = self._run_function(claimed)
@@ -159,14 +154,9 @@ class Execution:
 
     def _run_function(self, state: JobState) -> ends.End | None:
         """Run the function once. Returns how the job ends, or None when it is to be tried again."""
-        settings = self._process.settings
+        settings, cancelled, progress = self._process.settings, self._cancelled, self.running.progress
         context = JobContext(
-            self._job_id,
-            self._client_id,
-            state.attempt,
-            settings.job_delay_scale,
-            self._cancelled,
-            self.running.progress,
+            self._job_id, self._client_id, state.attempt, settings.job_delay_scale, cancelled, progress
         )
         try:
             with self._signals.function():
