@@ -44,7 +44,7 @@ check: install ## Lint, types, import contract, documents made from the code
 
 asyncapi: install ## Validate the AsyncAPI document with the official parser (needs npm)
 	npm ci --prefix tests/asyncapi --ignore-scripts --no-audit --no-fund
-	$(BIN)/python -m quart_app.asyncapi > tests/asyncapi/node_modules/asyncapi.json
+	$(BIN)/python -m quart_app.web.asyncapi > tests/asyncapi/node_modules/asyncapi.json
 	node tests/asyncapi/validate.mjs tests/asyncapi/node_modules/asyncapi.json
 
 BENCH := .venv-bench

@@ -29,7 +29,7 @@ ALT = {
     "fan-out-last": "Time until the last of 1,000 clients has a broadcast, p50 and p99",
     "connections": "CPU to connect and memory of an idle connection",
     "resume": "CPU of a resume with 100 missed events over the number of clients that come back at once",
-    "jobs": "Jobs a second over the number of jobs handed in at once",
+    "jobs": "Jobs a second over the number of jobs submitted at once",
 }
 PLOTS = {"fan_out": ("fan-out-cpu", "fan-out-last"), "connections": ("connections", "resume"), "jobs": ("jobs",)}
 

@@ -53,7 +53,7 @@ PLOTS: dict[str, tuple[Panel, ...]] = {
         Panel("resume after 100 events that were broadcast, CPU", "Resume: 100 broadcasts", "clients at once"),
     ),
     "jobs": (
-        Panel("jobs at once", "Jobs handed in at once", "jobs"),
+        Panel("jobs at once", "Jobs submitted at once", "jobs"),
         Panel("one job at a time, p50", "Submit to result, p50", "job", 1),
     ),
 }

@@ -1,4 +1,4 @@
-"""WebSockets that hand in jobs and count their results, as cheaply as they can, since they share the machine."""
+"""WebSockets that submit jobs and count their results, as cheaply as they can, since they share the machine."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Submitter(asyncio.Protocol):
         )
 
     def submit(self, jobs: int) -> asyncio.Future[None]:
-        """Hand in jobs. The future is set when each of them has its result."""
+        """Submit jobs. The future is set when each of them has its result."""
         self._left = jobs
         self.done = asyncio.get_running_loop().create_future()
         self._transport.write(SUBMIT * jobs)
@@ -92,7 +92,7 @@ async def _connect(port: int) -> Submitter:
 
 
 def at_once(port: int, jobs: int) -> tuple[float, float]:
-    """Hand in all jobs at once, spread over a few connections.
+    """Submit all jobs at once, spread over a few connections.
 
     Returns:
         Wall seconds and own CPU seconds from the first frame sent to the last result received.
@@ -110,7 +110,7 @@ def at_once(port: int, jobs: int) -> tuple[float, float]:
 
 
 def one_by_one(port: int, jobs: int) -> list[float]:
-    """Hand in one job after the other. Returns the seconds from each frame sent to its result received."""
+    """Submit one job after the other. Returns the seconds from each frame sent to its result received."""
 
     async def run() -> list[float]:
         seconds = []

@@ -85,7 +85,7 @@ class Bus(Lifecycle):
             The event's sequence, once the stream has acknowledged it.
 
         Raises:
-            InvalidName: `client_id` is no subject token.
+            InvalidName: `client_id` is not a subject token.
             BusUnavailable, EventTooLarge: as for `EventStream.append`.
         """
         return await self.stream.append(subjects.client_event(client_id), _bytes(event))
@@ -97,7 +97,7 @@ class Bus(Lifecycle):
             One sequence per group, once the stream has acknowledged them all.
 
         Raises:
-            InvalidName: a group is no subject token; then nothing is stored.
+            InvalidName: a group is not a subject token; then nothing is stored.
             BusUnavailable, EventTooLarge: as for `EventStream.append`.
         """
         if isinstance(groups, str):

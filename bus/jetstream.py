@@ -40,7 +40,7 @@ def read_answer(data: bytes) -> dict[str, Any]:
 
     Raises:
         ApiError: it is a refusal.
-        ValueError: it is no answer of JetStream.
+        ValueError: it is not an answer of JetStream.
     """
     answer = json.loads(data)
     if not isinstance(answer, dict):

@@ -25,7 +25,7 @@ _CELERY_FACTS = frozenset(["hostname", "id", "name", "description", "runtime"])
 
 
 class LibraryRecords(logging.Filter):
-    """Rewrites each record of a library: one line, and no argument that is no plain text or number.
+    """Rewrites each record of a library: one line, and no argument that is not plain text or number.
 
     Celery logs the whole body of a task that it does not know behind the first line, asyncio the `repr` of a task
     with that of its exception; exceptions stand in many messages. What jobs and applications log by themselves stays
@@ -37,7 +37,7 @@ class LibraryRecords(logging.Filter):
         if not hasattr(record, "_logger") and record.name.partition(".")[0] in LIBRARIES:
             try:
                 record.msg = _message(record)
-            except (TypeError, ValueError, KeyError):  # a `%d` for what is no number here
+            except (TypeError, ValueError, KeyError):  # a `%d` for what is not a number here
                 record.msg = str(record.msg).partition("\n")[0]
             record.args = ()
         return True

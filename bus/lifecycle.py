@@ -145,7 +145,7 @@ class Lifecycle:
         self._gap_callbacks.append(callback)
 
     def remove_gap_callback(self, callback: Callable[[], None]) -> None:
-        """Withdraw what `add_gap_callback` has added, once; it is no error when that is not there."""
+        """Withdraw what `add_gap_callback` has added, once; it is not an error when that is not there."""
         with suppress(ValueError):
             self._gap_callbacks.remove(callback)
 

@@ -79,7 +79,7 @@ def origins(text: str) -> tuple[str, ...]:
     (as in Content Security Policy level 3, section 6.7.2.7).
 
     Raises:
-        ValueError: one of them is no origin that a browser can send.
+        ValueError: one of them is not an origin that a browser can send.
     """
     return _each(text, _listed_origin, "such as https://app.example.com,https://*.example.org:8443")
 
@@ -88,7 +88,7 @@ def hosts(text: str) -> tuple[str, ...]:
     """The host names of a list with commas, each in its one form; `*` and `*.example.com` as in `origins`.
 
     Raises:
-        ValueError: one of them is no host name or address.
+        ValueError: one of them is not a host name or address.
     """
     return _each(text, _listed_host, "such as app.example.com,*.example.org,127.0.0.1,[::1]")
 
@@ -131,7 +131,7 @@ def normal_host(text: str) -> str:
     name = text.lower().removesuffix(".")
     labels = name.split(".")
     if len(name) > 253 or not all(map(_LABEL.fullmatch, labels)):
-        raise ValueError("this is no host name")
+        raise ValueError("this is not a host name")
     if _NUMERIC.fullmatch(labels[-1]):  # browsers take such a name for an IPv4 address
         return str(IPv4Address(name))
     return name

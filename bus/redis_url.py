@@ -213,7 +213,7 @@ def _address(parts: SplitResult, port: int) -> tuple[str, int]:
     if not host:
         _refuse("it names no host")
     if not re.fullmatch(r"[\w.:-]+", host):
-        _refuse("its host is no name or address")
+        _refuse("its host is not a name or address")
     return host, parts.port or port
 
 

@@ -64,7 +64,7 @@ def cleaned(value: object) -> object:
     """A value as it was meant: white space around it is not part of it.
 
     Raises:
-        ValueError: it is no text, or stands in quotes, which a shell removes and other readers of a list of variables
+        ValueError: it is not text, or stands in quotes, which a shell removes and other readers of a list of variables
             do not.
     """
     value = text(value)

@@ -46,7 +46,7 @@ def from_live(subject: str, data: bytes, headers: Mapping[str, str]) -> Stored |
     """What the stream republished on a `live.` subject (ADR-28 of the NATS architecture); None for anything else.
 
     Whoever may publish there can write such headers too. What does not fit together is none of the stream's; what does
-    is still only believed as far as the stream is known to reach (see `quart_app.ordered_events`).
+    is still only believed as far as the stream is known to reach (see `quart_app.delivery.ordered_events`).
     """
     origin = "bus." + subject.removeprefix("live.")
     seq, previous = sequence(headers.get("Nats-Sequence")), sequence(headers.get("Nats-Last-Sequence", "0"))

@@ -38,7 +38,7 @@ def secret(directory: Path) -> str:
                 file.truncate()
         return kept
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise CommandFailed(f"cannot use {path}: {reason}; {HOW_ON}") from error
 
 

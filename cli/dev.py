@@ -23,7 +23,7 @@ from cli.options import NoColor
 
 def _port(value: int) -> int:
     if not 1 <= value <= 65535:
-        raise typer.BadParameter(f"{value} is no port; use 1 to 65535")
+        raise typer.BadParameter(f"{value} is not a port; use 1 to 65535")
     return value
 
 

@@ -64,7 +64,7 @@ def text(event: dict[str, Any]) -> str:
 
 
 def moment(timestamp: str) -> datetime | None:
-    """When an event was stored, in the time zone of this machine; None for what is no time."""
+    """When an event was stored, in the time zone of this machine; None for what is not a time."""
     try:
         return datetime.fromisoformat(timestamp).astimezone()
     except ValueError:

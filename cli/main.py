@@ -120,6 +120,6 @@ def _decoded(arguments: list[str]) -> list[str]:
             texts.append(data.decode())
         except UnicodeDecodeError:
             if any("\udc80" <= character <= "\udcff" for character in argument):
-                raise typer.BadParameter(f"an argument is no valid UTF-8: {data!r}; encode it so") from None
+                raise typer.BadParameter(f"an argument is not valid UTF-8: {data!r}; encode it so") from None
             texts.append(argument)
     return texts

@@ -31,7 +31,7 @@ def shortened(text: str, length: int = 200) -> str:
 
 
 def forget_odd_sizes() -> None:
-    """Take from the environment what is no size of a terminal: Rich shows nothing in 0 columns, and fails with `²`."""
+    """Take from the environment what is not a terminal's size: Rich shows nothing in 0 columns, and fails with `²`."""
     for name in ("COLUMNS", "LINES"):
         if not re.fullmatch(r"[1-9][0-9]{0,3}", os.environ.get(name, "1")):
             del os.environ[name]
@@ -91,7 +91,7 @@ def show_warning(message: str) -> None:
 
 
 def show_note(message: str) -> None:
-    """Say something on standard error that is no error, below what the terminal echoed for Ctrl+C."""
+    """Say something on standard error that is not an error, below what the terminal echoed for Ctrl+C."""
     console = Console(stderr=True, highlight=False)
     with suppress(SystemExit):
         if console.is_terminal:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 
 from cli.errors import CommandFailed
-from cli.guardian import Guardian
+from cli.reaper import Reaper
 
 LineShown = Callable[[str, str], None]
 """Called with a process's name and one line it wrote."""
@@ -140,7 +140,7 @@ class Processes:
         self._running: list[Process] = []
 
     async def __aenter__(self) -> Processes:
-        self._guardian = Guardian(self._keep_open)
+        self._guardian = Reaper(self._keep_open)
         asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, self._reap)
         return self
 

@@ -134,7 +134,7 @@ def given(argument: str, what: str) -> str:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise CommandFailed(
-            f"the {what} on standard input is no valid UTF-8 at byte {error.start + 1}; encode it so"
+            f"the {what} on standard input is not valid UTF-8 at byte {error.start + 1}; encode it so"
         ) from None
     text = text.removesuffix("\n").removesuffix("\r")
     if not text.strip():

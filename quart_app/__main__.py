@@ -12,9 +12,9 @@ from bus.log import configure_logging, warn_of_unknown_settings
 from quart_app.app import create_app
 from quart_app.asgi import CANNOT_START
 from quart_app.errors import BadCertificate, CannotHeal, CannotListen
-from quart_app.lifeline import CANNOT_HEAL
-from quart_app.server import Tls, raise_open_files, serve
-from quart_app.supervisor import Supervisor
+from quart_app.server.control_socket import CANNOT_HEAL
+from quart_app.server.serve import Tls, raise_open_files, serve
+from quart_app.server.supervisor import Supervisor
 
 
 def main() -> int:
@@ -29,17 +29,17 @@ def main() -> int:
     try:
         settings = Settings.load()
         configure_logging(settings, whole_process=True)
-        if arguments.lifeline is None:
+        if arguments.control_socket is None:
             warn_of_unknown_settings()
         if arguments.workers == 1:
-            serve(settings, arguments.bind, tls, arguments.lifeline)
+            serve(settings, arguments.bind, tls, arguments.control_socket)
             return 0
         create_app(settings)  # what is wrong with jobs and channels is said once here, not by every process
         raise_open_files()
         return 0 if asyncio.run(Supervisor(settings, arguments.bind, tls, arguments.workers).run()) else 1
     except (*CANNOT_START, CannotListen, BadCertificate) as error:
         print(f"error: {escaped(str(error))}", file=sys.stderr)
-        return CANNOT_HEAL if isinstance(error, CannotHeal) and arguments.lifeline is not None else 1
+        return CANNOT_HEAL if isinstance(error, CannotHeal) and arguments.control_socket is not None else 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -48,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="how many processes")
     parser.add_argument("--certfile", metavar="PATH", help="certificate, in PEM form")
     parser.add_argument("--keyfile", metavar="PATH", help="its private key, in PEM form")
-    parser.add_argument("--lifeline", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--control-socket", type=int, help=argparse.SUPPRESS)
     return parser
 
 

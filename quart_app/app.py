@@ -12,21 +12,21 @@ from quart import Quart
 
 from bus import Settings
 from bus.log import configure_logging
-from quart_app.admission import Admission
-from quart_app.asgi_websocket import PullingWebsocket
-from quart_app.asyncapi import asyncapi
 from quart_app.channel import Channel
-from quart_app.channel_set import ChannelSet
+from quart_app.channel_set import ChannelSet, our_channels
 from quart_app.close_codes import SERVICE_RESTART
-from quart_app.endpoint import Endpoint
-from quart_app.health import health
-from quart_app.hosts import answer_for
-from quart_app.identity import Sessions
+from quart_app.delivery.pipeline import Pipeline
 from quart_app.metrics import Metrics, metrics
-from quart_app.pages import pages
-from quart_app.pipeline import Pipeline
-from quart_app.renewal import Renewal
 from quart_app.services import Services
+from quart_app.web.asyncapi import asyncapi
+from quart_app.web.health import health
+from quart_app.web.hosts import answer_for
+from quart_app.web.pages import pages
+from quart_app.websocket.admission import Admission
+from quart_app.websocket.asgi_websocket import PullingWebsocket
+from quart_app.websocket.endpoint import Endpoint
+from quart_app.websocket.identity import Sessions
+from quart_app.websocket.renewal import Renewal
 from workers.registry import discover
 
 LAST_MOMENT = 1.0
@@ -82,7 +82,7 @@ class Edge:
         self.app = self._app()
 
     def _app(self) -> Quart:
-        app = Quart(__name__)
+        app = Quart(__name__, template_folder="web/templates", static_folder="web/static")
         app.asgi_websocket_class = PullingWebsocket
         app.config["MAX_CONTENT_LENGTH"] = self.settings.max_frame_bytes
         app.register_blueprint(health(self.services, self.admission))
@@ -122,16 +122,3 @@ class Edge:
         log.error("this process cannot work any more and ends", reason=reason)
         self.pipeline.hub.close_all(SERVICE_RESTART)
         asyncio.get_running_loop().call_later(LAST_MOMENT, signal.raise_signal, signal.SIGTERM)
-
-
-def our_channels() -> ChannelSet:
-    """The channels of this app.
-
-    They are imported here, so that one that cannot work is said as orderly as a bad setting.
-
-    Raises:
-        ChannelDefinitionError: a channel is written in a way that cannot work, or two cannot be served together.
-    """
-    from quart_app.channels import CHANNELS
-
-    return ChannelSet(CHANNELS)

@@ -36,8 +36,7 @@ from bus.messages import ClientMessage, Event, Message
 from quart_app.errors import ChannelDefinitionError, Refused
 
 if TYPE_CHECKING:
-    from quart_app.connection import Connection
-    from quart_app.services import Services
+    from quart_app.services import ChannelConnection, Services
 
 Handler = Callable[..., Awaitable[Message | None]]
 H = TypeVar("H", bound=Handler)
@@ -148,7 +147,7 @@ class Channel:
     events: ClassVar[Mapping[str, Operation]] = MappingProxyType({})
     """What comes from the bus, by action. Made from `@event_handler` methods and `passthrough_events`."""
 
-    def __init__(self, connection: Connection, services: Services) -> None:
+    def __init__(self, connection: ChannelConnection, services: Services) -> None:
         self.connection = connection
         self.services = services
 
@@ -252,7 +251,7 @@ def _operation(cls: type, name: str, method: Handler, mark: _Mark, kind: type[Me
     outputs = mark.output_type or _returned(hints.get("return"))
     for output in outputs:
         if not (isinstance(output, type) and issubclass(output, Message)):
-            raise ChannelDefinitionError(f"{where} returns {output!r}, which is no message: see bus/messages")
+            raise ChannelDefinitionError(f"{where} returns {output!r}, which is not a message: see bus/messages")
     return Operation(name, taken, outputs, *_docs(method), method)
 
 

@@ -67,3 +67,16 @@ class ChannelSet:
 
 def _name(thing: type) -> str:
     return f"{thing.__module__}.{thing.__qualname__}"
+
+
+def our_channels() -> ChannelSet:
+    """The channels of this app.
+
+    They are imported here, so that one that cannot work is said as orderly as a bad setting.
+
+    Raises:
+        ChannelDefinitionError: a channel is written in a way that cannot work, or two cannot be served together.
+    """
+    from quart_app.channels import CHANNELS
+
+    return ChannelSet(CHANNELS)

@@ -24,7 +24,7 @@ TOO_BIG = CloseCode(1009, "the message is too big", reconnect=False)
 TOO_SLOW = CloseCode(1013, "the connection reads too slowly; reconnect", reconnect=True)
 TRY_AGAIN = CloseCode(1013, "the event bus is away; reconnect", reconnect=True)
 BAD_HANDSHAKE = CloseCode(4400, "the first frame must be a valid connect", reconnect=False)
-UNAUTHORIZED = CloseCode(4401, "the token does not hold", reconnect=False)
+UNAUTHORIZED = CloseCode(4401, "the token is not valid", reconnect=False)
 HANDSHAKE_TIMEOUT = CloseCode(4408, "no connect frame came in time; reconnect", reconnect=True)
 TOO_MANY_REQUESTS = CloseCode(4429, "too many frames; send fewer and reconnect", reconnect=True)
 

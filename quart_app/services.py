@@ -1,15 +1,41 @@
-"""What the handlers of channels may use: one of each per process."""
+"""What a channel may use: what there is one of per process, and the connection that it serves."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Self
+from typing import Protocol, Self
 
 from bus import Bus, Settings
 from workers.enqueue import Enqueuer
 from workers.registry import Job
+
+
+class Membership(Protocol):
+    """The groups that a connection has joined, besides those that every connection of its channel is in."""
+
+    @property
+    def joined(self) -> Collection[str]:
+        """Their names."""
+
+    async def join(self, group: str, *, most: int) -> None:
+        """Join a group, unless `most` are joined already."""
+
+    async def leave(self, group: str) -> bool:
+        """Leave a group. False when it was not joined."""
+
+
+class ChannelConnection(Protocol):
+    """What a channel sees of the connection that it serves."""
+
+    @property
+    def client_id(self) -> str:
+        """Whose it is."""
+
+    @property
+    def membership(self) -> Membership:
+        """The groups that it has joined."""
 
 
 @dataclass(frozen=True)

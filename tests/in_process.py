@@ -12,7 +12,7 @@ from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
 from bus import Settings
-from quart_app import hypercorn_inside
+from quart_app.server import hypercorn_inside
 
 DEADLINE = 30.0
 

@@ -40,7 +40,7 @@ COMMANDS = {
     "watch": ["busctl", "watch"],
     "dev": ["busctl", "dev"],
 }
-ASYNCAPI = {"asyncapi": ["python", "-m", "quart_app.asyncapi"]}  # needs no settings
+ASYNCAPI = {"asyncapi": ["python", "-m", "quart_app.web.asyncapi"]}  # needs no settings
 
 
 EVERYTHING = COMMANDS | WEB | WORKERS
@@ -141,7 +141,7 @@ CHANNELS = {
 
         CHANNELS = (SystemChannel, Second)
         """,
-        "events of action 'system_notification' are bus.messages.SystemNotification to one channel and "
+        "events of action 'system_notification' are bus.messages.events.SystemNotification to one channel and "
         "quart_app.channels.SystemNotification to quart_app.channels.Second: use one class, or another action",
     ),
 }

@@ -28,7 +28,7 @@ def result(state: JobState, value: object, *, job_name: str, max_bytes: int) -> 
         text = str.__str__(value)  # of a subclass only the text: its methods may do anything
         size = len(text.encode())
     except UnicodeEncodeError:
-        return failed(state, f"{job_name} returned text that is no valid Unicode")
+        return failed(state, f"{job_name} returned text that is not valid Unicode")
     except MemoryError:
         return failed(state, f"{job_name} returned more than fits into memory twice")
     if size > max_bytes:

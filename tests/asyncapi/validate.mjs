@@ -1,6 +1,6 @@
 // Validates an AsyncAPI document with the official parser, and its examples against their own schemas.
 //
-//   python -m quart_app.asyncapi | node tests/asyncapi/validate.mjs
+//   python -m quart_app.web.asyncapi | node tests/asyncapi/validate.mjs
 //   node tests/asyncapi/validate.mjs asyncapi.json
 //
 // Exit status: 0 valid, 1 something is wrong with it, 2 it could not be read.

@@ -1,4 +1,4 @@
-"""Who uses the system while it breaks: clients that hand in jobs and come back, and an operator that announces."""
+"""Who uses the system while it breaks: clients that submit jobs and come back, and an operator that announces."""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ async def task_sent_twice(scene: Scene) -> None:
 
 @fault("nats")
 async def garbage_published(scene: Scene) -> None:
-    """Another program publishes what is no event, to groups, to clients and to what NATS republishes."""
+    """Another program publishes what is not an event, to groups, to clients and to what NATS republishes."""
     texts = [
         b"",
         b"\xff\xfe no text",
@@ -169,7 +169,7 @@ async def garbage_published(scene: Scene) -> None:
 
 @fault("nats")
 async def garbage_published_on_jobs(scene: Scene) -> None:
-    """Another program publishes what is no event on the subjects of jobs, open or ended."""
+    """Another program publishes what is not an event on the subjects of jobs, open or ended."""
     async with scene.any_program() as program:
         for client_id, job_id, _ in scene.jobs(3):
             await program.publish(subjects.job(client_id, job_id), b'{"action":"job_result","payload":')

@@ -25,7 +25,7 @@ from bus.messages import (
     JobStarted,
     SystemNotification,
 )
-from quart_app.hub import NOBODY
+from quart_app.delivery.hub import NOBODY
 from tests.chaos.actors import ChaosClient, Operator
 from tests.chaos.world import RECONCILE_INTERVAL, World, resident_bytes, until
 

@@ -98,7 +98,7 @@ async def redis_connections_killed(scene: Scene) -> None:
 
 @fault("valkey")
 async def malformed_messages(scene: Scene) -> None:
-    """What is no task lies in the queue."""
+    """What is not a task lies in the queue."""
     garbage = [b"", b"null", b"\xff\xfe", b"[]", b'{"body": "no base64", "headers": {}, "properties": {}}']
     await scene.in_redis(lambda redis: redis.lpush(QUEUE, scene.rng.choice(garbage)))
 

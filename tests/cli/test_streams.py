@@ -113,7 +113,7 @@ async def test_in_any_locale_utf8_is_sent_as_it_is_and_what_is_none_is_refused(
     assert (await last_event(bus))["payload"] == "grüße ✓ 👩‍🚀"
     refused = in_shell("busctl notify $'caf\\xe9'", NATS_URL=nats.url, **env)
     assert (refused.returncode, refused.stdout) == (2, "")
-    assert r"no valid UTF-8: b'caf\xe9'" in refused.stderr
+    assert r"not valid UTF-8: b'caf\xe9'" in refused.stderr
 
 
 @pytest.mark.parametrize("command", ["jobs", "notify hi --json", "--help", "submit default hi"])
@@ -163,7 +163,7 @@ async def test_a_dash_is_what_comes_on_standard_input(nats: Nats, bus: Bus, send
     [
         ("true |", "there is no {} on standard input; nothing was sent"),
         (r"printf ' \n' |", "there is no {} on standard input; nothing was sent"),
-        (r"printf 'caf\xe9' |", "the {} on standard input is no valid UTF-8 at byte 4; encode it so"),
+        (r"printf 'caf\xe9' |", "the {} on standard input is not valid UTF-8 at byte 4; encode it so"),
         ("head -c 2000000 /dev/zero |", "the {} on standard input has more than 1,048,576 bytes; send less"),
         ("<&-", "there is no {} on standard input; nothing was sent"),
     ],

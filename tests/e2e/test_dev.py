@@ -355,12 +355,12 @@ def test_reload_starts_web_and_worker_again_and_survives_a_mistake(dev: Dev) -> 
     dev.extra = ["--reload"]
     dev.start()
     web, worker = dev.child("quart_app"), dev.child("workers")
-    source = tree / "quart_app" / "pages.py"
+    source = tree / "quart_app" / "web" / "pages.py"
     good = source.read_text()
 
     source.write_text("this is no Python\n")
     wait_until(lambda: "web died with exit status 1; it starts again" in dev.output(), "word of the mistake", READY)
-    assert "quart_app/pages.py changed" in dev.output()
+    assert "quart_app/web/pages.py changed" in dev.output()
     source.write_text(good)
     wait_until(lambda: status(dev.page) == 200, "page", READY)
     assert dev.child("quart_app") != web

@@ -369,4 +369,4 @@ async def test_garbage_on_the_bus(broken: System) -> None:
         await watcher.see_until(connected, "job_result")
     await nats.close()
     assert watcher.results() == ["✅ Processed: UNDISTURBED"]
-    assert "dropped a bus message that is no event" in web.output()
+    assert "dropped a bus message that is not an event" in web.output()

@@ -78,7 +78,7 @@ async def announce(system: System, *texts: str) -> list[int]:
 
 
 async def job(peer: Peer) -> list[str]:
-    """Hand in a job; the actions of its life."""
+    """Submit a job; the actions of its life."""
     peer.send({"action": "system_message", "payload": {"task_type": "default", "content": "x"}})
     life = [await peer.receive()]
     while life[-1]["action"] != "job_result":

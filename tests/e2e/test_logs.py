@@ -93,7 +93,7 @@ async def test_what_reaches_the_web_process_from_outside(broken: System, web: We
         await nats.close()
         await connected.send({"action": "system_message", "payload": {"task_type": [CONTENT], "content": forged}})
         await connected.receive_until("error")
-    wait_until(lambda: "that is no event" in web.output(), "dropped message in the log")
+    wait_until(lambda: "that is not an event" in web.output(), "dropped message in the log")
     lines = checked(web.output())
     if broken.settings["BUS_LOG_FORMAT"] == "json":
         assert all(json.loads(line) for line in lines)

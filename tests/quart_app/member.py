@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from quart_app.batch import Batch
 from quart_app.close_codes import CloseCode
+from quart_app.delivery.batch import Batch
 
 
 class RecordingMember:

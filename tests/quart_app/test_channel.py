@@ -105,7 +105,7 @@ def test_handlers_that_cannot_be_routed_are_refused() -> None:
             @event_handler
             async def ping(self, event) -> None: ...  # type: ignore[no-untyped-def]
 
-    with pytest.raises(ChannelDefinitionError, match="no message"):
+    with pytest.raises(ChannelDefinitionError, match="not a message"):
 
         class ReturnsText(Channel):
             @ws_handler

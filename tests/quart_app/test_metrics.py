@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from testbed.servers import System, Web
 from tests.clients import client
 from tests.http import get
-from tests.quart_app.test_hub import publish
+from tests.quart_app.delivery.test_hub import publish
 
 HELLO = b'{"action":"system_notification","payload":"hello"}'
 

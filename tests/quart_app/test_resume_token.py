@@ -13,11 +13,11 @@ import pytest
 from jwt.utils import base64url_encode
 
 from bus import Settings
-from quart_app.identity import Identity, Sessions
+from quart_app.websocket.identity import Identity, Sessions
 from testbed.planted import SECRET
 from testbed.servers import System, Web
 from tests.clients import Client, client
-from tests.quart_app.test_session import close_code, job, v1
+from tests.quart_app.websocket.test_resume import close_code, job, v1
 
 MAX_AGE = 4
 

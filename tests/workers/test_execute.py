@@ -132,7 +132,7 @@ class Odd(str):
         (recurses, "RecursionError: maximum recursion depth exceeded"),
         (lambda content, job: None, "returned NoneType, not text"),
         (lambda content, job: b"x", "returned bytes, not text"),
-        (lambda content, job: "\ud800", "no valid Unicode"),
+        (lambda content, job: "\ud800", "not valid Unicode"),
         (lambda content, job: "x" * 10_000_000, "10000000 bytes; at most 262144"),
         # Its JSON alone would fit into one message of NATS, which has 1,048,576 bytes with its headers.
         (lambda content, job: "\x01" * 174_748, "takes at most 1048576"),

@@ -1,4 +1,4 @@
-"""A message that is no task: set aside, counted, logged without its content, and everything else goes on."""
+"""A message that is not a task: set aside, counted, logged without its content, and everything else goes on."""
 
 from __future__ import annotations
 
@@ -67,15 +67,15 @@ MESSAGES: dict[str, str | bytes] = {
     "no headers": json.dumps(envelope(headers=None)),
     "headers that are text": json.dumps(envelope(headers=SECRET)),
     "headers that are a list": json.dumps(envelope(headers=["task", SECRET])),
-    "a task that is no text": json.dumps(envelope(**headers(task=["jobs.default"]))),
+    "a task that is not text": json.dumps(envelope(**headers(task=["jobs.default"]))),
     "no id": json.dumps(envelope(headers={"task": "jobs.default"})),
     "an id that is a number": json.dumps(envelope(**headers(id=7))),
     "a time limit that is text": json.dumps(envelope(**headers(timelimit=SECRET))),
     "a time limit of one": json.dumps(envelope(**headers(timelimit=[1]))),
     "retries that are text": json.dumps(envelope(**headers(retries=SECRET))),
     "an expiry that is an object": json.dumps(envelope(**headers(expires={"x": SECRET}))),
-    "an expiry that is no time": json.dumps(envelope(**headers(expires=SECRET))),
-    "a delay that is no time": json.dumps(envelope(**headers(eta=SECRET))),
+    "an expiry that is not a time": json.dumps(envelope(**headers(expires=SECRET))),
+    "a delay that is not a time": json.dumps(envelope(**headers(eta=SECRET))),
     "stamps that are text": json.dumps(envelope(**headers(stamped_headers=SECRET, stamps=7))),
     "compression": json.dumps(envelope(**headers(compression="zlib"))),
     "no properties": json.dumps(envelope(properties=None)),

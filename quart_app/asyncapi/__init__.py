@@ -1,6 +1,0 @@
-"""The AsyncAPI document of the channels, and the page that shows it."""
-
-from quart_app.asyncapi.document import build
-from quart_app.asyncapi.page import asyncapi
-
-__all__ = ["asyncapi", "build"]

@@ -1,0 +1,88 @@
+"""What one turn of the event loop brought to a scope, made ready once for every connection that gets it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bus.messages import Event
+from quart_app.channel import Channel
+from quart_app.delivery.prepared import Entry, Prepared, PreparedFrames
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """Connections that are shown the same: those of one channel and one protocol.
+
+    There is one object for each, so that comparing them costs nothing.
+
+    Args:
+        channel: their channel.
+        v1: whether they speak `bus.v1`.
+    """
+
+    channel: type[Channel]
+    v1: bool
+
+    def shows(self, event: Event) -> bool:
+        """Whether they are shown such an event."""
+        return event.action in self.channel.events and (event.plain or self.v1)
+
+
+class Batch:
+    """Events of one scope, in stream order.
+
+    What an view is shown of them is chosen and encoded once.
+
+    Args:
+        scope: `client`, or a group's name.
+    """
+
+    def __init__(self, scope: str) -> None:
+        self.scope = scope
+        self.first = 0
+        """The first stored event's sequence; 0 when there is none, only progress."""
+        self.last = 0
+        self.size = 0
+        """Characters of all events."""
+        self._events: list[tuple[int, Event, str]] = []
+        self.lines: dict[View, Prepared] = {}
+        """What each view is shown that asked so far."""
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def add(self, seq: int, event: Event) -> None:
+        """Append an event; `seq` is 0 for progress, which is not stored."""
+        text = event.encode()
+        self._events.append((seq, event, text))
+        self.size += len(text)
+        self.first = self.first or seq
+        self.last = seq or self.last
+
+    def shown(self, to: View) -> Prepared:
+        """What this view is shown; kept in `lines`."""
+        line = self.lines[to] = _line(self._events, to)
+        return line
+
+    def shown_after(self, seq: int, to: View) -> Prepared:
+        """What is shown to a connection that has seen the scope up to `seq`, without progress, which may be old."""
+        return _line([entry for entry in self._events if entry[0] > seq], to)
+
+
+def _line(events: list[tuple[int, Event, str]], to: View) -> Prepared:
+    """Runs of events that go as they are become one entry."""
+    line: list[Entry] = []
+    texts: list[str] = []
+    for _, event, text in events:
+        if not to.shows(event):
+            continue
+        if to.channel.events[event.action].method is None:
+            texts.append(text)
+            continue
+        if texts:
+            line.append(PreparedFrames(*texts))
+            texts = []
+        line.append(event)
+    if texts:
+        line.append(PreparedFrames(*texts))
+    return tuple(line)

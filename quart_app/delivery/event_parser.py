@@ -1,0 +1,51 @@
+"""A bus message to the event that it is, or to nothing: anybody may publish anything to NATS."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import ValidationError
+from pydantic_core import from_json
+
+from bus import Bus, Stored, subjects
+from bus.messages import Event, JobEvent, JobProgress, Message
+from bus.tracebacks import described
+
+
+class EventParser:
+    """Parses what the channels of this app can show.
+
+    Args:
+        bus: logs and counts what had to be dropped.
+        events: every event class that a channel handles, by action.
+    """
+
+    def __init__(self, bus: Bus, events: Mapping[str, type[Message]]) -> None:
+        self._bus = bus
+        self._events = events
+
+    def parse(self, stored: Stored) -> Event | None:
+        """The event, with what its subject and the stream say of it.
+
+        Returns:
+            None for another program's action, or one that only newer servers know. None, logged and counted, for what
+            is not an event, or is on a subject where it does not belong.
+        """
+        address = subjects.parse(stored.subject) or subjects.Address()
+        try:
+            fields = from_json(stored.data, allow_inf_nan=False)
+            kind = self._events.get(fields["action"])
+            if kind is None or not issubclass(kind, Event):
+                return None
+            if issubclass(kind, JobEvent) != (address.job_id is not None) or (
+                issubclass(kind, JobProgress) != address.progress
+            ):
+                raise ValueError(f"{fields['action']} does not belong on {stored.subject}")
+            fields |= {"seq": stored.seq or None, "at": stored.at, "group": address.group}
+            if address.job_id is not None:
+                fields["job_id"] = address.job_id
+            return kind.model_validate(fields)
+        except (ValueError, KeyError, TypeError, ValidationError) as error:
+            what = "dropped a bus message that is not an event"
+            self._bus.drop(what, subject=stored.subject, seq=stored.seq, error=described(error))
+            return None

@@ -1,0 +1,1 @@
+"""`busctl serve`: Hypercorn through its Python API, with an orderly end."""

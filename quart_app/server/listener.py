@@ -1,0 +1,172 @@
+"""The listening socket, and every connection that came through it."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from quart_app.errors import CannotListen
+
+INHERITED = "fd://"
+"""What the address of an inherited descriptor begins with."""
+
+NO_ROOM = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+UNTOUCHED = 0.25
+"""Seconds within which a connection that is idle is not closed for another: its request may be on its way."""
+LEAVING = 32
+"""Connections that may be on their way out, and still have a descriptor, when another is accepted."""
+PAUSE = 0.5
+"""Seconds after the system refused a connection for want of something in which it is not asked again; asyncio tries
+again after one second."""
+WANT = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+"""What accept(2) fails with when the system has no more to give."""
+
+
+class Accepted(socket.socket):
+    """A connection that tells its listener when it is closed."""
+
+    __slots__ = ("gone", "since")
+    gone: Callable[[Accepted], None]
+    since: float
+    """When it became idle, in seconds of the monotonic clock."""
+
+    def close(self) -> None:
+        """Close it."""
+        if self.fileno() != -1:
+            self.gone(self)
+        super().close()
+
+
+class Listener(socket.socket):
+    """A bound TCP socket that can cut what it has accepted, so that its server's end hangs on no client's will.
+
+    It listens only when the server does. Until then connections are refused: a process that starts is not taken for
+    one that serves.
+
+    At most `limit` connections are open, and at most `idle_limit` of them are idle; those are connections without a
+    request, since they were accepted or since the last answer. For a new one the one idle longest is closed. When none
+    is idle, it is answered 503.
+    """
+
+    address: object = "the inherited socket"
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.limit = self.idle_limit = 1 << 30
+        self._open: dict[int, Accepted] = {}
+        self._idle: dict[int, Accepted] = {}  # longest idle first
+        self._leaving: set[int] = set()
+        self._wanting = float("-inf")
+
+    @classmethod
+    def bound(cls, address: str, *, shared: bool = False) -> Listener:
+        """Bind `HOST:PORT`, where an IPv6 host stands in brackets, or take over the descriptor N of `fd://N`.
+
+        Args:
+            shared: let other sockets of this user that are shared too have the same address; the kernel spreads
+                connections over those that listen (SO_REUSEPORT in socket(7)).
+
+        Raises:
+            CannotListen: the address is in use, not this machine's, or none.
+        """
+        try:
+            if address.startswith(INHERITED):
+                return cls(fileno=int(address.removeprefix(INHERITED)))
+            host, _, port = address.rpartition(":")
+            host = host.removeprefix("[").removesuffix("]")
+            listener = cls(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+            listener.address = address
+            try:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                if shared:
+                    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+                listener.bind((host, int(port)))
+            except BaseException:
+                listener.close()
+                raise
+        except (OSError, ValueError, OverflowError) as error:
+            raise CannotListen(address, error) from error
+        return listener
+
+    def listen(self, *backlog: int) -> None:
+        """Let connections come.
+
+        Raises:
+            CannotListen: another process was faster.
+        """
+        try:
+            super().listen(*backlog)
+        except OSError as error:
+            raise CannotListen(self.address, error) from error
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """The next connection, which `cut` will know.
+
+        Raises:
+            BlockingIOError: there is none, or it has to wait.
+            OSError: the system has no descriptor or memory for it; said once in a while, between which it has to wait.
+        """
+        now = time.monotonic()
+        if now - self._wanting < PAUSE or len(self._leaving) > LEAVING:
+            raise BlockingIOError
+        full = len(self._open) - len(self._leaving) >= self.limit
+        if (full or len(self._idle) >= self.idle_limit) and not self._part_with_idle(now):
+            if not self._idle:
+                self._refuse()
+            raise BlockingIOError
+        try:
+            plain, peer = super().accept()
+        except OSError as error:
+            if error.errno in WANT:
+                self._wanting = now
+            raise
+        connection = Accepted(plain.family, plain.type, plain.proto, plain.detach())
+        connection.gone = self._forget
+        connection.since = now
+        self._open[connection.fileno()] = self._idle[connection.fileno()] = connection
+        return connection, peer
+
+    def mark(self, descriptor: int, *, idle: bool) -> None:
+        """Say that a connection has a request now, or none any more."""
+        connection = self._idle.pop(descriptor, None) or self._open.get(descriptor)
+        if idle and connection is not None:
+            connection.since = time.monotonic()
+            self._idle[descriptor] = connection
+
+    def cut(self) -> None:
+        """End every connection that is still open, at once."""
+        for connection in list(self._open.values()):
+            _shut(connection)
+
+    def _part_with_idle(self, now: float) -> bool:
+        """End the connection that has been idle longest, unless that is not long."""
+        oldest = next(iter(self._idle.values()), None)
+        if oldest is None or now - oldest.since < UNTOUCHED:
+            return False
+        del self._idle[oldest.fileno()]
+        self._leaving.add(oldest.fileno())
+        _shut(oldest)  # its transport notices, and closes it
+        return True
+
+    def _refuse(self) -> None:
+        connection, _ = super().accept()
+        with connection, suppress(OSError):
+            connection.setblocking(False)
+            with suppress(BlockingIOError):
+                connection.recv(65536)  # what is not read makes TCP reset the connection, and the answer is lost
+            connection.send(NO_ROOM)
+
+    def _forget(self, connection: Accepted) -> None:
+        for known in (self._open, self._idle):
+            known.pop(connection.fileno(), None)
+        self._leaving.discard(connection.fileno())
+
+
+def _shut(connection: socket.socket) -> None:
+    with suppress(OSError):  # gone by itself
+        connection.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,1 @@
+"""What HTTP shows: pages, documents, health."""

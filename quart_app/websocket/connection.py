@@ -1,0 +1,277 @@
+"""One WebSocket: read, dispatch, send within bounds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Collection, Coroutine
+from contextlib import aclosing
+from typing import Any
+
+import structlog
+from quart import Websocket
+
+from bus import BusUnavailable, EventTooLarge
+from bus.messages import Error, Event, Message
+from quart_app.channel import Channel, Operation
+from quart_app.close_codes import TOO_BIG, TOO_MANY_REQUESTS, TOO_SLOW, TRY_AGAIN, CloseCode
+from quart_app.delivery.batch import Batch, View
+from quart_app.delivery.hub import Hub
+from quart_app.delivery.prepared import PreparedFrames
+from quart_app.errors import BadFrame, Refused
+from quart_app.services import Services
+from quart_app.sparse_log import SparseLog
+from quart_app.websocket.frame_parser import FrameParser, item
+from quart_app.websocket.membership import Membership
+from quart_app.websocket.pending_batches import PendingBatches
+from quart_app.websocket.rate_limit import bucket_of
+from quart_app.websocket.send_queue import Closed, SendQueue
+
+log = structlog.get_logger(__name__)
+
+too_many = SparseLog("closing a connection that sends too many frames")
+replay_too_slow = SparseLog("closing a connection that takes its replay too slowly")
+
+FINISH_TIMEOUT = 5.0
+"""Seconds that a handler gets to finish once its client has left."""
+
+
+class Connection:
+    """One open WebSocket of one client, served by one `Channel` instance.
+
+    One frame is answered before the next is read. Sending never waits, and never makes the reader wait. Each event is
+    sent once: a feed passes it on once, and one that the replay had already is passed over.
+
+    Args:
+        websocket: an accepted WebSocket, or one that is accepted before `run`.
+        view: its channel and protocol. With `bus.v1` live events wait for `begin`.
+        hub: where it joins and leaves groups.
+        client_id: whose it is.
+    """
+
+    __slots__ = (
+        "_instance",
+        "_max_frame_bytes",
+        "_parser",
+        "_pending",
+        "_queue",
+        "_rate",
+        "_replayed",
+        "_send_timeout",
+        "_view",
+        "_websocket",
+        "channel",
+        "client_id",
+        "membership",
+    )
+
+    def __init__(
+        self,
+        websocket: Websocket,
+        view: View,
+        parser: FrameParser,
+        services: Services,
+        hub: Hub,
+        *,
+        client_id: str,
+    ) -> None:
+        settings = services.settings
+        self.client_id = client_id
+        self.channel = view.channel
+        self.membership = Membership(hub, self)
+        self._websocket = websocket
+        self._queue = SendQueue(websocket, settings, self._show, client_id=client_id)
+        self._parser = parser
+        self._view = view
+        self._send_timeout = settings.send_timeout
+        self._max_frame_bytes = settings.max_frame_bytes
+        self._rate = bucket_of(websocket.scope, settings)
+        self._instance = view.channel(self, services)
+        self._replayed: dict[str, int] = {}
+        self._pending = PendingBatches(settings.send_buffer_bytes) if view.v1 else None
+
+    def send(self, text: str) -> None:
+        """Send a message, after what is already in line. Never waits; a client too slow to keep up is closed."""
+        self._queue.cork(PreparedFrames(text))
+
+    def deliver(self, batch: Batch) -> None:
+        """Send the events of a batch that the channel shows and that were not sent before. Never waits."""
+        if self._pending is not None:
+            self._wait(self._pending, batch)
+            return
+        if self._replayed and batch.last and batch.first <= (seen := self._replayed.get(batch.scope, 0)):
+            line = batch.shown_after(seen, self._view)
+        else:
+            line = batch.lines.get(self._view) or batch.shown(self._view)
+        self._queue.put(line)
+
+    def covered(self, cursors: dict[str, int]) -> bool:
+        """Let live events up to these sequences go: the replay will bring them.
+
+        Args:
+            cursors: per scope, where the stream ended at some moment after the connection was attached.
+
+        Returns:
+            False when there were more live events than may wait: then the stream's end has to be asked again.
+        """
+        if self._pending is not None:
+            if self._pending.overflowed:
+                self._pending.overflowed = False
+                return False
+            self._pending.drop_replayed(cursors)
+        self._replayed = cursors
+        return True
+
+    async def begin(self, welcome: Message, replay: AsyncGenerator[list[Event]], cursors: dict[str, int]) -> None:
+        """Send the welcome, then the replay no faster than the client reads, then let live events through.
+
+        Args:
+            replay: in pieces, in stream order. The next one is taken when the client has taken the one before.
+            cursors: per scope, the sequence up to which the replay is complete.
+
+        Raises:
+            BusUnavailable: the replay cannot be finished.
+        """
+        self.send(welcome.encode())
+        async with aclosing(replay):
+            async for events in replay:
+                try:
+                    async with asyncio.timeout(self._send_timeout):
+                        await self._replay(events)
+                except TimeoutError:
+                    replay_too_slow.warn(client_id=self.client_id)
+                    self._queue.give_up(TOO_SLOW)
+                    return
+        self._replayed = cursors
+        pending, self._pending = self._pending, None
+        for batch in pending.take() if pending is not None else ():
+            self.deliver(batch)
+
+    async def _replay(self, events: list[Event]) -> None:
+        for event in events:
+            await self._queue.room()
+            self._queue.cork(event if self.channel.events[event.action].method else PreparedFrames(event.encode()))
+        events.clear()
+        await self._queue.room(0)
+
+    @property
+    def groups(self) -> Collection[str]:
+        """The groups that it is in."""
+        joined = self.membership.joined
+        return (*self.channel.groups, *joined) if joined else self.channel.groups
+
+    @property
+    def v1(self) -> bool:
+        """Whether it speaks `bus.v1`."""
+        return self._view.v1
+
+    @property
+    def closing(self) -> CloseCode | None:
+        """With what the connection is being closed from this side."""
+        return self._queue.closing
+
+    def close(self, code: CloseCode) -> None:
+        """Send what is in line, then close. Only the first call counts."""
+        self._queue.close(code)
+
+    async def run(self, opening: Awaitable[None] | None = None) -> None:
+        """Serve the accepted WebSocket until either side closes it.
+
+        Args:
+            opening: done before the first frame is read, such as the welcome.
+        """
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._queue.start(tasks)
+                try:
+                    await self._serve(opening)
+                finally:
+                    self._queue.stop()  # this group takes no new tasks from here on
+        except* Closed:
+            pass
+
+    async def _serve(self, opening: Awaitable[None] | None) -> None:
+        """Answer one frame after another until the client leaves, which is heard as `CancelledError`."""
+        if opening is not None:
+            await self._open(opening)
+        while True:
+            frame: str | bytes | None = await self._websocket.receive()
+            if self.closing is not None:
+                continue  # nothing more is answered, but the client's own close frame is waited for
+            if self._rate.exceeded():
+                too_many.warn(client_id=self.client_id)
+                self.close(TOO_MANY_REQUESTS)
+            elif frame is not None and longer(frame, self._max_frame_bytes):
+                self.close(TOO_BIG)
+            else:
+                await self._finish(self._answer(frame))
+
+    async def _open(self, opening: Awaitable[None]) -> None:
+        try:
+            await opening
+        except BusUnavailable as error:
+            log.warning("a client could not be welcomed", error=str(error))
+            self.close(TRY_AGAIN)
+
+    def _wait(self, pending: PendingBatches, batch: Batch) -> None:
+        if not pending.add(batch) and self._replayed:  # what overflows before is this process's doing, not the client's
+            replay_too_slow.warn(client_id=self.client_id)
+            self.close(TOO_SLOW)
+
+    async def _show(self, event: Event) -> PreparedFrames | None:
+        operation = self.channel.events[event.action]
+        try:
+            message = await _call(operation, self._instance, event)
+        except Exception:
+            log.exception("an event handler raised; the event is not shown", handler=operation.name)
+            return None
+        return PreparedFrames(message.encode()) if message is not None else None
+
+    async def _finish(self, answer: Coroutine[Any, Any, None]) -> None:
+        """Run a handler to its end even when the client leaves meanwhile: what it has begun is not left half done."""
+        task = asyncio.create_task(answer)
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await asyncio.wait({task}, timeout=FINISH_TIMEOUT)
+            task.cancel()
+            raise
+
+    async def _answer(self, frame: str | bytes | None) -> None:
+        try:
+            message = self._parser.parse(frame)
+        except BadFrame as bad:
+            self.send(bad.error.encode())
+            return
+        operation = self.channel.receives[message.action]
+        try:
+            reply = await _call(operation, self._instance, message)
+        except BusUnavailable as error:
+            self.send(_error("bus_unavailable", message.action, str(error), message.ref))
+        except EventTooLarge as error:
+            self.send(_error("too_large", message.action, str(error), message.ref))
+        except Refused as error:
+            self.send(_error(error.kind, message.action, str(error), message.ref))
+        except Exception:
+            log.exception("a handler raised", handler=operation.name)
+            text = "the server failed; nothing is known of the outcome"
+            self.send(_error("internal_error", message.action, text, message.ref))
+        else:
+            if reply is not None:
+                self.send(reply.encode(ref=message.ref))
+
+
+async def _call(operation: Operation, instance: Channel, message: Message) -> Message | None:
+    if operation.method is None:
+        raise TypeError(f"{operation.name} is passed through and has no method")
+    return await operation.method(instance, message)
+
+
+def _error(kind: str, action: str, text: str, ref: str | None) -> str:
+    return Error(payload=(item(kind, (action,), text),), ref=ref).encode()
+
+
+def longer(frame: str | bytes, limit: int) -> bool:
+    """Whether a frame has more bytes than `limit`, encoding it only when its characters leave that open."""
+    if len(frame) > limit:
+        return True
+    return isinstance(frame, str) and 4 * len(frame) > limit and len(frame.encode()) > limit

@@ -1,0 +1,94 @@
+"""bus.v1: how a client comes in, and what it missed.
+
+The first frame of the subprotocol is `connect`, its reply `welcome`; then replayed events in stream order, then live
+ones. A client proves who it is by the resume token that it was sent last (see `quart_app.websocket.identity`).
+"""
+
+from __future__ import annotations
+
+from bus import BusUnavailable, Settings, StreamState
+from bus.messages import Welcome, WelcomePayload
+from quart_app.channel import CLIENT
+from quart_app.delivery.missed import COUNTING_BYTES, Missed
+from quart_app.delivery.pipeline import Pipeline
+from quart_app.websocket.connection import Connection
+from quart_app.websocket.handshake import Greeting
+from quart_app.websocket.identity import Identity, Sessions
+
+MOST_LOOKS = 10
+"""How often the stream's end is asked while more live events come than may wait for a replay."""
+
+
+async def resume(
+    connection: Connection, greeting: Greeting, pipeline: Pipeline, sessions: Sessions, settings: Settings
+) -> StreamState:
+    """Welcome an attached connection, replay what it missed, and let live events through.
+
+    Args:
+        connection: attached to the hub, and not shown live events yet.
+
+    Returns:
+        The state of the stream that the client was welcomed to.
+
+    Raises:
+        BusUnavailable: NATS is away; the client should come back.
+    """
+    connect, identity = greeting.connect, greeting.identity
+    end, budget = pipeline.end, pipeline.replay_budget
+    if not pipeline.hub.follows(connection):
+        raise BusUnavailable("NATS was away when the client came")
+    scopes = pipeline.hub.scopes(connection)
+    asked = {scope: cursor for scope, cursor in connect.payload.cursors.items() if scope in scopes}
+    state = await end.state()
+    for _ in range(MOST_LOOKS):
+        if connection.covered(dict.fromkeys(scopes, state.last_seq)):
+            break
+        state = await end.state()
+    else:
+        raise BusUnavailable("live events come faster than a replay can begin; let the client connect again")
+    same = identity.known and identity.epoch == state.epoch
+    recovered = same or not (identity.known or identity.lost or any(asked.values()))
+    seen = {scope: cursor if same or not identity.known else 0 for scope, cursor in asked.items()}
+    with Missed(
+        pipeline.bus,
+        pipeline.parser,
+        budget,
+        subjects=scopes,
+        shown=connection.channel.events,
+        settings=settings,
+    ) as missed:
+        async with budget.memory.hold(COUNTING_BYTES):
+            await missed.count({scope: min(cursor, state.last_seq) for scope, cursor in seen.items()})
+        if asked:
+            # Asked behind the read: what is not gone by now was there to be read.
+            now = await end.state()
+            if now.epoch != state.epoch:
+                raise BusUnavailable("the stream was made anew meanwhile")
+            recovered &= not missed.cut and all(_whole(scope, seen[scope], identity, now) for scope in seen)
+        cursors = {scope: max(state.last_seq, missed.last.get(scope, 0)) for scope in scopes}
+        welcome = Welcome(
+            payload=WelcomePayload(
+                client_id=identity.client_id,
+                resume=sessions.resume_token(identity, state),
+                epoch=state.epoch,
+                recovered=recovered,
+                replayed=missed.shown,
+                cursors=cursors,
+            ),
+            ref=connect.ref,
+        )
+        await connection.begin(welcome, missed.pieces(), cursors)
+    return state
+
+
+def _whole(scope: str, cursor: int, identity: Identity, state: StreamState) -> bool:
+    """Whether the stream still holds every event after the cursor.
+
+    It says which sequences are gone, not on which subject they were. So one that may have been the client's counts.
+    """
+    if cursor > state.last_seq:
+        return False  # the stream has lost its newest events
+    if scope == CLIENT and identity.fresh:
+        return True
+    seen = max(cursor, identity.born) if scope == CLIENT else cursor
+    return seen + 1 >= state.first_seq and seen >= state.last_hole

@@ -1,0 +1,103 @@
+"""The event parser: what is not an event is dropped and counted, what is only another program's is let be."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from bus import Bus, Settings, Stored, SystemNotification
+from bus.messages import JobProgress, JobResult, Ping
+from quart_app.delivery.event_parser import EventParser
+
+EVENTS = {
+    "system_notification": SystemNotification,
+    "job_result": JobResult,
+    "job_progress": JobProgress,
+    "ping": Ping,
+}
+GROUP = "bus.group.system"
+JOB = "bus.client.ann.job.j1"
+
+
+class Parser(EventParser):
+    """A parser, and how often it dropped something."""
+
+    def __init__(self) -> None:
+        bus = Bus(Settings.load())  # never connected
+        super().__init__(bus, EVENTS)
+        self.dropped = 0
+        bus.on_drop = self._count
+
+    def _count(self) -> None:
+        self.dropped += 1
+
+
+def stored(subject: str, seq: int = 7, **fields: object) -> Stored:
+    return Stored(seq, subject, json.dumps(fields).encode())
+
+
+async def test_an_event_knows_its_sequence_and_its_group() -> None:
+    event = Parser().parse(stored(GROUP, action="system_notification", payload="hi"))
+    assert isinstance(event, SystemNotification)
+    assert (event.payload, event.seq, event.group) == ("hi", 7, "system")
+
+
+async def test_the_subject_says_whose_job_it_is_and_not_the_message() -> None:
+    event = Parser().parse(stored(JOB, action="job_result", payload="done", job_id="another", group="system"))
+    assert isinstance(event, JobResult)
+    assert (event.job_id, event.group) == ("j1", None)
+
+
+async def test_progress_is_not_stored_and_has_no_sequence() -> None:
+    event = Parser().parse(stored("progress.client.ann.j1", 0, action="job_progress", payload=0.5))
+    assert isinstance(event, JobProgress)
+    assert (event.job_id, event.seq) == ("j1", None)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\xff\xfe",
+        b"not json",
+        b"null",
+        b"[]",
+        b"5",
+        b"{}",
+        b"[" * 100_000,
+        b'{"action":["system_notification"]}',
+        b'{"action":"system_notification"}',
+        b'{"action":"system_notification","payload":5}',
+        b'{"action":"system_notification","payload":"\\ud800"}',
+        b'{"action":"system_notification","payload":NaN}',
+    ],
+)
+async def test_what_is_no_event_is_dropped_and_counted(data: bytes) -> None:
+    parser = Parser()
+    assert parser.parse(Stored(7, GROUP, data)) is None
+    assert parser.dropped == 1
+
+
+@pytest.mark.parametrize(
+    ("subject", "fields"),
+    [
+        (GROUP, {"action": "job_result", "payload": "a job's event in a group"}),
+        (JOB, {"action": "system_notification", "payload": "an announcement in a job"}),
+        (JOB, {"action": "job_progress", "payload": 0.5}),
+        ("progress.client.ann.j1", {"action": "job_result", "payload": "stored by nobody"}),
+    ],
+)
+async def test_an_event_where_it_does_not_belong_is_dropped_and_counted(
+    subject: str, fields: dict[str, object]
+) -> None:
+    parser = Parser()
+    assert parser.parse(stored(subject, **fields)) is None
+    assert parser.dropped == 1
+
+
+@pytest.mark.parametrize("action", ["of_a_newer_server", "ping"])
+async def test_what_others_understand_is_let_be(action: str) -> None:
+    parser = Parser()
+    assert parser.parse(stored(GROUP, action=action, payload="x")) is None
+    assert parser.dropped == 0

@@ -1,0 +1,118 @@
+"""What a client missed is counted, then read in pieces, from the memory that all replays share."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+
+import pytest
+
+from bus import Bus, BusUnavailable, Settings, SystemNotification, subjects
+from quart_app.delivery.event_parser import EventParser
+from quart_app.delivery.missed import PIECE_BYTES, Missed
+from quart_app.delivery.replay_budget import ReplayBudget
+from testbed.servers import Nats
+from tests.raw_jetstream import connected
+
+EVENTS = {"system_notification": SystemNotification}
+LARGE = "x" * (PIECE_BYTES // 3)
+"""Two events of such a text fit into a piece, and three do not."""
+
+
+class Reader:
+    """Reads what was missed in two scopes of its own."""
+
+    def __init__(self, bus: Bus) -> None:
+        self.bus = bus
+        self.budget = ReplayBudget(10 * PIECE_BYTES)
+        self.groups = [f"g{secrets.token_hex(4)}" for _ in range(2)]
+
+    async def store(self, *payloads: str) -> list[int]:
+        """Store events, in one scope and the other in turn."""
+        return [
+            (await self.bus.broadcast_event(SystemNotification(payload=payload), [self.groups[number % 2]]))[0]
+            for number, payload in enumerate(payloads)
+        ]
+
+    def missed(self, shown: Iterable[str] = EVENTS, **limits: int) -> Missed:
+        return Missed(
+            self.bus,
+            EventParser(self.bus, EVENTS),
+            self.budget,
+            subjects={group: subjects.group(group) for group in self.groups},
+            shown=list(shown),
+            settings=self.bus.settings.model_copy(update=limits),
+        )
+
+    def cursors(self, seq: int = 0) -> dict[str, int]:
+        return dict.fromkeys(self.groups, seq)
+
+
+@pytest.fixture
+async def reader(settings: Settings) -> AsyncIterator[Reader]:
+    async with Bus(settings) as bus:
+        yield Reader(bus)
+
+
+async def test_events_of_all_scopes_come_in_stream_order(reader: Reader) -> None:
+    seqs = await reader.store(*map(str, range(7)))
+    with reader.missed() as missed:
+        await missed.count(reader.cursors(seqs[0]))
+        [piece] = [[event.seq for event in piece] async for piece in missed.pieces()]
+    assert piece == seqs[1:]
+    assert (missed.shown, missed.cut) == (6, False)
+    assert missed.last == dict(zip(reader.groups, (seqs[6], seqs[5]), strict=True))
+
+
+async def test_much_comes_in_pieces_of_which_one_is_in_memory_at_a_time(reader: Reader) -> None:
+    seqs = await reader.store(*[LARGE] * 7)
+    pieces = []
+    with reader.missed() as missed:
+        await missed.count(reader.cursors())
+        assert reader.budget.memory.held == 0
+        async for piece in missed.pieces():
+            assert reader.budget.memory.held > 0
+            pieces.append([event.seq for event in piece])
+    assert pieces == [seqs[0:2], seqs[2:4], seqs[4:6], seqs[6:7]]
+    assert reader.budget.memory.held == 0
+
+
+async def test_a_few_events_stay_in_memory_until_the_block_ends(reader: Reader) -> None:
+    await reader.store("one", "two")
+    with reader.missed() as missed:
+        await missed.count(reader.cursors())
+        assert reader.budget.memory.held > 0
+    assert reader.budget.memory.held == 0
+
+
+async def test_what_the_channel_does_not_show_is_not_counted(reader: Reader) -> None:
+    seqs = await reader.store("one", "two")
+    with reader.missed(shown=()) as missed:
+        await missed.count(reader.cursors())
+        assert [piece async for piece in missed.pieces()] == [[]]
+    assert (missed.shown, max(missed.last.values())) == (0, seqs[-1])
+
+
+@pytest.mark.parametrize("limits", [{"replay_max_events": 3}, {"replay_max_bytes": 3 * 50}])
+async def test_more_than_may_be_replayed_is_cut(reader: Reader, limits: dict[str, int]) -> None:
+    await reader.store(*map(str, range(8)))
+    with reader.missed(**limits) as missed:
+        await missed.count(reader.cursors())
+        assert missed.cut
+
+
+async def test_events_that_are_gone_when_they_are_read_are_missed(tmp_path: Path) -> None:
+    own = Nats(tmp_path)
+    own.start()
+    try:
+        async with Bus(Settings.load(nats_url=own.url)) as bus, connected(own.url) as operator:
+            reader = Reader(bus)
+            await reader.store(*[LARGE] * 4)
+            with reader.missed() as missed:
+                await missed.count(reader.cursors())
+                await operator.ask(f"STREAM.PURGE.{subjects.STREAM}")
+                with pytest.raises(BusUnavailable, match="removed"):
+                    assert [piece async for piece in missed.pieces()]
+    finally:
+        own.stop()
