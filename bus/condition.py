@@ -30,7 +30,7 @@ class Condition:
         self.on_lost: Callable[[str], None] | None = None
         """Called once with the reason when this cannot heal without new settings."""
         self.lost: BusRefused | None = None
-        """The same, to be looked at."""
+        """Why it cannot heal without new settings, once that is so."""
         self.trouble: Trouble | None = Trouble(BusUnavailable("NATS has not been connected yet"), refused=False)
         """Why it cannot work at this moment."""
         self._patience = Patience(heal_timeout)

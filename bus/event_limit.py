@@ -37,7 +37,11 @@ class EventLimit:
             raise EventTooLarge(data + headers, limit, where)
 
     def require_of_stream(self, size: int) -> None:
-        """The same for the stream, as it was last looked at; `size` counts data and headers."""
+        """Make sure that the stream, as it was last looked at, takes an event of `size` bytes, headers included.
+
+        Raises:
+            EventTooLarge: it does not.
+        """
         limit, where = self._stream()
         if size > limit:
             raise EventTooLarge(size, limit, where)

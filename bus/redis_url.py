@@ -42,7 +42,7 @@ class Tls:
     keyfile: str | None = None
 
     def options(self) -> dict[str, Any]:
-        """The same as redis-py's keyword arguments."""
+        """What TLS is to be like, as redis-py's keyword arguments."""
         return {
             "ssl_cert_reqs": self.cert_reqs,
             "ssl_check_hostname": self.check_hostname,
@@ -94,7 +94,7 @@ class RedisUrl:
         return {"username": self.username, "password": self.password}
 
     def sentinel_login(self) -> dict[str, Any]:
-        """The same for the Sentinels, which have an account of their own or none."""
+        """User and password for the Sentinels, which have an account of their own or none."""
         return {"username": self.sentinel_username, "password": self.sentinel_password}
 
     def options(self) -> dict[str, Any]:

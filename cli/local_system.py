@@ -79,7 +79,7 @@ class Plan:
         return found
 
     def clients(self) -> dict[str, tuple[list[str], Check]]:
-        """The same for what uses the servers, in the order in which to stop them."""
+        """Command and check of each process that uses the servers, in the order in which to stop them."""
         # -P: a directory named like one of our packages, where the command is typed, is not imported.
         python = [sys.executable, "-P", "-m"]
         # Looking for other workers would cost a second of every start, and here there are none.

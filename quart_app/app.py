@@ -29,7 +29,7 @@ from quart_app.websocket.identity import Sessions
 from quart_app.websocket.renewal import Renewal
 from workers.registry import discover
 
-LAST_MOMENT = 1.0
+CLOSE_BEFORE_STOP = 1.0
 """Seconds between telling clients to come back and asking a server that does not drain to stop."""
 
 log = structlog.get_logger(__name__)
@@ -121,4 +121,4 @@ class Edge:
         """Ask the server, whichever it is, to stop; `busctl serve` has a way of its own."""
         log.error("this process cannot work any more and ends", reason=reason)
         self.pipeline.hub.close_all(SERVICE_RESTART)
-        asyncio.get_running_loop().call_later(LAST_MOMENT, signal.raise_signal, signal.SIGTERM)
+        asyncio.get_running_loop().call_later(CLOSE_BEFORE_STOP, signal.raise_signal, signal.SIGTERM)

@@ -17,7 +17,7 @@ from bus.backoff import Backoff
 from bus.job_log import JobState
 from workers.config import create_celery
 from workers.errors import BacklogFull, BrokerUnavailable, ForeignRedis
-from workers.redis_owner import AWAY, RENEWED_EVERY, Identity, hand_over, settle
+from workers.redis_owner import REDIS_ERRORS, RENEWED_EVERY, Identity, hand_over, settle
 from workers.task_message import send
 
 log = structlog.get_logger(__name__)
@@ -125,7 +125,7 @@ class Enqueuer:
                 await self._in_thread(self._ping)
         except ForeignRedis as error:
             raise BrokerUnavailable(str(error)) from error
-        except AWAY as error:
+        except REDIS_ERRORS as error:
             raise BrokerUnavailable.because(error) from error
 
     def _ping(self) -> None:
@@ -147,7 +147,7 @@ class Enqueuer:
         except ForeignRedis:
             self._celery.close()
             raise
-        except (BusError, *AWAY) as error:
+        except (BusError, *REDIS_ERRORS) as error:
             log.warning("whose Redis it is will be looked at later", error=str(error) or type(error).__name__)
         finally:
             over.set()
@@ -183,7 +183,7 @@ class Enqueuer:
         while True:
             try:
                 await self._in_thread(send, self._celery, jobs, self._identity)
-            except (*AWAY, ForeignRedis) as error:
+            except (*REDIS_ERRORS, ForeignRedis) as error:
                 if not self._away:
                     log.warning("jobs cannot be handed to Redis and wait in line", error=str(error))
                 self._away = True
@@ -209,7 +209,7 @@ def enqueue_once(settings: Settings, job: JobState, identity: Identity | None = 
     celery = create_celery(settings, socket_timeout=settings.enqueue_timeout)
     try:
         send(celery, [job], identity)
-    except AWAY as error:
+    except REDIS_ERRORS as error:
         raise BrokerUnavailable.because(error) from error
     finally:
         celery.close()

@@ -8,10 +8,10 @@ from typing import Self
 
 from workers.registry import Job
 
-GRACE = 2.0
+NOTICE_SECONDS = 2.0
 """Seconds that a job over its time has to notice it, before its failure is stored without it."""
 
-LAST_RESORT = 30.0
+KILL_AFTER = 30.0
 """Seconds after which the process of a job that still goes on is killed."""
 
 
@@ -35,4 +35,6 @@ class Limits:
         else:
             reason = f"it took longer than {allowed:g} s, the time limit of its worker"
         stop = min(job.time_limit, allowed)
-        return cls(stop, GRACE, max(0.0, min(LAST_RESORT, (hard or float("inf")) - stop - GRACE)), reason)
+        return cls(
+            stop, NOTICE_SECONDS, max(0.0, min(KILL_AFTER, (hard or float("inf")) - stop - NOTICE_SECONDS)), reason
+        )

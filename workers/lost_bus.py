@@ -15,7 +15,7 @@ from bus import SyncBus
 
 log = structlog.get_logger(__name__)
 
-LAST_RESORT = 10.0
+END_DEADLINE = 10.0
 """Seconds after which a worker that does not end by itself is ended; Redis gives its tasks to another later."""
 
 
@@ -32,7 +32,7 @@ def end_when_lost(bus: SyncBus) -> None:
         log.error("this worker cannot work any more and ends", reason=reason)
         worker.exitcode = 1  # Celery's own for a cold shutdown is 0
         os.kill(os.getpid(), signal.SIGQUIT)
-        time.sleep(LAST_RESORT)
+        time.sleep(END_DEADLINE)
         log.error("this worker does not end by itself and is killed")
         os._exit(1)
 

@@ -14,7 +14,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from bus import BusError, SyncBus
 from workers.errors import ForeignRedis
-from workers.redis_owner import AWAY, RENEWED_EVERY, Identity, settle
+from workers.redis_owner import REDIS_ERRORS, RENEWED_EVERY, Identity, settle
 
 log = structlog.get_logger(__name__)
 
@@ -48,7 +48,7 @@ class Ownership:
             return
         try:
             self._claim(identity, worker_state.maybe_shutdown)
-        except AWAY as error:
+        except REDIS_ERRORS as error:
             raise RedisConnectionError(str(error)) from error
 
     def run(self) -> None:
@@ -56,7 +56,7 @@ class Ownership:
         while not self._stop.wait(RENEWED_EVERY):
             try:
                 self.renew()
-            except AWAY as error:
+            except REDIS_ERRORS as error:
                 log.debug("could not renew the claim on Redis", error=str(error))
             except WorkerShutdown:
                 worker_state.should_stop = 1

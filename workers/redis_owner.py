@@ -25,7 +25,7 @@ OWNER = "busctl.system"
 LASTS = 20.0
 """Seconds after which a system that nobody renews counts as gone."""
 RENEWED_EVERY = 5.0
-AWAY = (OperationalError, RedisError, OSError, ValueError)
+REDIS_ERRORS = (OperationalError, RedisError, OSError, ValueError)
 """What a broken or silent Redis raises, through kombu or not. `TimeoutError` is an `OSError`; `ValueError` is what
 redis-py makes of an answer that is none."""
 

@@ -193,7 +193,7 @@ class Channel(kombu_redis.Channel):
 
 
 class SentinelChannel(Channel, kombu_redis.SentinelChannel):
-    """The same for a Redis that Sentinel names."""
+    """This module's channel, on whichever Redis Sentinel names at the moment."""
 
     from_transport_options = (*kombu_redis.SentinelChannel.from_transport_options, "address")  # type: ignore[assignment]
 
@@ -224,7 +224,7 @@ class Transport(kombu_redis.Transport):
 
 
 class SentinelTransport(Transport):
-    """The same for a Redis that Sentinel names."""
+    """kombu's transport with the channel for a Redis that Sentinel names."""
 
     Channel = SentinelChannel
     default_port = 26379  # type: ignore[assignment]

@@ -8,23 +8,20 @@ sense of AsyncAPI is the whole frame, so the frame's own key `payload` is one of
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version as installed_version
 from typing import Any
 
-from pydantic import ValidationError
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_json_schema
 from pydantic_core import core_schema
 
 from bus.messages import ClientMessage, Connect, Error, Message, ResumeToken, Welcome
 from quart_app.channel import Channel, Operation
+from quart_app.web.asyncapi.examples import SCHEMAS, Json, examples_of
 
-Json = dict[str, Any]
 Names = Mapping[type[Message], str]
 
 ASYNCAPI = "3.1.0"
-SCHEMAS = "#/components/schemas/"
 
 DESCRIPTION = (
     "JSON text frames over WebSocket: `action` says what a frame is, `payload` is its content, and further flat keys "
@@ -45,7 +42,7 @@ HANDSHAKE = Operation(
     "answered with `error`, and then the connection is closed with code 4400.",
     method=None,
 )
-"""What `quart_app.websocket.resume` does before a connection has a channel; the same on each."""
+"""What `quart_app.websocket.handshake` does before a connection has a channel, alike on each."""
 
 RENEWAL = Operation(
     name="renewal",
@@ -168,7 +165,7 @@ def _message(message: type[Message], name: str, schemas: Json) -> Json:
     }
     if "ref" in schemas[name]["properties"]:
         described["correlationId"] = {"$ref": "#/components/correlationIds/ref"}
-    if examples := _examples(message, schemas[name], schemas):
+    if examples := examples_of(message, schemas[name], schemas):
         described["examples"] = [{"payload": example} for example in examples]
     return described
 
@@ -249,55 +246,3 @@ def _without_null(schema: Json) -> Json:
 
 
 # --- examples --------------------------------------------------------------------------------------------
-
-
-def _examples(message: type[Message], schema: Json, schemas: Json) -> list[Any]:
-    """The model's own examples, or one put together from those of its fields; only what the model accepts."""
-    return [example for example in schema.get("examples") or [_example(schema, schemas)] if _accepts(message, example)]
-
-
-def _accepts(message: type[Message], example: Any) -> bool:
-    try:
-        message.model_validate_json(json.dumps(example))
-    except ValidationError:
-        return False
-    return True
-
-
-def _example(schema: Json, schemas: Json, inside: tuple[str, ...] = ()) -> Any:
-    if "examples" in schema:
-        return schema["examples"][0]
-    if "$ref" in schema:
-        name = schema["$ref"].removeprefix(SCHEMAS)
-        return None if name in inside else _example(schemas[name], schemas, (*inside, name))
-    if "allOf" in schema:
-        return _example(schema["allOf"][0], schemas, inside)
-    for key in ("const", "default"):
-        if key in schema:
-            return schema[key]
-    if "enum" in schema:
-        return schema["enum"][0]
-    for key in ("anyOf", "oneOf"):
-        if key in schema:
-            return _example(schema[key][0], schemas, inside)
-    match schema.get("type"):
-        case "object":
-            required = schema.get("required", ())
-            properties = schema.get("properties", {})
-            shown = {k: v for k, v in properties.items() if k in required or _has_examples(v, schemas)}
-            return {key: _example(value, schemas, inside) for key, value in shown.items()}
-        case "array":
-            return [_example(schema["items"], schemas, inside)] if schema.get("items") else []
-        case "integer" | "number":
-            return schema.get("minimum", 0)
-        case "string":
-            return "text"
-        case "boolean":
-            return True
-    return None
-
-
-def _has_examples(schema: Json, schemas: Json) -> bool:
-    """Whether a key, or one directly in it, is worth showing though it may be left out."""
-    inside = [schemas[ref["$ref"].removeprefix(SCHEMAS)] for ref in schema.get("allOf", ())]
-    return "examples" in schema or any("examples" in key for one in inside for key in one["properties"].values())

@@ -13,7 +13,8 @@ from markupsafe import Markup, escape
 from quart import Blueprint, Response, render_template
 
 from quart_app.channel import Channel
-from quart_app.web.asyncapi.document import Json, build
+from quart_app.web.asyncapi.document import build
+from quart_app.web.asyncapi.examples import Json
 
 
 def inline_code(text: str) -> Markup:
