@@ -21,7 +21,8 @@ from statistics import quantiles
 from benchmarks.processes import cpu_seconds
 from testbed.flood import IDLE, KINDS
 from testbed.raw import raw
-from testbed.servers import System, Web, running
+from testbed.servers import Web
+from testbed.system import System, running
 
 ROOT = Path(__file__).parents[1]
 PAUSE = 0.01

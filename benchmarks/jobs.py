@@ -24,7 +24,8 @@ from benchmarks.contestants import ROOT
 from benchmarks.figure import Figure, Target
 from benchmarks.processes import cpu_seconds, tree
 from benchmarks.submitters import CONNECTIONS, DEADLINE
-from testbed.servers import System, Worker
+from testbed.servers import Worker
+from testbed.system import System
 
 TITLE = "Jobs: submitted through the WebSocket, against bare Celery"
 

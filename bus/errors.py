@@ -13,7 +13,8 @@ BusError
 ├── NoLease                 this process cannot show that it lives
 ├── AppendRefused           somebody else was first
 ├── EventTooLarge           more than NATS takes
-└── UnknownJob              no event of the job is stored
+├── UnknownJob              no event of the job is stored
+└── CorruptJob              another program wrote on the job's subject
 """
 
 from __future__ import annotations
@@ -129,3 +130,7 @@ class UnknownJob(BusError):
         self.client_id = client_id
         self.job_id = job_id
         super().__init__(f"job {job_id} is not known for this client (never submitted, or past retention)")
+
+
+class CorruptJob(BusError):
+    """An event on a job's subject was not written by `bus.job_log`."""

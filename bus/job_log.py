@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bus import subjects
-from bus.errors import AppendRefused, UnknownJob
-from bus.job_step import CorruptJob, JobRequest, Step, step_of, steps
+from bus.errors import AppendRefused, CorruptJob, UnknownJob
+from bus.job_step import JobRequest, Step, step_of, steps
 from bus.messages import (
     JobCancelled,
     JobEvent,

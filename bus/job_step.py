@@ -10,14 +10,10 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from bus import subjects
-from bus.errors import BusError
+from bus.errors import CorruptJob
 from bus.messages import JobEvent, StoredJobEvent
 from bus.stored import Stored
 from bus.stream import EventStream
-
-
-class CorruptJob(BusError):
-    """An event on a job's subject was not written by `bus.job_log`."""
 
 
 class JobRequest(BaseModel):

@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from bus import Bus, Settings, UnknownJob, job_log, subjects
-from bus.job_log import CorruptJob, JobState
+from bus import Bus, CorruptJob, Settings, UnknownJob, job_log, subjects
+from bus.job_log import JobState
 from cli.columns import LONGEST_TEXT, Column, Columns
 from cli.errors import Interrupted
 from cli.events import STATES, STYLES

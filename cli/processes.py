@@ -140,7 +140,7 @@ class Processes:
         self._running: list[Process] = []
 
     async def __aenter__(self) -> Processes:
-        self._guardian = Reaper(self._keep_open)
+        self._reaper = Reaper(self._keep_open)
         asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, self._reap)
         return self
 
@@ -148,7 +148,7 @@ class Processes:
         self.kill()
         await self.stop([process.name for process in self._running], grace=0)
         asyncio.get_running_loop().remove_signal_handler(signal.SIGCHLD)
-        self._guardian.close()
+        self._reaper.close()
 
     def start(self, name: str, command: Sequence[str], env: Mapping[str, str], *, umask: int = -1) -> Process:
         """Start a child; the arguments are those of `Process`.
@@ -158,7 +158,7 @@ class Processes:
         """
         process = Process(name, command, env, self._show, umask=umask)
         self._running.append(process)
-        self._guardian.started(process.pid)
+        self._reaper.started(process.pid)
         return process
 
     async def stop(self, names: Iterable[str], grace: float) -> None:
@@ -177,6 +177,6 @@ class Processes:
     def _reap(self) -> None:
         for process in self._running:
             if process.reap():
-                self._guardian.ended(process.pid)
+                self._reaper.ended(process.pid)
                 if not process.stopping:
                     self.deaths.put_nowait(process)

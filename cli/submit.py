@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from bus import Bus, BusUnavailable, Settings, Stored, job_log, subjects
-from bus.job_log import CorruptJob, JobState
+from bus import Bus, BusUnavailable, CorruptJob, Settings, Stored, job_log, subjects
+from bus.job_log import JobState
 from bus.messages import TaskPayload
 from cli.errors import CommandFailed, Interrupted
 from cli.events import INTERRUPTIONS, STATES, record, text

@@ -47,7 +47,7 @@ def create_app(settings: Settings | None = None, channels: Iterable[type[Channel
         JobDefinitionError, ChannelDefinitionError: a job or a channel is written in a way that cannot work, or two
             cannot be served together.
     """
-    return Edge(settings or Settings.load(), our_channels() if channels is None else channels).app
+    return Edge(settings or Settings.load(), our_channels() if channels is None else ChannelSet(channels)).app
 
 
 class Edge:
@@ -60,11 +60,11 @@ class Edge:
         channels: the WebSocket endpoints to serve.
 
     Raises:
-        JobDefinitionError, ChannelDefinitionError: see `create_app`.
+        JobDefinitionError, ChannelDefinitionError: a job is misdefined, or two channels want to be the page's.
     """
 
-    def __init__(self, settings: Settings, channels: Iterable[type[Channel]]) -> None:
-        self.channels = channels if isinstance(channels, ChannelSet) else ChannelSet(channels)
+    def __init__(self, settings: Settings, channels: ChannelSet) -> None:
+        self.channels = channels
         self.settings = settings
         self.metrics = Metrics()
         self.admission = Admission(settings.max_connections, self.metrics.connections)

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from bus import Settings
-from testbed.servers import LEAKS, Nats, Server, System, Web, running
+from testbed.servers import LEAKS, Nats, Server, Web
+from testbed.system import System, running
 from tests.cli.background import background
 from tests.cli.command import busctl
 from tests.cli.terminal import in_shell, in_terminal

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from testbed.servers import BIN, System
+from testbed.servers import BIN
+from testbed.system import System
 
 PAGE = Path(__file__).parents[1] / "docs" / "how-to" / "add-a-job.md"
 DEADLINE = 60.0

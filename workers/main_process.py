@@ -23,6 +23,7 @@ from celery.worker.state import active_requests
 
 from bus import Bus, BusError, job_log, leases, liveness
 from bus.job_log import JobState
+from workers import submission
 from workers.limits import Limits
 from workers.process import Verb, WorkerProcess
 from workers.registry import Job
@@ -117,7 +118,8 @@ class MainProcess:
 
     def _stop(self, **_: object) -> None:
         if self._thread is not None:
-            self._waiting.put(None)
+            with suppress(queue.Full):  # then it has enough to do until the process ends
+                self._waiting.put_nowait(None)
             self._thread.join(self._process.settings.append_timeout)
 
 
@@ -174,8 +176,7 @@ async def cancel_revoked(bus: Bus, client_id: str, job_id: str, *, terminated: b
     job = await job_log.read(bus.stream, client_id, job_id)
     if job.ended or (job.started and not terminated and await liveness.is_running(bus, job.instance, job_id)):
         return
-    cancelled = await job_log.cancel(bus.stream, client_id, job_id, by="an operator")
-    await liveness.tell_cancelled(bus, cancelled.instance, job_id)
+    await submission.cancel(bus, client_id, job_id, by="an operator")
 
 
 async def _fail(bus: Bus, client_id: str, job_id: str, reason: str) -> JobState:

@@ -11,9 +11,8 @@ from typing import Any, TypeVar
 
 import structlog
 
-from bus import AppendRefused, Bus, BusError, InvalidName, NoLease, Settings, SyncBus, UnknownJob
+from bus import AppendRefused, Bus, BusError, CorruptJob, InvalidName, NoLease, Settings, SyncBus, UnknownJob
 from bus.backoff import Backoff
-from bus.job_log import CorruptJob
 from bus.liveness import Instance
 
 T = TypeVar("T")

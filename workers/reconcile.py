@@ -28,8 +28,20 @@ from kombu.exceptions import OperationalError
 from redis import Redis
 from redis.exceptions import RedisError
 
-from bus import AppendRefused, Bus, BusError, Settings, Stored, SyncBus, UnknownJob, job_log, liveness, subjects
-from bus.job_log import CorruptJob, JobState
+from bus import (
+    AppendRefused,
+    Bus,
+    BusError,
+    CorruptJob,
+    Settings,
+    Stored,
+    SyncBus,
+    UnknownJob,
+    job_log,
+    liveness,
+    subjects,
+)
+from bus.job_log import JobState
 from bus.liveness import Observer
 from workers import ends, envelope
 from workers.config import QUEUE

@@ -102,10 +102,13 @@ async def submit(
     return Submission(job, accepted=True)
 
 
-async def cancel(bus: Bus, client_id: str, job_id: str) -> Cancellation:
+async def cancel(bus: Bus, client_id: str, job_id: str, *, by: str = "") -> Cancellation:
     """Call a job off, queued or running, and tell the process that runs it.
 
     A cancel that is stored is done, even when NATS goes away before that process was told.
+
+    Args:
+        by: who does, if it is not its client.
 
     Raises:
         UnknownJob, CorruptJob: there is no such job.
@@ -115,7 +118,7 @@ async def cancel(bus: Bus, client_id: str, job_id: str) -> Cancellation:
     if job.ended:
         return Cancellation(job, cancelled=False)
     try:
-        job = await job_log.cancel(bus.stream, client_id, job_id)
+        job = await job_log.cancel(bus.stream, client_id, job_id, by=by)
     except BusUnavailable as error:
         raise _doubtful(error, f"job {job_id} may be cancelled all the same") from error
     if job.state != "job_cancelled":

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bus import InvalidName, UnknownJob, job_log
-from bus.job_log import CorruptJob, JobState
+from bus import CorruptJob, InvalidName, UnknownJob, job_log
+from bus.job_log import JobState
 from bus.messages import (
     CancelJob,
     GetJob,

@@ -31,7 +31,7 @@ class View:
 class Batch:
     """Events of one scope, in stream order.
 
-    What an view is shown of them is chosen and encoded once.
+    What each view is shown of them is chosen and encoded once.
 
     Args:
         scope: `client`, or a group's name.
@@ -45,7 +45,7 @@ class Batch:
         self.size = 0
         """Characters of all events."""
         self._events: list[tuple[int, Event, str]] = []
-        self.lines: dict[View, Prepared] = {}
+        self.prepared: dict[View, Prepared] = {}
         """What each view is shown that asked so far."""
 
     def __len__(self) -> int:
@@ -60,18 +60,18 @@ class Batch:
         self.last = seq or self.last
 
     def shown(self, to: View) -> Prepared:
-        """What this view is shown; kept in `lines`."""
-        line = self.lines[to] = _line(self._events, to)
-        return line
+        """What this view is shown; kept in `prepared`."""
+        prepared = self.prepared[to] = _prepare(self._events, to)
+        return prepared
 
     def shown_after(self, seq: int, to: View) -> Prepared:
         """What is shown to a connection that has seen the scope up to `seq`, without progress, which may be old."""
-        return _line([entry for entry in self._events if entry[0] > seq], to)
+        return _prepare([entry for entry in self._events if entry[0] > seq], to)
 
 
-def _line(events: list[tuple[int, Event, str]], to: View) -> Prepared:
+def _prepare(events: list[tuple[int, Event, str]], to: View) -> Prepared:
     """Runs of events that go as they are become one entry."""
-    line: list[Entry] = []
+    prepared: list[Entry] = []
     texts: list[str] = []
     for _, event, text in events:
         if not to.shows(event):
@@ -80,9 +80,9 @@ def _line(events: list[tuple[int, Event, str]], to: View) -> Prepared:
             texts.append(text)
             continue
         if texts:
-            line.append(PreparedFrames(*texts))
+            prepared.append(PreparedFrames(*texts))
             texts = []
-        line.append(event)
+        prepared.append(event)
     if texts:
-        line.append(PreparedFrames(*texts))
-    return tuple(line)
+        prepared.append(PreparedFrames(*texts))
+    return tuple(prepared)

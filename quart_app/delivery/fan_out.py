@@ -22,7 +22,7 @@ class Member(Protocol):
         """Send what the client is shown of a batch. Must neither wait nor raise."""
 
     def close(self, code: CloseCode) -> None:
-        """Send what is in line, then close. Must neither wait nor raise."""
+        """Send what waits, then close. Must neither wait nor raise."""
 
 
 class Recipients(Protocol):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import structlog
 
-from bus import Bus, BusUnavailable, StreamState
+from bus import Bus, StreamState
 from quart_app.delivery.feed import Feed
 from quart_app.delivery.hub import Hub
 from quart_app.delivery.stream_end import StreamEnd
@@ -78,7 +78,7 @@ class Refill:
         """Refill these; those that are still behind."""
         try:
             state = await self._end.state()
-        except BusUnavailable as error:
+        except Exception as error:  # whatever it is, they are tried again, as when one of them fails
             errors: Sequence[BaseException | None] = [error] * len(feeds)
         else:
             if state.epoch != self._epoch:

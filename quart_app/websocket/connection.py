@@ -90,7 +90,7 @@ class Connection:
         self._pending = PendingBatches(settings.send_buffer_bytes) if view.v1 else None
 
     def send(self, text: str) -> None:
-        """Send a message, after what is already in line. Never waits; a client too slow to keep up is closed."""
+        """Send a message, after what waits already. Never waits; a client too slow to keep up is closed."""
         self._queue.cork(PreparedFrames(text))
 
     def deliver(self, batch: Batch) -> None:
@@ -101,7 +101,7 @@ class Connection:
         if self._replayed and batch.last and batch.first <= (seen := self._replayed.get(batch.scope, 0)):
             line = batch.shown_after(seen, self._view)
         else:
-            line = batch.lines.get(self._view) or batch.shown(self._view)
+            line = batch.prepared.get(self._view) or batch.shown(self._view)
         self._queue.put(line)
 
     def covered(self, cursors: dict[str, int]) -> bool:
@@ -170,7 +170,7 @@ class Connection:
         return self._queue.closing
 
     def close(self, code: CloseCode) -> None:
-        """Send what is in line, then close. Only the first call counts."""
+        """Send what waits, then close. Only the first call counts."""
         self._queue.close(code)
 
     async def run(self, opening: Awaitable[None] | None = None) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from bus import AppendRefused, Bus, BusUnavailable, EventTooLarge, Settings, SystemNotification, subjects
-from testbed.servers import System
+from testbed.system import System
 from tests.raw_jetstream import connected
 
 

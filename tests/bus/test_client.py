@@ -9,7 +9,7 @@ import pytest
 
 from bus import Bus, BusUnavailable, InvalidName, Settings, Stored, SystemNotification, subjects
 from bus.messages import JobResult
-from testbed.servers import System
+from testbed.system import System
 from tests.deadlines import impatient_bus
 
 

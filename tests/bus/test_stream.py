@@ -12,7 +12,8 @@ from bus import (
     UnsupportedServer,
     subjects,
 )
-from testbed.servers import Nats, System
+from testbed.servers import Nats
+from testbed.system import System
 
 
 async def test_many_processes_may_declare_it_at_once(settings: Settings) -> None:

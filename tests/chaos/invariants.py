@@ -13,8 +13,7 @@ from datetime import datetime
 
 from pydantic import ValidationError
 
-from bus import Bus, BusError, Stored, job_log, subjects
-from bus.job_log import CorruptJob
+from bus import Bus, BusError, CorruptJob, Stored, job_log, subjects
 from bus.messages import (
     JobCancelled,
     JobEvent,

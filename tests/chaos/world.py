@@ -13,7 +13,8 @@ from typing import TypeVar
 
 from bus import Settings
 from testbed.planted import SECRET
-from testbed.servers import Server, System, Web, Worker
+from testbed.servers import Server, Web, Worker
+from testbed.system import System
 
 RECONCILE_INTERVAL = 2.0
 """Seconds between two looks of a worker for jobs that nobody holds."""

@@ -9,7 +9,8 @@ import pytest
 
 from bus import Bus, Settings, job_log
 from bus.job_log import JobRequest, JobState
-from testbed.servers import Nats, System
+from testbed.servers import Nats
+from testbed.system import System
 from tests.cli.background import background
 from tests.cli.command import busctl
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from testbed.servers import System, free_port
+from testbed.servers import free_port
+from testbed.system import System
 from tests.cli.background import background
 from tests.cli.command import DEADLINE, busctl
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bus import Bus, Settings, job_log, subjects
-from testbed.servers import System, running
+from testbed.system import System, running
 from tests.cli.background import background
 from tests.cli.command import busctl
 

@@ -15,7 +15,7 @@ import pytest
 from playwright.async_api import Browser, BrowserContext, Locator, Page, async_playwright, expect
 
 from bus import Bus, Settings, Stored, SyncBus, SystemNotification
-from testbed.servers import System
+from testbed.system import System
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (

@@ -10,7 +10,8 @@ from playwright.async_api import Browser, WebSocketRoute, expect
 
 from bus import Bus, Settings, SyncBus, SystemNotification
 from bus.messages import JobCancelled, JobStarted
-from testbed.servers import System, Web
+from testbed.servers import Web
+from testbed.system import System
 from tests.e2e.browser import SECRET, broadcast, expect_result, system_page
 
 READABLE = (

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from playwright.async_api import Browser, Locator, WebSocketRoute, expect
 
-from testbed.servers import System
+from testbed.system import System
 from tests.e2e.browser import SECRET, broadcast, expect_result, stored, system_page
 
 

@@ -16,7 +16,8 @@ import pytest
 
 from bus import Settings, SyncBus, SystemNotification
 from testbed.planted import CONTENT, SECRET
-from testbed.servers import System, Web, Worker, running, wait_until
+from testbed.servers import Web, Worker, wait_until
+from testbed.system import System, running
 from tests.clients import Client, Frame, client
 from workers.config import create_celery
 

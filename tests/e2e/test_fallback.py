@@ -10,7 +10,8 @@ import pytest
 
 from bus import Bus, Settings, SystemNotification, subjects
 from testbed.raw import DEADLINE, SMALL_SEGMENT, SMALL_WINDOW, Peer, frame, raw, raw_v1
-from testbed.servers import BIN, System, Web
+from testbed.servers import BIN, Web
+from testbed.system import System
 from tests.http2 import http2
 
 MAX_FRAME = 4096

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from testbed.flood import ALL, KINDS
-from testbed.servers import System, Web
+from testbed.servers import Web
+from testbed.system import System
 from tests.certificates import self_signed
 from tests.clients import client
 

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from testbed.raw import BINARY, DEADLINE, TEXT, Peer, frame, raw
-from testbed.servers import System, Web
+from testbed.servers import Web
+from testbed.system import System
 
 ROOT = Path(__file__).parents[2]
 

@@ -14,7 +14,8 @@ import pytest
 
 from bus import Settings
 from testbed.planted import CONTENT, PLANTED, SECRET
-from testbed.servers import LEAKS, System, Web, running, wait_until
+from testbed.servers import LEAKS, Web, wait_until
+from testbed.system import System, running
 from tests.clients import client
 from workers.config import create_celery
 

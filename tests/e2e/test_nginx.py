@@ -17,7 +17,8 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from testbed.servers import System, Web, wait_until
+from testbed.servers import Web, wait_until
+from testbed.system import System
 from tests.certificates import self_signed
 from tests.http import get
 from tests.nginx import Nginx

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from testbed.servers import ConfiguredNats, System, wait_until
+from testbed.servers import ConfiguredNats, wait_until
+from testbed.system import System
 from tests.cli.background import background
 from tests.cli.command import busctl
 from tests.clients import Client, client

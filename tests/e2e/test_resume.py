@@ -9,7 +9,8 @@ from pathlib import Path
 
 from bus import Bus, Settings, job_log
 from bus.job_log import JobRequest
-from testbed.servers import System, Web
+from testbed.servers import Web
+from testbed.system import System
 from tests.clients import Frame, client
 
 SECRET = "s" * 64

@@ -6,7 +6,8 @@ import sys
 import pytest
 
 from bus import Settings, SyncBus, SystemNotification
-from testbed.servers import BIN, System, Web
+from testbed.servers import BIN, Web
+from testbed.system import System
 from tests.clients import client
 
 

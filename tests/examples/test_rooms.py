@@ -9,7 +9,8 @@ from urllib.request import urlopen
 
 import pytest
 
-from testbed.servers import System, Web, wait_until
+from testbed.servers import Web, wait_until
+from testbed.system import System
 from tests.clients import Client, Frame, client
 
 COMMAND = ("hypercorn", "--workers", "0", "examples.rooms:app")

@@ -8,7 +8,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from bus import subjects
-from testbed.servers import System, wait_until
+from testbed.servers import wait_until
+from testbed.system import System
 from tests.clients import Client, client
 from tests.raw_jetstream import connected
 

@@ -15,7 +15,8 @@ from jwt.utils import base64url_encode
 from bus import Settings
 from quart_app.websocket.identity import Identity, Sessions
 from testbed.planted import SECRET
-from testbed.servers import System, Web
+from testbed.servers import Web
+from testbed.system import System
 from tests.clients import Client, client
 from tests.quart_app.websocket.test_resume import close_code, job, v1
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from bus import Bus, Settings, SystemNotification
-from testbed.servers import Nats, System
+from testbed.servers import Nats
+from testbed.system import System
 from tests.cli.command import busctl
 from tests.clients import client
 

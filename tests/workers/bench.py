@@ -9,7 +9,8 @@ from typing import Any
 
 from bus import Bus, Settings, SyncBus, job_log, subjects
 from bus.job_log import JobRequest, JobState, new_job_id
-from testbed.servers import System, Worker, wait_until
+from testbed.servers import Worker, wait_until
+from testbed.system import System
 from workers import task_message
 from workers.config import create_celery
 

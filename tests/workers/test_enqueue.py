@@ -8,7 +8,8 @@ import pytest
 from bus import Settings
 from bus.job_log import JobRequest, JobState
 from bus.messages import JobQueued
-from testbed.servers import System, wait_until
+from testbed.servers import wait_until
+from testbed.system import System
 from workers.config import QUEUE
 from workers.enqueue import Enqueuer
 from workers.errors import BacklogFull, BrokerUnavailable

@@ -15,7 +15,8 @@ import nats as nats_py
 import pytest
 
 from bus import leases, liveness
-from testbed.servers import Nats, System, running, wait_until
+from testbed.servers import Nats, wait_until
+from testbed.system import System, running
 from tests import own_jobs
 from tests.workers.bench import Bench, children, signal_children
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import redis
 
-from testbed.servers import Worker, running, wait_until
+from testbed.servers import Worker, wait_until
+from testbed.system import running
 from tests.workers.test_reconcile import QUICK, Bench
 from workers.config import QUEUE
 from workers.malformed import KEPT, LONGEST, MALFORMED, TOTAL

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from bus import job_log, subjects
-from testbed.servers import System, wait_until
+from testbed.servers import wait_until
+from testbed.system import System
 from tests.workers import bench as bench_module
 from tests.workers.bench import CLIENT, signal_children
 from workers import reconcile

@@ -16,7 +16,8 @@ import pytest
 
 from bus import Settings
 from cli.probes import redis_answers, worker_listens
-from testbed.servers import BIN, Server, System, Valkey, answers, free_port, running
+from testbed.servers import BIN, Server, Valkey, answers, free_port
+from testbed.system import System, running
 from tests.workers.test_reconcile import Bench
 from workers.enqueue import Enqueuer
 from workers.errors import BrokerUnavailable

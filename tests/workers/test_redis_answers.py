@@ -16,7 +16,8 @@ from kombu.exceptions import OperationalError
 from redis import exceptions
 
 from bus import Settings
-from testbed.servers import Web, Worker, running, wait_until
+from testbed.servers import Web, Worker, wait_until
+from testbed.system import running
 from tests.http import get
 from tests.workers.test_enqueue import a_job
 from tests.workers.test_reconcile import QUICK, Bench

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from bus.job_log import JobState
-from testbed.servers import BIN, System, Worker, running, wait_until
+from testbed.servers import BIN, Worker, wait_until
+from testbed.system import System, running
 from tests import own_jobs
 from tests.workers.bench import Bench
 from workers.config import QUEUE

@@ -13,7 +13,8 @@ import nats
 import pytest
 
 from bus import Settings, SyncBus
-from testbed.servers import BIN, System, Worker, running, wait_until
+from testbed.servers import BIN, Worker, wait_until
+from testbed.system import System, running
 from tests.cli.command import busctl
 from tests.http import get
 from tests.workers.test_reconcile import QUICK, Bench

@@ -46,8 +46,8 @@ def nats_dies_once_a_cancel_is_stored(own_nats: Nats, monkeypatch: pytest.Monkey
     """Between the stored cancel and the word to the process that runs the job."""
     stored_cancel = job_log.cancel
 
-    async def cancel_then_die(stream: object, client_id: str, job_id: str) -> JobState:
-        cancelled = await stored_cancel(stream, client_id, job_id)  # type: ignore[arg-type]
+    async def cancel_then_die(stream: object, client_id: str, job_id: str, **options: str) -> JobState:
+        cancelled = await stored_cancel(stream, client_id, job_id, **options)  # type: ignore[arg-type]
         own_nats.kill()
         async with asyncio.timeout(15):
             while stream._connection.is_connected:  # type: ignore[attr-defined]

@@ -8,7 +8,7 @@ import pytest
 from bus import Settings
 from bus.job_log import JobRequest, JobState
 from bus.messages import JobQueued
-from testbed.servers import System
+from testbed.system import System
 from workers.config import QUEUE, create_celery
 from workers.envelope import job_id
 from workers.task_message import send

@@ -6,7 +6,8 @@ from contextlib import closing
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from testbed.servers import System, wait_until
+from testbed.servers import wait_until
+from testbed.system import System
 from tests.workers.test_reconcile import Bench
 
 

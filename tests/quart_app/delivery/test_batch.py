@@ -77,4 +77,4 @@ def test_what_nobody_is_shown_is_nothing() -> None:
 def test_each_audience_is_encoded_for_once() -> None:
     events = batch((1, NEWS[0]))
     view = View(Passing, v1=True)
-    assert events.shown(view) is events.lines[view]
+    assert events.shown(view) is events.prepared[view]

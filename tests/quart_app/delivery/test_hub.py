@@ -12,7 +12,8 @@ import pytest
 
 from bus import Bus, Settings, SystemNotification
 from bus.messages import JobProgress
-from testbed.servers import Nats, System, Web
+from testbed.servers import Nats, Web
+from testbed.system import System
 from tests.clients import client
 
 GARBAGE = [

@@ -17,7 +17,8 @@ from bus import Settings
 from quart_app.server import hypercorn_inside
 from quart_app.websocket.frame_writer import EXTENSION, frame_writer_of
 from testbed.raw import BINARY, DEADLINE, PING, PONG, SMALL_SEGMENT, SMALL_WINDOW, dial, frame, raw, upgrade
-from testbed.servers import System, Web, wait_until
+from testbed.servers import Web, wait_until
+from testbed.system import System
 from tests.in_process import serving
 
 ACCEPT = {"type": "websocket.accept"}

@@ -16,7 +16,8 @@ from bus import Settings
 from quart_app.server.listener import LEAVING, UNTOUCHED, Listener
 from quart_app.server.serve import OTHER_FILES, fitted
 from testbed.raw import DEADLINE, dial, raw
-from testbed.servers import System, Web, wait_until
+from testbed.servers import Web, wait_until
+from testbed.system import System
 from tests.http import get
 
 FILES = 200

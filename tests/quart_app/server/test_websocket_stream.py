@@ -8,7 +8,8 @@ import struct
 import pytest
 
 from testbed.raw import BINARY, CLOSE, DEADLINE, PING, PONG, TEXT, Peer, dial, frame, raw, raw_v1, upgrade
-from testbed.servers import System, Web
+from testbed.servers import Web
+from testbed.system import System
 from tests.quart_app.test_metrics import counted
 
 CONTINUATION = 0x0

@@ -10,7 +10,8 @@ import pytest
 
 from bus import BusUnavailable
 from quart_app.web.health import Readiness
-from testbed.servers import ConfiguredNats, System, Web, wait_until
+from testbed.servers import ConfiguredNats, Web, wait_until
+from testbed.system import System
 from tests.clients import client
 
 

@@ -10,7 +10,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Origin
 
-from testbed.servers import System, Web
+from testbed.servers import Web
+from testbed.system import System
 
 ALLOWED = ("localhost", "LOCALHOST:1", "localhost.", "a.example.com", "a.b.Example.com:443", "[::1]:8000", "[0::1]")
 REFUSED = ("rebind.evil", "example.com", "notexample.com", "localhost.evil", "[::2]", "127.0.0.1", "a b", "a@localhost")

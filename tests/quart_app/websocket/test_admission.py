@@ -6,7 +6,8 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from testbed.servers import System, Web
+from testbed.servers import Web
+from testbed.system import System
 from tests.clients import client
 from tests.http import get
 

@@ -17,7 +17,8 @@ from quart_app import create_app
 from quart_app.channel import Channel, channel, ws_handler
 from quart_app.websocket.asgi_websocket import PullingWebsocket
 from testbed.raw import BINARY, DEADLINE, frame, raw, raw_v1
-from testbed.servers import Nats, System, Web
+from testbed.servers import Nats, Web
+from testbed.system import System
 from tests.in_process import serving
 
 wired = pytest.mark.parametrize("wired", [True, False], ids=["wired", "ordinary"])

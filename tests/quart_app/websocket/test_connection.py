@@ -6,7 +6,8 @@ import json
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from testbed.servers import System, Web
+from testbed.servers import Web
+from testbed.system import System
 from tests.clients import client
 
 SUBMIT = '{"action":"system_message","payload":{"task_type":"translate","content":"hello"}}'

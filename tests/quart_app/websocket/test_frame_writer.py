@@ -17,7 +17,8 @@ from bus import Settings, SyncBus, SystemNotification
 from quart_app.delivery.prepared import PreparedFrames, text_frame
 from quart_app.websocket.frame_writer import ROOM, FrameWriter, Turn, frame_writer_of
 from testbed.raw import DEADLINE, Peer, dial, frames, raw, raw_v1, segments_in, upgrade
-from testbed.servers import System, Web
+from testbed.servers import Web
+from testbed.system import System
 from tests.in_process import serving
 
 

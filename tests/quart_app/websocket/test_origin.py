@@ -8,7 +8,8 @@ from websockets.exceptions import InvalidStatus
 
 from bus.origins import origins
 from quart_app.websocket.origin import origin_allowed
-from testbed.servers import System, Web
+from testbed.servers import Web
+from testbed.system import System
 from tests.clients import client
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from quart_app.websocket.rate_limit import TokenBucket
 from testbed.raw import frame, raw, raw_v1
-from testbed.servers import System, Web
+from testbed.servers import Web
+from testbed.system import System
 
 BURST = 50
 NEVER = 1e-9

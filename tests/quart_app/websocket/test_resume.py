@@ -15,7 +15,8 @@ from websockets.exceptions import ConnectionClosed
 
 from bus import Settings, SyncBus, SystemNotification, subjects
 from testbed.planted import CONTENT, SECRET
-from testbed.servers import System, Web, wait_until
+from testbed.servers import Web, wait_until
+from testbed.system import System
 from tests.clients import Client, Frame, client
 
 

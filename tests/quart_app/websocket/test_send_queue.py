@@ -17,7 +17,8 @@ from quart_app.close_codes import SERVICE_RESTART
 from quart_app.delivery.prepared import PreparedFrames
 from quart_app.websocket.send_queue import SendQueue
 from testbed.raw import DEADLINE, SMALL_SEGMENT, SMALL_WINDOW, Frame, Peer, raw, raw_v1
-from testbed.servers import System, Web, wait_until
+from testbed.servers import Web, wait_until
+from testbed.system import System
 
 OTHERS = 499
 KEPT = 64 * 1024
