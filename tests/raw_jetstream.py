@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import nats
@@ -81,7 +82,7 @@ async def raw_jetstream(url: str) -> AsyncIterator[RawJetStream]:
 @contextmanager
 def nats_with(directory: Path, config: str, *, jetstream: bool = True) -> Iterator[Nats]:
     """A server with a configuration file; `DIR` in it is a directory for its data."""
-    file = directory / f"{free_port()}.conf"
+    file = directory / f"{token_hex(4)}.conf"
     file.write_text(config.replace("DIR", str(directory / file.stem)))
     server = Nats(directory, "-c", str(file), jetstream=jetstream)
     server.start()
