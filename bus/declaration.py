@@ -45,7 +45,7 @@ PASSING = {
     10226: f"the stream {subjects.STREAM} is being changed by somebody else",
 }
 """Refusals that pass by themselves, or with the start of a server."""
-NO_ROOM = (10002, 10023, 10028, 10047, 10122)
+STORAGE_ERRORS = (10002, 10023, 10028, 10047, 10122)
 TOO_MANY_REPLICAS = (NO_PEERS, 10074)
 TOO_MANY_STREAMS = 10027
 OVERLAP = 10065
@@ -213,7 +213,7 @@ class Declaration:
 
     def _advice(self, error: ApiError) -> str:
         settings = self._settings
-        if error.code in NO_ROOM:
+        if error.code in STORAGE_ERRORS:
             return (
                 f"{error}. It reserves BUS_STREAM_MAX_BYTES = {settings.stream_max_bytes} bytes on each of its "
                 "servers, and so do other streams: lower that, or give JetStream more with max_file_store, or the "

@@ -33,7 +33,7 @@ from bus.stored import Stored
 if TYPE_CHECKING:
     from bus.client import Bus
 
-LOOK_INTERVAL = 0.5
+LOOK_EVERY = 0.5
 """Seconds after which an outage is noticed at the latest, and between two attempts to read after one."""
 MOST_LOOKS = 10
 """How often it is looked for an event that was heard of and is not there."""
@@ -116,7 +116,7 @@ class FollowedEvents(AsyncIterator[Stored]):
             except BusUnavailable:
                 self._give_up_if_hopeless()
                 self._tell_away()
-                await asyncio.sleep(LOOK_INTERVAL)
+                await asyncio.sleep(LOOK_EVERY)
                 continue
             if stored is not None:
                 return stored
@@ -164,7 +164,7 @@ class FollowedEvents(AsyncIterator[Stored]):
     async def _wait_for_news(self) -> None:
         while not self._news.is_set():
             with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_INTERVAL):
+                async with asyncio.timeout(LOOK_EVERY):
                     await self._news.wait()
             self._give_up_if_hopeless()
             if not self._bus.connected:

@@ -12,14 +12,14 @@ from typing import Any
 from bus import subjects
 from bus.client import Bus
 from bus.errors import BusUnavailable, NoLease, StreamConflict
+from bus.jetstream import STREAM_NOT_FOUND
 
 AGE = 10.0
 """Seconds after its last renewal when a lease is gone."""
-PATIENCE = 2.0
+LEASE_TIMEOUT = 2.0
 """Deadline in seconds for one answer of NATS; less than the time between two renewals."""
 LARGEST_BUCKET = 8 * 1024 * 1024
 """Bytes: room for about 40,000 leases."""
-STREAM_NOT_FOUND = 10059
 
 _ESSENTIAL = {
     "subjects": [subjects.ALL_LEASES],
@@ -134,7 +134,7 @@ async def _api(bus: Bus, verb: str, request: dict[str, Any] | None = None) -> di
 
 async def _request(bus: Bus, subject: str, data: bytes, headers: dict[str, str] | None = None) -> bytes | None:
     try:
-        return await bus.request(subject, data, timeout=PATIENCE, headers=headers)
+        return await bus.request(subject, data, timeout=LEASE_TIMEOUT, headers=headers)
     except BusUnavailable as error:
         if not error.maybe_done and not bus.connected:
             raise

@@ -23,14 +23,16 @@ from bus.errors import BusError, BusUnavailable, NoLease, NotPermitted, StreamCo
 
 RENEW_EVERY = 3.0
 """Seconds between two renewals; three of them may fail before the lease is gone (see `leases.AGE`)."""
-RETRY = 0.5
+RENEW_AGAIN = 0.5
 """Seconds until the next try after a renewal that failed."""
-FRESH = leases.AGE - RENEW_EVERY
+LONGEST_SILENCE = leases.AGE - RENEW_EVERY
 """Seconds after a renewal for which this process counts as proven to live."""
 SETTLE = 8.0
 """Seconds of looks without a failure before a missing lease means anything: time for the living to renew theirs."""
 LOOKS = 3
-LOOK_INTERVAL = 0.5
+"""How often an instance that does not answer is asked before it is taken for one that may run the job all the same."""
+SUSPECT_FOR = 0.5
+"""Seconds between two looks: a lease that is missing in both is gone, and not only late."""
 
 log = structlog.get_logger(__name__)
 
@@ -63,7 +65,7 @@ class Instance:
             BusUnavailable: NATS is away.
         """
         async with self._lock:
-            if time.monotonic() - self._renewed > FRESH:
+            if time.monotonic() - self._renewed > LONGEST_SILENCE:
                 try:
                     await self._renew()
                 except (StreamConflict, NotPermitted) as error:
@@ -105,7 +107,7 @@ class Instance:
     async def _keep_renewing(self) -> None:
         trouble = ""
         while True:
-            await asyncio.sleep(RETRY if trouble else RENEW_EVERY)
+            await asyncio.sleep(RENEW_AGAIN if trouble else RENEW_EVERY)
             try:
                 async with self._lock:
                     await self._renew()
@@ -130,7 +132,7 @@ class Instance:
             self._subscription = await self.bus.respond(self._subject, self._answer)
         word = secrets.token_hex(4)
         try:
-            answer = await self.bus.request(self._subject, f"echo {word}".encode(), timeout=leases.PATIENCE)
+            answer = await self.bus.request(self._subject, f"echo {word}".encode(), timeout=leases.LEASE_TIMEOUT)
         except BusUnavailable as error:
             if not error.maybe_done and not self.bus.connected:
                 raise
@@ -173,7 +175,7 @@ async def is_running(bus: Bus, instance: str | None, job_id: str) -> bool:
         return True
     for look in range(LOOKS):
         if look:
-            await asyncio.sleep(LOOK_INTERVAL)
+            await asyncio.sleep(SUSPECT_FOR)
         if await leases.was_given_up(bus, instance):
             return False
         answer = await _ask(bus, instance, f"runs {job_id}")
@@ -238,4 +240,4 @@ class Observer:
         self._missing = {instance: self._missing.get(instance, now) for instance in instances if instance not in found}
         if now < self._settled_at:
             return set()
-        return {instance for instance, since in self._missing.items() if now - since >= LOOK_INTERVAL}
+        return {instance for instance, since in self._missing.items() if now - since >= SUSPECT_FOR}

@@ -25,7 +25,7 @@ from bus.library_log import LibraryRecords
 from bus.settings import Settings
 from bus.tracebacks import Told, described, told
 
-LONGEST_TEXT = 2000
+LONGEST_LOGGED = 2000
 """Characters of one value of a line."""
 DEEPEST = 5
 """Levels of a value of dictionaries and lists."""
@@ -190,7 +190,7 @@ def _safe(value: object, level: int = 0) -> Any:
 
 def _text(value: object) -> str:
     text = value if isinstance(value, str) else str(value)
-    return escaped(text) if len(text) <= LONGEST_TEXT else escaped(text[:LONGEST_TEXT]) + "…"
+    return escaped(text) if len(text) <= LONGEST_LOGGED else escaped(text[:LONGEST_LOGGED]) + "…"
 
 
 def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

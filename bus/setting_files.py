@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 SUFFIX = "_FILE"
-LARGEST = 64 * 1024
+LARGEST_FILE = 64 * 1024
 """Bytes of the largest file that is taken for a value."""
 
 
@@ -58,11 +58,11 @@ class _Unread:
             if not stat.S_ISREG(os.stat(self._path).st_mode):  # another kind might never end
                 raise ValueError(f"{self._variable} names no regular file")
             with open(self._path, "rb") as file:
-                content = file.read(LARGEST + 1)
+                content = file.read(LARGEST_FILE + 1)
         except OSError as error:
             raise ValueError(f"the file that {self._variable} names cannot be read: {error.strerror}") from None
-        if len(content) > LARGEST:
-            raise ValueError(f"the file that {self._variable} names has more than {LARGEST} bytes")
+        if len(content) > LARGEST_FILE:
+            raise ValueError(f"the file that {self._variable} names has more than {LARGEST_FILE} bytes")
         return content.decode(errors="surrogateescape").removesuffix("\n").removesuffix("\r")
 
 

@@ -19,7 +19,7 @@ MARKED = "events"
 SETTINGS = {"max_age": "stream_max_age", "max_bytes": "stream_max_bytes", "num_replicas": "stream_replicas"}
 """The fields that settings give. What was last applied of each stands in the metadata, as `busctl.<setting>`."""
 
-REPUBLISH = {"src": subjects.STREAM_SUBJECTS, "dest": subjects.REPUBLISH}
+REPUBLISH_RULE = {"src": subjects.STREAM_SUBJECTS, "dest": subjects.REPUBLISH}
 DUPLICATE_WINDOW = 120 * 10**9
 
 # What the guarantees rest on: the value, and what an absent field means.
@@ -52,7 +52,7 @@ def new_stream(settings: Settings) -> Config:
         "max_consumers": -1,
         "duplicate_window": min(DUPLICATE_WINDOW, values["max_age"]),
         "allow_direct": True,
-        "republish": REPUBLISH,
+        "republish": REPUBLISH_RULE,
         "metadata": _remembered(values),
         **values,
     }
@@ -81,7 +81,7 @@ def corrections(config: Config) -> Config:
         others = [subject for subject in listed if not _of_ours(subject)]
         wrong["subjects"] = [subjects.STREAM_SUBJECTS, *others]
     if not _republishes(config):
-        wrong["republish"] = REPUBLISH
+        wrong["republish"] = REPUBLISH_RULE
     transform = config.get("subject_transform")
     if transform and _of_ours(transform.get("src") or ">"):
         wrong["subject_transform"] = None
@@ -138,7 +138,7 @@ def _value(config: Config, name: str, absent: Any) -> Any:
 
 def _republishes(config: Config) -> bool:
     republish = config.get("republish") or {}
-    return not republish.get("headers_only") and all(republish.get(end) == ours for end, ours in REPUBLISH.items())
+    return not republish.get("headers_only") and all(republish.get(end) == ours for end, ours in REPUBLISH_RULE.items())
 
 
 def _of_ours(subject: str) -> bool:

@@ -11,7 +11,7 @@ from rich.text import Text
 from cli.output import Part, printable
 
 WIDE_GAP = "  "
-LONGEST_TEXT = 1000
+LONGEST_SHOWN = 1000
 """Characters of a text that are looked at for a line of a terminal."""
 
 
@@ -101,7 +101,7 @@ class Columns:
 def _fitted(text: str, left: int | None) -> str:
     if left is None:
         return printable(text)
-    shown = Text(printable(text[:LONGEST_TEXT]))
+    shown = Text(printable(text[:LONGEST_SHOWN]))
     shown.truncate(max(1, left), overflow="ellipsis")
     return shown.plain
 

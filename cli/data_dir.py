@@ -16,7 +16,7 @@ from cli.errors import CommandFailed
 
 HOW_ON = "choose another with --data-dir"
 SERVERS = ("nats", "valkey")
-OURS = frozenset({*SERVERS, "secret", "lock"})
+OUR_FILES = frozenset({*SERVERS, "secret", "lock"})
 """All that we put there. A directory with something else in it is not ours alone, and keeps its mode."""
 
 
@@ -75,7 +75,7 @@ def locked(directory: Path) -> Iterator[int]:
 def _make_private(directory: Path) -> None:
     directory.parent.mkdir(parents=True, exist_ok=True)
     directory.mkdir(mode=0o700, exist_ok=True)
-    if set(os.listdir(directory)) <= OURS and directory.stat().st_uid == os.geteuid():
+    if set(os.listdir(directory)) <= OUR_FILES and directory.stat().st_uid == os.geteuid():
         directory.chmod(0o700)
     for server in SERVERS:
         (directory / server).mkdir(mode=0o700, exist_ok=True)

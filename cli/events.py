@@ -8,7 +8,7 @@ from typing import Any
 
 from bus import Interruption, Stored, subjects
 
-STYLES = {
+EVENT_STYLES = {
     "job_started": "cyan",
     "job_result": "green",
     "job_failed": "red",
@@ -53,7 +53,6 @@ def record(stored: Stored) -> dict[str, Any]:
         who = {"client_id": address.client_id, "job_id": address.job_id, "group": address.group}
     told = {"action": frame.pop("action"), "payload": frame.pop("payload", None), **frame, **who}
     told |= {"seq": stored.seq or None, "at": stored.at}
-    told["time"] = stored.timestamp or None  # the same, as it was called first
     return {key: value for key, value in told.items() if value is not None or key == "payload"}
 
 

@@ -12,16 +12,16 @@ import typer
 
 from bus import Bus, CorruptJob, Settings, UnknownJob, job_log, subjects
 from bus.job_log import JobState
-from cli.columns import LONGEST_TEXT, Column, Columns
+from cli.columns import LONGEST_SHOWN, Column, Columns
 from cli.errors import Interrupted
-from cli.events import STATES, STYLES
+from cli.events import EVENT_STYLES, STATES
 from cli.names import client_option
 from cli.options import AsJson, NoColor, Quiet, Server, Timeout, client_settings
 from cli.output import Output, Part, room
 
 FIRST_WINDOW = 1000
 """Events at the stream's end that are looked at first; eight times as many when they hold too few jobs."""
-JOB_ID = 16
+JOB_ID_WIDTH = 16
 """Characters of most job ids; those of jobs with a key have more."""
 ROOM_FOR_IDS = 80
 """Columns of a terminal from which on these are whole too."""
@@ -132,11 +132,11 @@ class JobTable:
             "JOB": state.job_id,
             "TYPE": state.request.task_type,
             "CLIENT": state.client_id,
-            "STATE": (STATES[state.state], STYLES.get(state.state, "")),
+            "STATE": (STATES[state.state], EVENT_STYLES.get(state.state, "")),
             "TRY": str(job.attempt or ""),
             "AGE": _span(job.age),
             "TOOK": "" if job.took is None else _span(job.took),
-            "TEXT": text if self._room is None else text[:LONGEST_TEXT],
+            "TEXT": text if self._room is None else text[:LONGEST_SHOWN],
         }
         if self._room is None:
             self._print(row, Columns(self._all(0), None))
@@ -157,7 +157,7 @@ class JobTable:
         self._output.line(*self._columns.row(row))
 
     def _all(self, longest_id: int) -> list[Column]:
-        whole = JOB_ID if self._room is not None and self._room < ROOM_FOR_IDS else max(JOB_ID, longest_id)
+        whole = JOB_ID_WIDTH if self._room is not None and self._room < ROOM_FOR_IDS else max(JOB_ID_WIDTH, longest_id)
         columns = [
             Column("JOB", whole, whole, 7, "bold", whole=True),
             Column("TYPE", 9, 20, 4),

@@ -23,7 +23,7 @@ from cli.reload import ROOT, Sources
 
 READY_SECONDS = 60.0
 ASK_EVERY = 0.1
-LOOK_EVERY = 1.0
+CHECK_INTERVAL = 1.0
 CLIENTS_GRACE = 5.0
 SERVERS_GRACE = 3.0
 """Seconds to stop, first for web and worker, then for the servers they use: together under 10."""
@@ -33,8 +33,8 @@ DRAIN_TIMEOUT = 2.0
 LOOPBACK = "localhost,*.localhost,127.0.0.1,[::1]"
 """Under these names a browser reaches this machine, and no page of another site does."""
 
-STYLES = {"nats": "cyan", "valkey": "magenta", "worker": "yellow", "web": "green", "dev": "bold blue"}
-WIDTH = max(map(len, STYLES))
+PROCESS_STYLES = {"nats": "cyan", "valkey": "magenta", "worker": "yellow", "web": "green", "dev": "bold blue"}
+WIDTH = max(map(len, PROCESS_STYLES))
 
 Check = Callable[[], Awaitable[bool]]
 
@@ -196,7 +196,7 @@ class LocalSystem:
         sources = Sources()
         self._reloading = True
         while True:
-            await asyncio.sleep(LOOK_EVERY)
+            await asyncio.sleep(CHECK_INTERVAL)
             if changed := sources.changed():
                 names = ", ".join(str(path.relative_to(ROOT)) for path in changed[:3]) + ("…" if changed[3:] else "")
                 self._show("dev", f"{names} changed; web and worker start again")
@@ -219,7 +219,7 @@ class LocalSystem:
         await self._processes.stop(self._plan.servers(), SERVERS_GRACE)
 
     def _show(self, name: str, line: str) -> None:
-        text = Text.assemble((f"{name:>{WIDTH}} │ ", STYLES[name]), printable(line))
+        text = Text.assemble((f"{name:>{WIDTH}} │ ", PROCESS_STYLES[name]), printable(line))
         try:
             self._logs.print(text, soft_wrap=True)
         except SystemExit:

@@ -15,14 +15,14 @@ from redis.exceptions import NoPermissionError, RedisError
 
 from bus import redis_url
 
-PATIENCE = 5.0
+PROBE_TIMEOUT = 5.0
 """Seconds after which one question counts as unanswered."""
 
 
 async def http_ok(port: int, path: str) -> bool:
     """Whether a local HTTP server answers a GET with 200."""
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(PROBE_TIMEOUT):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             try:
                 writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode())
@@ -62,7 +62,7 @@ async def worker_listens(url: str) -> bool:
 @asynccontextmanager
 async def _client(url: str) -> AsyncIterator[Redis]:
     address = redis_url.parse(url)
-    patience: dict[str, Any] = {"socket_timeout": PATIENCE, "socket_connect_timeout": PATIENCE}
+    patience: dict[str, Any] = {"socket_timeout": PROBE_TIMEOUT, "socket_connect_timeout": PROBE_TIMEOUT}
     if address.master_name is None:
         async with Redis(**address.options(), **patience) as client:
             yield client

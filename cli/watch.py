@@ -12,7 +12,7 @@ from rich.text import Text
 from bus import Bus, Interruption, Settings, Stored, subjects
 from cli.columns import Column, Columns
 from cli.errors import Interrupted
-from cli.events import INTERRUPTIONS, STYLES, moment, record, text
+from cli.events import EVENT_STYLES, INTERRUPTIONS, moment, record, text
 from cli.names import client_option, name
 from cli.options import AsJson, NoColor, Quiet, Server, Timeout, client_settings
 from cli.output import Output, Part, printable, room
@@ -108,7 +108,7 @@ class Watcher:
             "TIME": f"{stored_at:%H:%M:%S}" if stored_at else "",
             "WHO": str(event.get("client_id") or event.get("group") or event.get("subject", "")),
             "JOB": str(event.get("job_id", "")),
-            "WHAT": (action.removeprefix("job_").removeprefix("system_"), STYLES.get(action, "")),
+            "WHAT": (action.removeprefix("job_").removeprefix("system_"), EVENT_STYLES.get(action, "")),
             "TEXT": text(event),
         }
         return Columns(COLUMNS, room()).row(cells)  # anew each time: a terminal may change its size

@@ -19,8 +19,8 @@ from workers.malformed import set_aside
 
 log = structlog.get_logger(__name__)
 
-RETRY_FIRST = 0.2
-RETRY_LONGEST = 2.0
+CONSUME_AGAIN = 0.2
+CONSUME_AGAIN_LONGEST = 2.0
 """Seconds between two attempts to reach Redis: doubled from the first up to the longest."""
 MOST_NAMED = 100
 """Other applications' tasks that are logged by name."""
@@ -38,7 +38,7 @@ class Consumer(celery_consumer.Consumer):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._foreign: set[str] = set()
-        self._backoff = Backoff(RETRY_FIRST, RETRY_LONGEST)
+        self._backoff = Backoff(CONSUME_AGAIN, CONSUME_AGAIN_LONGEST)
         # Each lost connection would log eight lines about a default of Celery 6 that workers/config.py has decided on.
         warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
         super().__init__(*args, **kwargs)
@@ -51,7 +51,7 @@ class Consumer(celery_consumer.Consumer):  # type: ignore[misc]
     def ensure_connected(self, conn: Any) -> Any:
         """Connect, trying again every few seconds; Celery's own pause grows to half a minute."""
         conn.ensure_connection = partial(
-            conn.ensure_connection, interval_start=1, interval_step=1, interval_max=RETRY_LONGEST
+            conn.ensure_connection, interval_start=1, interval_step=1, interval_max=CONSUME_AGAIN_LONGEST
         )
         return super().ensure_connected(conn)
 

@@ -26,8 +26,8 @@ T = TypeVar("T")
 
 LARGEST_BATCH = 100
 """Jobs handed over in one command."""
-RETRY_FIRST = 0.2
-RETRY_LONGEST = 5.0
+ENQUEUE_AGAIN = 0.2
+ENQUEUE_AGAIN_LONGEST = 5.0
 
 
 class Enqueuer:
@@ -179,7 +179,7 @@ class Enqueuer:
                     self._waiting.task_done()
 
     async def _hand_over(self, jobs: list[JobState]) -> None:
-        backoff = Backoff(RETRY_FIRST, RETRY_LONGEST)
+        backoff = Backoff(ENQUEUE_AGAIN, ENQUEUE_AGAIN_LONGEST)
         while True:
             try:
                 await self._in_thread(send, self._celery, jobs, self._identity)

@@ -15,10 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 
 from workers.errors import Malformed
 
-LARGEST = 1024 * 1024
+LARGEST_MESSAGE = 1024 * 1024
 """Bytes of the largest message that is looked at; a task of ours has a few KiB."""
 
-OURS = "jobs."
+OUR_TASKS = "jobs."
 """What the names of our tasks begin with."""
 
 REPLIES = ".pidbox"
@@ -114,7 +114,7 @@ class OurTask(Envelope):
     content_encoding: Annotated[Literal["utf-8"], Field(alias="content-encoding")]
 
 
-JOB_ID = re.compile(rb'"body": ?"\[\[\\"[^"\\]*\\", ?\\"([A-Za-z0-9_-]{1,64})\\"')
+JOB_ID_IN_BODY = re.compile(rb'"body": ?"\[\[\\"[^"\\]*\\", ?\\"([A-Za-z0-9_-]{1,64})\\"')
 """The job of a message as `workers.task_message` writes it, found without reading all of it. What clients wrote cannot
 pass for it: their quotes are escaped once more."""
 
@@ -128,8 +128,8 @@ def read(raw: bytes, queue: str) -> dict[str, Any]:
     Raises:
         Malformed: it is too large, no JSON, no message, no task, or a task of ours with other arguments than ours have.
     """
-    if len(raw) > LARGEST:
-        raise Malformed(f"it has {len(raw)} bytes; at most {LARGEST} are looked at")
+    if len(raw) > LARGEST_MESSAGE:
+        raise Malformed(f"it has {len(raw)} bytes; at most {LARGEST_MESSAGE} are looked at")
     try:
         payload: dict[str, Any] = json.loads(raw)
         check(payload, task=not queue.endswith(REPLIES))
@@ -152,7 +152,7 @@ def check(payload: object, *, task: bool) -> None:
         ValueError: it is malformed; pydantic's `ValidationError` is one.
     """
     headers = payload.get("headers") if isinstance(payload, dict) else None
-    ours = task and isinstance(headers, dict) and str(headers.get("task")).startswith(OURS)
+    ours = task and isinstance(headers, dict) and str(headers.get("task")).startswith(OUR_TASKS)
     envelope = (OurTask if ours else Envelope).model_validate(payload)
     if task:
         TaskHeaders.model_validate(envelope.headers)
@@ -162,7 +162,7 @@ def check(payload: object, *, task: bool) -> None:
 
 def job_id(raw: bytes) -> str | None:
     """The job of a message that waits in Redis or was taken from it, or None when it holds no task of ours."""
-    if found := JOB_ID.search(raw):
+    if found := JOB_ID_IN_BODY.search(raw):
         return found[1].decode()
     try:
         message = json.loads(raw)

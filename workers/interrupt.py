@@ -16,7 +16,15 @@ from billiard.process import current_process
 SIGNAL = signal.SIGUSR1
 """Ours, and Celery's for a soft time limit."""
 
-LEAVING = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR2, signal.SIGALRM, signal.SIGXCPU)
+ENDING_SIGNALS = (
+    signal.SIGHUP,
+    signal.SIGINT,
+    signal.SIGQUIT,
+    signal.SIGTERM,
+    signal.SIGUSR2,
+    signal.SIGALRM,
+    signal.SIGXCPU,
+)
 """Those whose handlers, Celery's or a library's, leave what the process does by an exception."""
 
 PENDING_LONGEST = 30.0
@@ -48,7 +56,7 @@ class Signals:
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             self._thread = threading.get_ident()
-            for number in (SIGNAL, *LEAVING):
+            for number in (SIGNAL, *ENDING_SIGNALS):
                 before = signal.getsignal(number)
                 if callable(before) or number == SIGNAL:
                     self._before[number] = before if callable(before) else _ignore

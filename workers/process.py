@@ -18,14 +18,14 @@ from bus.liveness import Instance
 T = TypeVar("T")
 Verb = Callable[[Bus], Coroutine[Any, Any, T]]
 
-RETRY_FIRST = 0.2
-RETRY_LONGEST = 5.0
+NATS_AGAIN = 0.2
+NATS_AGAIN_LONGEST = 5.0
 """Seconds between two attempts to reach NATS: doubled from the first up to the longest."""
 
 NO_LEASE_PAUSE = 3.0
 """Seconds that a worker that may take no job keeps a task from going round."""
 
-ANSWERS = (AppendRefused, UnknownJob, CorruptJob, InvalidName, NoLease)
+FINAL_ANSWERS = (AppendRefused, UnknownJob, CorruptJob, InvalidName, NoLease)
 """What repeating does not change, or not soon."""
 
 log = structlog.get_logger(__name__)
@@ -69,7 +69,7 @@ class WorkerProcess:
         Raises:
             AppendRefused, UnknownJob, CorruptJob, InvalidName, NoLease: the answers that are none.
         """
-        backoff = Backoff(RETRY_FIRST, RETRY_LONGEST)
+        backoff = Backoff(NATS_AGAIN, NATS_AGAIN_LONGEST)
         while True:
             pause = backoff.pause()
             try:
@@ -103,7 +103,7 @@ async def persist(bus: Bus, verb: Verb[object]) -> None:
     Raises:
         UnknownJob, CorruptJob, InvalidName, NoLease: repeating does not change these answers.
     """
-    backoff = Backoff(RETRY_FIRST, RETRY_LONGEST)
+    backoff = Backoff(NATS_AGAIN, NATS_AGAIN_LONGEST)
     while True:
         pause = backoff.pause()
         try:
@@ -118,7 +118,7 @@ async def persist(bus: Bus, verb: Verb[object]) -> None:
 
 
 def _tell_or_raise(error: Exception, pause: float) -> None:
-    if isinstance(error, ANSWERS):
+    if isinstance(error, FINAL_ANSWERS):
         raise error
     if isinstance(error, BusError):
         log.warning("waiting for NATS", error=str(error), retry_in=pause)

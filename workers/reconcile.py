@@ -63,7 +63,7 @@ SCAN_TIMEOUT = 120.0
 """Deadline in seconds for reading what is new in the stream; the next look goes on where it stopped."""
 
 LEASE_INTERVAL = 2.0
-"""Seconds between two looks at the leases of running jobs, which cost one request; see `liveness.LOOK_INTERVAL`."""
+"""Seconds between two looks at the leases of running jobs, which cost one request; see `liveness.SUSPECT_FOR`."""
 
 MOST_TIMES = 10
 LONGEST_PATIENCE = 600.0
@@ -124,7 +124,7 @@ class Reconciler:
                 log.warning("could not look for lost jobs; trying again", error=str(error))
             except Exception:
                 log.exception("looking for lost jobs failed; trying again")
-            soon = liveness.LOOK_INTERVAL if self._leases.suspects else LEASE_INTERVAL
+            soon = liveness.SUSPECT_FOR if self._leases.suspects else LEASE_INTERVAL
             self._stop.wait(self._pause(min(soon, self._interval)))
 
     def _pause(self, seconds: float) -> float:

@@ -14,6 +14,7 @@ from typing import Self
 from bus import Bus, BusUnavailable, Settings, Stored
 from bus.messages import Event
 from quart_app.delivery.event_parser import EventParser
+from quart_app.delivery.ordered_events import TURN_BYTES
 from quart_app.delivery.replay_budget import ReplayBudget
 
 PIECE_BYTES = 64 * 1024
@@ -24,8 +25,6 @@ COPIES = 4
 """How often an event is in memory on its way: as it was read, parsed, encoded, and framed."""
 COUNTING_BYTES = 512 * 1024
 """Bytes to be taken while events are counted: for what was read, and for their sequences."""
-TURN_BYTES = 64 * 1024
-"""Bytes of events after which other tasks get a turn of the loop."""
 TURN_EVENT = 2048
 """Bytes that take about as long as what is to be done for each event whatever its size."""
 

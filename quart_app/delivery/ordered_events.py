@@ -12,13 +12,13 @@ from quart_app.delivery.stream_end import StreamEnd
 
 REMEMBERED = 256
 """Live events of which the older half is forgotten when the stream is known to reach past them."""
-LOOK_EVERY = 32
+EVENTS_BETWEEN_TURNS = 32
 """How many are remembered more before it is looked at that again."""
 MOST_REMEMBERED = 4 * REMEMBERED
 """Live events after which the stream is read, when it did not say meanwhile that it reaches past the oldest."""
 
 TURN_BYTES = 64 * 1024
-"""Bytes of missed events after which other tasks get a turn, so that readers can take what is passed on."""
+"""Bytes of missed events after which other tasks get a turn, so that readers can take what they are sent."""
 
 READS = 4
 """How often a refill reads what the stream's leader is known to have, before it is tried again later."""
@@ -176,7 +176,7 @@ class OrderedEvents:
         if passed is None:
             passed = self._passed = PassedOn()
         passed.add(stored)
-        if len(passed) % LOOK_EVERY == 0:
+        if len(passed) % EVENTS_BETWEEN_TURNS == 0:
             self._settle(passed)
         return True
 

@@ -14,11 +14,11 @@ from quart_app.delivery.stream_end import StreamEnd
 
 log = structlog.get_logger(__name__)
 
-AT_ONCE = 32
+FEEDS_AT_ONCE = 32
 """Feeds that read the stream at the same time."""
-PAUSE = 0.02
+ROUND_PAUSE = 0.02
 """Seconds between two rounds: whoever makes feeds fall behind on purpose cannot keep the loop busy."""
-RETRY = 0.5
+REFILL_AGAIN = 0.5
 """Seconds before feeds that could not be refilled are tried again."""
 
 
@@ -60,16 +60,16 @@ class Refill:
             feeds = await self._fallen_behind()
             failed = await self._refill(feeds)
             if failed:
-                await asyncio.sleep(RETRY)
+                await asyncio.sleep(REFILL_AGAIN)
             for feed in failed:
                 self._behind.put_nowait(feed)
-            await asyncio.sleep(PAUSE)
+            await asyncio.sleep(ROUND_PAUSE)
 
     async def _fallen_behind(self) -> list[Feed]:
         """Wait for one, and for NATS; then all there are."""
         feeds = [await self._behind.get()]
         while not self._bus.reachable:  # noqa: ASYNC110  # no event tells when NATS is back
-            await asyncio.sleep(RETRY)
+            await asyncio.sleep(REFILL_AGAIN)
         while not self._behind.empty():
             feeds.append(self._behind.get_nowait())
         return [feed for feed in feeds if not feed.closed]
@@ -83,7 +83,7 @@ class Refill:
         else:
             if state.epoch != self._epoch:
                 self._begin_anew(state)
-            slots = asyncio.Semaphore(AT_ONCE)
+            slots = asyncio.Semaphore(FEEDS_AT_ONCE)
 
             async def refill(feed: Feed) -> None:
                 async with slots:

@@ -50,7 +50,7 @@ from hypercorn.protocol.ws_stream import ASGIWebsocketState, WSStream
 from bus import Settings
 from quart_app.close_codes import CloseCode
 from quart_app.server.listener import Listener
-from quart_app.server.websocket_stream import AT_ONCE, FramedWSStream, Shared, is_lost, writer_of
+from quart_app.server.websocket_stream import FRAMES_BETWEEN_LOOKS, FramedWSStream, Shared, is_lost, writer_of
 
 log = structlog.get_logger(__name__)
 
@@ -185,7 +185,7 @@ class PacedHTTPStream(HTTPStream):
     async def handle(self, event: Event) -> None:
         if isinstance(event, Body | EndBody):
             self._taken += 1
-            if self._taken % AT_ONCE == 0:
+            if self._taken % FRAMES_BETWEEN_LOOKS == 0:
                 await self._shared.round.turn()
             if self._answered:
                 return

@@ -14,12 +14,14 @@ from quart_app.errors import CannotListen
 INHERITED = "fd://"
 """What the address of an inherited descriptor begins with."""
 
-NO_ROOM = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+SERVICE_UNAVAILABLE = (
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+)
 UNTOUCHED = 0.25
 """Seconds within which a connection that is idle is not closed for another: its request may be on its way."""
-LEAVING = 32
+MOST_LEAVING = 32
 """Connections that may be on their way out, and still have a descriptor, when another is accepted."""
-PAUSE = 0.5
+ACCEPT_AGAIN = 0.5
 """Seconds after the system refused a connection for want of something in which it is not asked again; asyncio tries
 again after one second."""
 WANT = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
@@ -112,7 +114,7 @@ class Listener(socket.socket):
             OSError: the system has no descriptor or memory for it; said once in a while, between which it has to wait.
         """
         now = time.monotonic()
-        if now - self._wanting < PAUSE or len(self._leaving) > LEAVING:
+        if now - self._wanting < ACCEPT_AGAIN or len(self._leaving) > MOST_LEAVING:
             raise BlockingIOError
         full = len(self._open) - len(self._leaving) >= self.limit
         if (full or len(self._idle) >= self.idle_limit) and not self._part_with_idle(now):
@@ -159,7 +161,7 @@ class Listener(socket.socket):
             connection.setblocking(False)
             with suppress(BlockingIOError):
                 connection.recv(65536)  # what is not read makes TCP reset the connection, and the answer is lost
-            connection.send(NO_ROOM)
+            connection.send(SERVICE_UNAVAILABLE)
 
     def _forget(self, connection: Accepted) -> None:
         for known in (self._open, self._idle):

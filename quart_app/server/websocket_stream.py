@@ -26,7 +26,7 @@ from quart_app.websocket.rate_limit import TokenBucket
 
 closing = SparseLog("closing a connection because of the frames that it sends")
 
-AT_ONCE = 8
+FRAMES_BETWEEN_LOOKS = 8
 """Frames of one read that are taken before all other connections have had their turn."""
 SLICE = 0.001
 """Seconds for which frames are taken after each turn."""
@@ -71,10 +71,10 @@ class FramedWSStream(WSStream):
 
     def _announcing(self, app: Callable[..., Any]) -> Any:
         def announced(scope: Any, *rest: Any) -> Any:
-            scope["extensions"][limits.EXTENSION] = {"rate": self._rate}
+            scope["extensions"][limits.RATE_EXTENSION] = {"rate": self._rate}
             if not (self._shared.settings.websocket_deflate and self.handshake.extensions):
                 # a deflated frame is for one connection
-                scope["extensions"][frame_writer.EXTENSION] = {"writer": self._frame_writer}
+                scope["extensions"][frame_writer.WRITER_EXTENSION] = {"writer": self._frame_writer}
             return app(scope, *rest)
 
         return announced
@@ -117,7 +117,7 @@ class FramedWSStream(WSStream):
         clock = asyncio.get_running_loop().time
         until = 0.0
         for number, event in enumerate(self.connection.events(), 1):
-            if number % AT_ONCE == 0 and clock() >= until:
+            if number % FRAMES_BETWEEN_LOOKS == 0 and clock() >= until:
                 await self._shared.round.turn()
                 until = clock() + SLICE
             if self._lost():

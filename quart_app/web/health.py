@@ -12,12 +12,12 @@ from quart_app.services import Services
 from quart_app.websocket.admission import Admission
 from workers.errors import BrokerUnavailable
 
-FRESH = 1.0
+SHARED_FOR = 1.0
 """Seconds for which an answer is good enough for everybody who asks."""
 
 
 class Readiness:
-    """What the bus and the broker answered last. All who ask within `FRESH` share one look, however many they are.
+    """What the bus and the broker answered last. All who ask within `SHARED_FOR` share one look, however many they are.
 
     Args:
         checks: by name; each raises what is wrong.
@@ -31,7 +31,7 @@ class Readiness:
     async def look(self) -> dict[str, str | None]:
         """What is wrong with each, by name; None where nothing is."""
         loop = asyncio.get_running_loop()
-        if self._looking is None or (self._looking.done() and loop.time() - self._looked >= FRESH):
+        if self._looking is None or (self._looking.done() and loop.time() - self._looked >= SHARED_FOR):
             self._looked = loop.time()
             self._looking = asyncio.create_task(self._look(), name="look whether this process is ready")
         return await asyncio.shield(self._looking)

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-EXTENSION = "busctl.frame_writer"
+WRITER_EXTENSION = "busctl.frame_writer"
 
 ROOM = 64 * 1024
 """Bytes that may be corked before the writer asks its user to wait."""
@@ -115,6 +115,6 @@ class FrameWriter:
 
 def frame_writer_of(scope: Mapping[str, Any]) -> FrameWriter | None:
     """What the server announced in this ASGI scope, if it has the extension."""
-    extension = (scope.get("extensions") or {}).get(EXTENSION) or {}
+    extension = (scope.get("extensions") or {}).get(WRITER_EXTENSION) or {}
     writer: FrameWriter | None = extension.get("writer")
     return writer

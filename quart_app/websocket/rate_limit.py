@@ -8,7 +8,7 @@ from typing import Any
 
 from bus import Settings
 
-EXTENSION = "busctl.frame_rate"
+RATE_EXTENSION = "busctl.frame_rate"
 """The ASGI extension of a server that counts the frames that an app never sees: pings, pongs and fragments."""
 
 
@@ -39,6 +39,6 @@ class TokenBucket:
 
 def bucket_of(scope: Mapping[str, Any], settings: Settings) -> TokenBucket:
     """The bucket of a WebSocket: the server's, in which the app counts whole messages, or one for those alone."""
-    extension = (scope.get("extensions") or {}).get(EXTENSION) or {}
+    extension = (scope.get("extensions") or {}).get(RATE_EXTENSION) or {}
     rate: TokenBucket | None = extension.get("rate")
     return rate or TokenBucket(settings.frame_rate, settings.frame_burst)

@@ -11,9 +11,9 @@ from bus.messages import ResumeToken, ResumeTokenPayload
 from quart_app.websocket.connection import Connection
 from quart_app.websocket.identity import Identity, Sessions
 
-AT_ONCE = 50
+TOKENS_AT_ONCE = 50
 """Tokens signed in one turn of the loop, about 2 ms."""
-PAUSE = 0.25
+LONGEST_PAUSE = 0.25
 """Seconds between two turns, when that is enough."""
 SHORTEST_PAUSE = 0.01
 """Seconds between two turns when tokens live for no longer."""
@@ -41,7 +41,7 @@ class Renewal:
     def __init__(self, sessions: Sessions, max_age: float) -> None:
         self._sessions = sessions
         self._half = max_age / 2
-        self._pause = min(PAUSE, max(SHORTEST_PAUSE, max_age / 40))
+        self._pause = min(LONGEST_PAUSE, max(SHORTEST_PAUSE, max_age / 40))
         self._line: dict[Connection, Due] = {}
 
     def keep(self, connection: Connection, identity: Identity) -> None:
@@ -63,7 +63,7 @@ class Renewal:
 
     def _renew_due(self, now: float) -> None:
         # As many as it takes to come to the end of the line within another quarter of a token's life.
-        most = max(AT_ONCE, math.ceil(2 * len(self._line) * self._pause / self._half))
+        most = max(TOKENS_AT_ONCE, math.ceil(2 * len(self._line) * self._pause / self._half))
         for connection, due in list(islice(self._line.items(), most)):
             if due.at > now:
                 return

@@ -15,7 +15,7 @@ from quart_app.websocket.connection import Connection
 from quart_app.websocket.handshake import Greeting
 from quart_app.websocket.identity import Identity, Sessions
 
-MOST_LOOKS = 10
+MOST_READS = 10
 """How often the stream's end is asked while more live events come than may wait for a replay."""
 
 
@@ -40,7 +40,7 @@ async def resume(
     scopes = pipeline.hub.scopes(connection)
     asked = {scope: cursor for scope, cursor in connect.payload.cursors.items() if scope in scopes}
     state = await end.state()
-    for _ in range(MOST_LOOKS):
+    for _ in range(MOST_READS):
         if connection.covered(dict.fromkeys(scopes, state.last_seq)):
             break
         state = await end.state()

@@ -45,7 +45,7 @@ async def eavesdropper(settings: Settings) -> AsyncIterator[None]:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leases that need no patience; the bucket keeps its age."""
     monkeypatch.setattr(liveness, "SETTLE", 1.0)
-    monkeypatch.setattr(liveness, "LOOK_INTERVAL", 0.1)
+    monkeypatch.setattr(liveness, "SUSPECT_FOR", 0.1)
 
 
 @pytest.mark.usefixtures("eavesdropper")

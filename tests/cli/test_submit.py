@@ -46,7 +46,7 @@ def test_json_has_each_event_and_the_end_last(system: System) -> None:
     events = [json.loads(line) for line in done.stdout.splitlines()]
     assert [event["action"] for event in events] == ["job_queued", "job_started", "job_result"]
     assert events[-1]["payload"] == "✅ Processed: HI"
-    assert all("request" not in event and event["time"] and event["client_id"] == "cli" for event in events)
+    assert all("request" not in event and event["at"] and event["client_id"] == "cli" for event in events)
 
 
 def test_json_without_wait_is_the_queued_job(system: System) -> None:

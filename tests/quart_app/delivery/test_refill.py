@@ -11,7 +11,7 @@ import pytest
 
 from bus import BusUnavailable, StreamState
 from quart_app.delivery import refill as refill_module
-from quart_app.delivery.refill import AT_ONCE, Refill
+from quart_app.delivery.refill import FEEDS_AT_ONCE, Refill
 
 EPOCH = "the first"
 
@@ -67,8 +67,8 @@ async def refilling(stream: Stream, *feeds: Feed) -> AsyncIterator[asyncio.Queue
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(refill_module, "RETRY", 0.01)
-    monkeypatch.setattr(refill_module, "PAUSE", 0.001)
+    monkeypatch.setattr(refill_module, "REFILL_AGAIN", 0.01)
+    monkeypatch.setattr(refill_module, "ROUND_PAUSE", 0.001)
 
 
 async def until(condition: Callable[[], object]) -> None:
@@ -157,7 +157,7 @@ async def test_only_so_many_read_the_stream_at_once() -> None:
             reading -= 1
             await super().refill(last_seq)
 
-    feeds = [Slow() for _ in range(3 * AT_ONCE)]
+    feeds = [Slow() for _ in range(3 * FEEDS_AT_ONCE)]
     async with refilling(Stream(), *feeds):
         await until(lambda: all(feed.refilled for feed in feeds))
-    assert max(at_once) == AT_ONCE
+    assert max(at_once) == FEEDS_AT_ONCE

@@ -15,7 +15,7 @@ from websockets.asyncio.client import connect
 
 from bus import Settings
 from quart_app.server import hypercorn_inside
-from quart_app.websocket.frame_writer import EXTENSION, frame_writer_of
+from quart_app.websocket.frame_writer import WRITER_EXTENSION, frame_writer_of
 from testbed.raw import BINARY, DEADLINE, PING, PONG, SMALL_SEGMENT, SMALL_WINDOW, dial, frame, raw, upgrade
 from testbed.servers import Web, wait_until
 from testbed.system import System
@@ -31,7 +31,7 @@ async def tells_of_its_wire(scope: Any, receive: Any, send: Any) -> None:
         return
     await receive()
     await send(ACCEPT)
-    told = EXTENSION in scope["extensions"]
+    told = WRITER_EXTENSION in scope["extensions"]
     assert told == (frame_writer_of(scope) is not None)
     await send({"type": "websocket.send", "text": "wired" if told else "ordinary"})
     while (event := await receive())["type"] == "websocket.receive":

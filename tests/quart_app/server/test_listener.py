@@ -13,7 +13,7 @@ from contextlib import ExitStack, suppress
 import pytest
 
 from bus import Settings
-from quart_app.server.listener import LEAVING, UNTOUCHED, Listener
+from quart_app.server.listener import MOST_LEAVING, UNTOUCHED, Listener
 from quart_app.server.serve import OTHER_FILES, fitted
 from testbed.raw import DEADLINE, dial, raw
 from testbed.servers import Web, wait_until
@@ -55,7 +55,7 @@ async def test_idle_connections_do_not_keep_others_out_when_descriptors_are_few(
             assert (await asyncio.to_thread(get, f"{web.url}/livez"))[0] == 200
             await asyncio.to_thread(wait_until, lambda: sum(map(ended, idle)) > FILES // 2, "end of the oldest")
             assert not ended(idle[-1])
-            assert open_files(web) < FILES - OTHER_FILES + LEAVING
+            assert open_files(web) < FILES - OTHER_FILES + MOST_LEAVING
             await asyncio.to_thread(fresh.nats.stop)
             await asyncio.to_thread(fresh.nats.start)
             ready = f"{web.url}/readyz"
