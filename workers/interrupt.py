@@ -27,6 +27,9 @@ ENDING_SIGNALS = (
 )
 """Those whose handlers, Celery's or a library's, leave what the process does by an exception."""
 
+SEND_AGAIN = 0.2
+"""Seconds after which a `SIGNAL` that was not handled is sent again."""
+
 PENDING_LONGEST = 30.0
 """Seconds for which a signal waits for the end of a job to be stored."""
 
@@ -50,6 +53,7 @@ class Signals:
         self._guard = threading.Lock()
         self._thread: int | None = None
         self._inside = False
+        self._raised = False
         self._deferring = False
         self._pending: dict[int, float] = {}
 
@@ -87,9 +91,17 @@ class Signals:
 
     def interrupt(self) -> None:
         """Leave the function by `Interrupted`, from any thread. Does nothing when it has returned."""
+        self._raised = False
+        self._send()
+
+    def _send(self) -> None:
         with self._guard:
-            if self._inside and self._thread is not None:
+            if self._inside and not self._raised and self._thread is not None:
                 signal.pthread_kill(self._thread, SIGNAL)
+                # One that comes in the moment before the thread blocks in the kernel does not wake it.
+                again = threading.Timer(SEND_AGAIN, self._send)
+                again.daemon = True
+                again.start()
 
     def release(self) -> None:
         """Let signals do again what they did before, those that waited first."""
@@ -108,6 +120,7 @@ class Signals:
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if number == SIGNAL:
             if self._inside:
+                self._raised = True
                 raise Interrupted
         elif self._deferring:
             self._pending.setdefault(number, time.monotonic())

@@ -43,6 +43,25 @@ def test_a_function_in_the_main_thread_is_left_at_once() -> None:
         thread.join(20)
 
 
+def test_an_interrupt_that_did_not_arrive_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    send, sent = signal.pthread_kill, list[int]()
+
+    def lose_the_first(thread: int, number: int) -> None:
+        sent.append(number)
+        if len(sent) > 1:
+            send(thread, number)
+
+    monkeypatch.setattr(signal, "pthread_kill", lose_the_first)
+    with Signals() as signals:
+        inside = threading.Event()
+        thread = threading.Thread(target=lambda: (inside.wait(20), signals.interrupt()))
+        thread.start()
+        with pytest.raises(Interrupted), signals.function():
+            wait_for_ever(inside)
+        thread.join(20)
+    assert sent == [SIGNAL, SIGNAL]
+
+
 def test_a_jobs_own_except_does_not_catch_it() -> None:
     def stubborn() -> None:
         try:
