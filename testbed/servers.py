@@ -27,6 +27,9 @@ from testbed.planted import PLANTED
 BIN = Path(sys.executable).parent
 START_DEADLINE = 30.0
 
+SERVE = ("python", "-P", "-m", "quart_app")
+"""What `busctl serve` turns into, without the time that the command line takes to say so."""
+
 LEAKS: list[str] = []
 """Log lines of ended servers that tell what tests have planted."""
 
@@ -266,7 +269,7 @@ class Worker(Server):
 class Web(Server):
     name = "web"
 
-    def __init__(self, directory: Path, env: dict[str, str], *, command: tuple[str, ...] = ("busctl", "serve")) -> None:
+    def __init__(self, directory: Path, env: dict[str, str], *, command: tuple[str, ...] = SERVE) -> None:
         super().__init__(directory, env)
         self.port = free_port()
         self.arguments = command

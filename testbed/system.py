@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from testbed.servers import Nats, Server, Valkey, Web, Worker
+from testbed.servers import SERVE, Nats, Server, Valkey, Web, Worker
 
 
 class System:
@@ -35,7 +35,7 @@ class System:
         return worker
 
     def web(self, *command: str, **settings: str) -> Web:
-        web = Web(self.directory, self.env | settings, command=command or ("busctl", "serve"))
+        web = Web(self.directory, self.env | settings, command=command or SERVE)
         self.servers.append(web)
         web.start()
         return web

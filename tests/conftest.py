@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections import Counter
 from collections.abc import Generator, Iterator
@@ -17,6 +18,9 @@ from tests.cli.background import background
 from tests.cli.command import busctl
 from tests.cli.terminal import in_shell, in_terminal
 from tests.in_process import serving
+
+# Our processes are started hundreds of times: where Python is told to keep no bytecode, each would compile everything.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 STARTERS: tuple[object, ...] = (Server, System, running, serving, busctl, background, in_shell, in_terminal)
 """What starts processes or serves, which takes its time."""
