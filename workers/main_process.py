@@ -66,6 +66,11 @@ class MainProcess:
             instance = self._process.instance_id(pid)
             self._tell("a child died", lambda bus: leases.give_up(bus, instance))
 
+    def busy(self) -> set[str]:
+        """The instances of the children that execute a job. Others may have given it away already."""
+        pids = {request.worker_pid for request in list(active_requests) if request.name in self._jobs}
+        return {self._process.instance_id(pid) for pid in pids - {None, os.getpid()}}
+
     def kill_stuck(self, gone: set[str]) -> None:
         """Kill children that nothing runs in any more, such as one that is deep in a regular expression.
 
@@ -79,14 +84,17 @@ class MainProcess:
             limits = Limits.of(job, request.request_dict["timelimit"])
             if time.time() > request.time_start + limits.soft + limits.grace + limits.last_resort:
                 log.error("killing a child that is stuck in its job", pid=pid, task=request.name)
-                self.on_hard_limit(request.args, limits.reason)
+                self._tell_over_time(request.args, limits.reason, self._process.instance_id(pid))
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
 
     def on_hard_limit(self, args: Any, reason: str) -> None:
         """A child is about to be killed for its time limit."""
+        self._tell_over_time(args, reason)
+
+    def _tell_over_time(self, args: Any, reason: str, instance: str | None = None) -> None:
         if job := _job(args):
-            self._tell("a time limit", lambda bus: _fail(bus, *job, reason))
+            self._tell("a time limit", lambda bus: _fail(bus, *job, reason, instance))
 
     def on_revoked(self, request: Any = None, terminated: bool = False, **_: object) -> None:
         """An operator revoked a task, and Celery discards it or has ended the child that ran it."""
@@ -179,6 +187,7 @@ async def cancel_revoked(bus: Bus, client_id: str, job_id: str, *, terminated: b
     await submission.cancel(bus, client_id, job_id, by="an operator")
 
 
-async def _fail(bus: Bus, client_id: str, job_id: str, reason: str) -> JobState:
+async def _fail(bus: Bus, client_id: str, job_id: str, reason: str, instance: str | None) -> JobState:
     job = await job_log.read(bus.stream, client_id, job_id)
-    return job if job.ended else await job_log.fail(bus.stream, job, reason)
+    elsewhere = instance is not None and job.instance != instance
+    return job if job.ended or elsewhere else await job_log.fail(bus.stream, job, reason)

@@ -89,6 +89,7 @@ class Reconciler:
         jobs: the registered jobs by name.
         settings: `reconcile_interval`.
         on_gone: told which instances are gone.
+        busy: more instances to look after than those that open jobs name, such as this worker's own children.
     """
 
     def __init__(
@@ -98,8 +99,10 @@ class Reconciler:
         jobs: Mapping[str, Job],
         settings: Settings,
         on_gone: Callable[[set[str]], None] = lambda gone: None,
+        busy: Callable[[], set[str]] = set,
     ) -> None:
         self._on_gone = on_gone
+        self._busy = busy
         self._celery = celery
         self._bus = bus
         self._jobs = jobs
@@ -167,7 +170,7 @@ class Reconciler:
         for key in [key for key in self._open if key[1] in revoked]:
             with suppress(UnknownJob, CorruptJob):  # what else is to be said of it, `_heal` says
                 self._bus.call(partial(cancel_revoked, client_id=key[0], job_id=key[1]))
-        instances = {job.instance for job in self._open.values() if job.instance is not None}
+        instances = {job.instance for job in self._open.values() if job.instance is not None} | self._busy()
         if not instances:
             return 0
         gone = self._bus.call(lambda bus: self._leases.look(bus, instances))
@@ -245,7 +248,7 @@ class Reconciler:
 
 def keep_reconciling(app: Celery, main_process: MainProcess, jobs: Mapping[str, Job], settings: Settings) -> None:
     """Run a `Reconciler` in each worker's main process, from when it is ready until it stops."""
-    reconciler = Reconciler(app, main_process.bus, jobs, settings, main_process.kill_stuck)
+    reconciler = Reconciler(app, main_process.bus, jobs, settings, main_process.kill_stuck, main_process.busy)
     ownership = keep_owning(app, main_process.bus)
     threads = [threading.Thread(target=run, daemon=True) for run in (reconciler.run, ownership.run)]
 
