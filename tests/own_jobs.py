@@ -34,8 +34,8 @@ def quits(content: str, job: JobContext) -> str:
 @job
 def stuck(content: str, job: JobContext) -> str:
     "Never let any other Python code of this process run."
-    import re
-    re.match("(a+)+$", "a" * 64 + "b")
+    import ctypes
+    ctypes.PyDLL(None).sleep(3600)  # as a long computation in C does: PyDLL keeps the interpreter's lock
     return "never"
 """
 

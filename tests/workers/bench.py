@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import subprocess
+import threading
+from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
+
+import nats as nats_py
 
 from bus import Bus, Settings, SyncBus, job_log, subjects
 from bus.job_log import JobRequest, JobState, new_job_id
+from bus.job_step import Step
 from testbed.servers import Worker, wait_until
 from testbed.system import System
 from workers import task_message
@@ -67,18 +74,36 @@ class Bench:
     def read(self, job: JobState) -> JobState:
         return self.bus.call(lambda bus: job_log.read(bus.stream, CLIENT, job.job_id))
 
-    def life(self, job: JobState) -> list[str]:
-        """The actions of a job's events."""
+    def steps(self, job: JobState) -> list[Step]:
+        """What has happened to a job."""
 
-        async def replay(bus):  # type: ignore[no-untyped-def]
-            subject = subjects.job(CLIENT, job.job_id)
-            return [step.event.action async for step in job_log.steps(bus.stream, subject)]
+        async def replay(bus: Bus) -> list[Step]:
+            return [step async for step in job_log.steps(bus.stream, subjects.job(CLIENT, job.job_id))]
 
         return self.bus.call(replay)
+
+    def life(self, job: JobState) -> list[str]:
+        """The actions of a job's events."""
+        return [step.event.action for step in self.steps(job)]
+
+    def attempts(self, job: JobState) -> list[datetime]:
+        """When each attempt of a job began."""
+        return [step.at for step in self.steps(job) if step.event.action == "job_started"]
+
+    def runs_in(self, worker: Worker) -> bool:
+        """Whether one more job, which any worker may take, is run by a child of this one."""
+        job = self.submit()
+        self.end(job)
+        (instance,) = (step.instance for step in self.steps(job) if step.instance is not None)
+        return int(instance.rpartition("-")[2]) in children(worker)
 
     def started(self, job: JobState) -> None:
         """Wait until a worker has begun."""
         wait_until(lambda: self.read(job).started, "start of the job")
+
+    def second_attempt(self, job: JobState, deadline: float) -> None:
+        """Wait until the second attempt has begun."""
+        wait_until(lambda: len(self.attempts(job)) > 1, "second attempt", deadline)
 
     def end(self, job: JobState, deadline: float = 60) -> str:
         """Wait for the end, and tell it."""
@@ -91,6 +116,42 @@ class Bench:
     def close(self) -> None:
         self.bus.close()
         self.celery.close()
+
+
+@contextlib.contextmanager
+def bench_of(system: System) -> Iterator[Bench]:
+    """A bench for one test on servers that others share; the workers that it starts are killed after it."""
+    before = len(system.servers)
+    try:
+        with contextlib.closing(Bench(system)) as bench:
+            yield bench
+    finally:
+        for worker in system.servers[before:]:
+            worker.kill()
+        del system.servers[before:]
+
+
+@contextlib.contextmanager
+def listens_to_everything(system: System) -> Iterator[None]:
+    """While somebody listens to every subject, as `nats sub '>'` does: then silence says nothing about who lives."""
+    listening, over = threading.Event(), threading.Event()
+
+    async def listen() -> None:
+        connection = await nats_py.connect(system.nats.url)
+        await connection.subscribe(">")
+        await connection.flush()
+        listening.set()
+        await asyncio.to_thread(over.wait)
+        await connection.close()
+
+    thread = threading.Thread(target=asyncio.run, args=(listen(),))
+    thread.start()
+    try:
+        assert listening.wait(20)
+        yield
+    finally:
+        over.set()
+        thread.join(20)
 
 
 def children(worker: Worker) -> list[int]:

@@ -1,36 +1,30 @@
 """Workers that die, freeze or lose NATS: their jobs run again soon, whoever listens, and no other job does."""
 
-import asyncio
 import contextlib
 import os
 import signal
-import subprocess
-import sys
-import threading
-import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import nats as nats_py
 import pytest
 
-from bus import leases, liveness
-from testbed.servers import Nats, wait_until
+from bus.job_log import JobState
+from testbed.servers import Nats, Worker, wait_until
 from testbed.system import System, running
 from tests import own_jobs
-from tests.workers.bench import Bench, children, signal_children
+from tests.workers.bench import Bench, bench_of, children, listens_to_everything
 
 ENDED = ["job_queued", "job_started", "job_result"]
+CUT_OFF = "❌ Job failed: it took longer than 1 s, the time limit of its worker"
 
 
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    """A system for one test to break, with the intervals that it has by default."""
-    with (
-        running(tmp_path, PYTHONPATH=own_jobs.install(tmp_path)) as system,
-        contextlib.closing(Bench(system)) as bench,
-    ):
-        yield bench
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """NATS and Valkey for every test that lets them live, with the intervals that the system has by default."""
+    directory = tmp_path_factory.mktemp("lost-workers")
+    with running(directory, PYTHONPATH=own_jobs.install(directory)) as system:
+        yield system
 
 
 @pytest.fixture
@@ -39,145 +33,105 @@ def release(tmp_path: Path) -> Path:
     return tmp_path / "release"
 
 
-@pytest.fixture
-def eavesdropper(bench: Bench) -> Iterator[None]:
-    """Somebody who listens to every subject, as `nats sub '>'` does."""
-    listening, over = threading.Event(), threading.Event()
+class Losses:
+    """Workers that were lost at the same moment, each in its own way and in the middle of a job, and one that is left.
 
-    async def listen() -> None:
-        connection = await nats_py.connect(bench.system.nats.url)
-        await connection.subscribe(">")
-        await connection.flush()
-        listening.set()
-        await asyncio.to_thread(over.wait)
-        await connection.close()
+    To lose them one after the other would be to wait for the same leases again and again.
+    """
 
-    thread = threading.Thread(target=asyncio.run, args=(listen(),))
-    thread.start()
-    assert listening.wait(20)
-    yield
-    over.set()
-    thread.join(20)
+    def __init__(self, bench: Bench, directory: Path) -> None:
+        self.bench = bench
+        self.release = directory / "release"
+        self.workers: dict[str, Worker] = {}
+        self.jobs: dict[str, list[JobState]] = {}
+        self._begin("killed", "--concurrency", "2", jobs=2)
+        self._begin("killed under threads", "--concurrency", "1", "--pool", "threads")
+        self._begin("shut down cold", "--concurrency", "1")
+        self._begin("frozen", "--concurrency", "1")
+        self.left = bench.system.worker("--concurrency", "5")
+        self.at = datetime.now(UTC)
+        self.workers["killed"].kill()
+        self.workers["killed under threads"].kill()
+        os.kill(self.workers["shut down cold"].pid, signal.SIGQUIT)  # it has five seconds left
+        self.workers["frozen"].pause()
 
-
-def second_attempt(bench: Bench, job, deadline: float) -> None:  # type: ignore[no-untyped-def]
-    wait_until(lambda: bench.read(job).attempt == 2 and bench.read(job).started, "second attempt", deadline)
-
-
-@pytest.mark.usefixtures("eavesdropper")
-def test_the_job_of_a_child_that_was_killed_runs_again_within_five_seconds(bench: Bench, release: Path) -> None:
-    worker = bench.system.worker("--concurrency", "1")
-    job = bench.submit("holds", str(release))
-    bench.started(job)
-    signal_children(worker, signal.SIGKILL)
-    second_attempt(bench, job, 5)
-    release.touch()
-    assert bench.end(job) == "held"
+    def _begin(self, how: str, *options: str, jobs: int = 1) -> None:
+        # Those before it are busy, so it is this one that takes the jobs.
+        self.workers[how] = self.bench.system.worker(*options)
+        self.jobs[how] = [self.bench.submit("holds", str(self.release)) for _ in range(jobs)]
+        for started in self.jobs[how]:
+            self.bench.started(started)
 
 
-def test_the_death_of_a_child_is_noticed_on_a_busy_machine_too(bench: Bench, tmp_path: Path) -> None:
-    worker = bench.system.worker("--concurrency", "1")
-    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(3)]
-    try:
-        for number in range(8):
-            release = tmp_path / f"release {number}"
-            job = bench.submit("holds", str(release))
-            bench.started(job)
-            signal_children(worker, signal.SIGKILL)
-            second_attempt(bench, job, 3)
-            release.touch()
-            bench.end(job)
-    finally:
-        for process in busy:
-            process.kill()
-            process.wait()
+@pytest.fixture(scope="module")
+def losses(servers: System, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Losses]:
+    with listens_to_everything(servers), contextlib.closing(Bench(servers)) as bench:
+        yield Losses(bench, tmp_path_factory.mktemp("losses"))
 
 
-@pytest.mark.usefixtures("eavesdropper")
-@pytest.mark.parametrize("pool", ["prefork", "threads"])
-def test_the_job_of_a_host_that_was_killed_runs_again_within_fifteen_seconds(
-    bench: Bench, release: Path, pool: str
-) -> None:
-    doomed = bench.system.worker("--concurrency", "1", "--pool", pool)
-    job = bench.submit("holds", str(release))
-    bench.started(job)
-    bench.system.worker("--concurrency", "1")
-    doomed.kill()
-    second_attempt(bench, job, 15)
-    release.touch()
-    assert bench.end(job) == "held"
+@pytest.fixture(scope="module", autouse=True)
+def stuck(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Bench, Worker, JobState, int]]:
+    """A worker whose child is stuck in a job. To notice takes a quarter of a minute, so it begins with the module."""
+    directory = tmp_path_factory.mktemp("stuck")
+    with running(directory, PYTHONPATH=own_jobs.install(directory)) as system, bench_of(system) as bench:
+        worker = system.worker("--concurrency", "1", "--time-limit", "1")
+        (child,) = children(worker)
+        yield bench, worker, bench.submit("stuck"), child
 
 
-def test_the_job_of_a_worker_that_is_shut_down_cold_runs_again_elsewhere(bench: Bench, release: Path) -> None:
-    worker = bench.system.worker("--concurrency", "1")
-    job = bench.submit("holds", str(release))
-    bench.started(job)
-    bench.system.worker("--concurrency", "1")
-    os.kill(worker.pid, signal.SIGQUIT)  # it has five seconds left
-    second_attempt(bench, job, 15)
-    release.touch()
-    assert bench.end(job) == "held"
-    assert bench.life(job) == ["job_queued", "job_started", "job_started", "job_result"]
+@pytest.mark.parametrize(
+    ("how", "within", "life"),
+    [
+        ("killed", 15, ["job_queued", "job_started", "job_requeued", "job_started", "job_result"]),
+        ("killed under threads", 15, ["job_queued", "job_started", "job_requeued", "job_started", "job_result"]),
+        ("shut down cold", 15, ["job_queued", "job_started", "job_started", "job_result"]),
+        ("frozen", 30, ["job_queued", "job_started", "job_requeued", "job_started", "job_result"]),
+    ],
+)
+def test_the_job_of_a_lost_worker_runs_again_soon(losses: Losses, how: str, within: float, life: list[str]) -> None:
+    for job in losses.jobs[how]:
+        losses.bench.second_attempt(job, within)
+        assert losses.bench.attempts(job)[1] - losses.at < timedelta(seconds=within)
+    losses.release.touch()
+    for job in losses.jobs[how]:
+        assert losses.bench.end(job) == "held"
+        assert losses.bench.life(job) == life
 
 
-def test_a_frozen_worker_loses_its_job_and_its_late_word_is_refused(bench: Bench, release: Path) -> None:
-    frozen = bench.system.worker("--concurrency", "1")
-    job = bench.submit("holds", str(release))
-    bench.started(job)
-    other = bench.system.worker("--concurrency", "1")
-    frozen.pause()
-    second_attempt(bench, job, 30)
-    release.touch()
-    assert bench.end(job) == "held"
-    assert "another worker" not in other.output()
+def test_the_late_word_of_a_frozen_worker_is_refused_and_it_works_again(losses: Losses) -> None:
+    frozen, (job,) = losses.workers["frozen"], losses.jobs["frozen"]
+    losses.bench.second_attempt(job, 30)
+    losses.release.touch()
+    assert losses.bench.end(job) == "held"
+    assert "another worker" not in losses.left.output()
     frozen.resume()
     wait_until(lambda: "ended by somebody else" in frozen.output(), "refused end")
-    assert bench.life(job) == ["job_queued", "job_started", "job_requeued", "job_started", "job_result"]
-    other.stop()
-    assert bench.end(bench.submit()) == "✅ Processed: X"  # the frozen one works again
+    assert losses.bench.life(job)[-2:] == ["job_started", "job_result"]
+    wait_until(lambda: losses.bench.runs_in(frozen), "job that the worker runs which was frozen")
 
 
-def test_no_job_is_taken_from_the_living_because_nats_was_away(bench: Bench, release: Path) -> None:
-    for _ in range(2):
-        bench.system.worker("--concurrency", "1")
-    job = bench.submit("holds", str(release))
-    bench.started(job)
-    bench.system.nats.kill()
-    time.sleep(leases.AGE + 1)
-    bench.system.nats.start()
-    with contextlib.closing(Bench(bench.system)) as again:
-        time.sleep(liveness.SETTLE + 2)  # enough to be taken for dead
-        release.touch()
-        assert again.end(job) == "held"
-        assert again.life(job) == ENDED
-
-
-def test_children_that_are_replaced_take_nothing_with_them(bench: Bench) -> None:
-    bench.system.worker("--concurrency", "2", "--max-tasks-per-child", "1")
-    jobs = [bench.submit() for _ in range(8)]
-    bench.all_ended(*jobs)
-    assert all(bench.life(job) == ENDED for job in jobs)
-
-
-def test_a_child_in_which_nothing_runs_any_more_is_killed(bench: Bench) -> None:
-    worker = bench.system.worker("--concurrency", "1", "--time-limit", "1")
-    job = bench.submit("stuck")
-    (child,) = children(worker)
+def test_a_child_in_which_nothing_runs_any_more_is_killed(stuck: tuple[Bench, Worker, JobState, int]) -> None:
+    bench, worker, job, child = stuck
     wait_until(lambda: child not in children(worker), "child that was killed", 60)
-    assert bench.end(job) == "❌ Job failed: it took longer than 1 s, the time limit of its worker"
+    assert bench.end(job) == CUT_OFF
     assert bench.end(bench.submit()) == "✅ Processed: X"
 
 
-def test_a_job_that_its_worker_forgot_runs_again(bench: Bench, release: Path) -> None:
-    bench.system.worker("--concurrency", "1", BUS_RECONCILE_INTERVAL="0.5")
-    running = bench.submit("holds", str(release))
-    bench.started(running)
-    instance = bench.read(running).instance
-    forgotten = bench.start(bench.store(), instance)
-    bench.started(forgotten)
-    release.touch()
-    assert bench.end(forgotten) == "✅ Processed: X"
-    assert bench.life(forgotten)[2:4] == ["job_requeued", "job_started"]
+def test_no_job_is_taken_from_the_living_because_nats_was_away(tmp_path: Path, release: Path) -> None:
+    with running(tmp_path, PYTHONPATH=own_jobs.install(tmp_path)) as system:
+        for _ in range(2):
+            system.worker("--concurrency", "1", BUS_RECONCILE_INTERVAL="0.5")
+        with contextlib.closing(Bench(system)) as bench:
+            job = bench.submit("holds", str(release))
+            bench.started(job)
+        system.nats.kill()  # and with it every lease: they are in its memory
+        system.nats.start()
+        with contextlib.closing(Bench(system)) as bench:
+            nobodys = bench.start(bench.store(), "never-lived")
+            bench.second_attempt(nobodys, 60)  # so by now a missing lease means something again
+            release.touch()
+            assert bench.end(job) == "held"
+            assert bench.life(job) == ENDED
 
 
 PERMISSIONS = """

@@ -1,0 +1,83 @@
+"""Children of a worker that die or are replaced, and jobs that they forget: each job runs again soon, and once."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from testbed.system import System, running
+from tests import own_jobs
+from tests.workers.bench import Bench, bench_of, listens_to_everything, signal_children
+
+ENDED = ["job_queued", "job_started", "job_result"]
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """NATS and Valkey, with the intervals that the system has by default."""
+    directory = tmp_path_factory.mktemp("lost-children")
+    with running(directory, PYTHONPATH=own_jobs.install(directory)) as system:
+        yield system
+
+
+@pytest.fixture
+def bench(servers: System) -> Iterator[Bench]:
+    with bench_of(servers) as bench:
+        yield bench
+
+
+@pytest.fixture
+def release(tmp_path: Path) -> Path:
+    """The file for which a job waits."""
+    return tmp_path / "release"
+
+
+def test_the_job_of_a_child_that_was_killed_runs_again_within_five_seconds(bench: Bench, release: Path) -> None:
+    worker = bench.system.worker("--concurrency", "1")
+    with listens_to_everything(bench.system):
+        job = bench.submit("holds", str(release))
+        bench.started(job)
+        signal_children(worker, signal.SIGKILL)
+        bench.second_attempt(job, 5)
+        release.touch()
+        assert bench.end(job) == "held"
+
+
+def test_the_death_of_a_child_is_noticed_on_a_busy_machine_too(bench: Bench, tmp_path: Path) -> None:
+    worker = bench.system.worker("--concurrency", "1")
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(3)]
+    try:
+        for number in range(8):
+            release = tmp_path / f"release {number}"
+            job = bench.submit("holds", str(release))
+            bench.started(job)
+            signal_children(worker, signal.SIGKILL)
+            bench.second_attempt(job, 3)
+            release.touch()
+            bench.end(job)
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+
+
+def test_children_that_are_replaced_take_nothing_with_them(bench: Bench) -> None:
+    bench.system.worker("--concurrency", "2", "--max-tasks-per-child", "1")
+    jobs = [bench.submit() for _ in range(8)]
+    bench.all_ended(*jobs)
+    assert all(bench.life(job) == ENDED for job in jobs)
+
+
+def test_a_job_that_its_worker_forgot_runs_again(bench: Bench, release: Path) -> None:
+    bench.system.worker("--concurrency", "1", BUS_RECONCILE_INTERVAL="0.5")
+    running = bench.submit("holds", str(release))
+    bench.started(running)
+    instance = bench.read(running).instance
+    forgotten = bench.start(bench.store(), instance)
+    bench.started(forgotten)
+    release.touch()
+    assert bench.end(forgotten) == "✅ Processed: X"
+    assert bench.life(forgotten)[2:4] == ["job_requeued", "job_started"]
