@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import secrets
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -129,6 +130,15 @@ def bench_of(system: System) -> Iterator[Bench]:
         for worker in system.servers[before:]:
             worker.kill()
         del system.servers[before:]
+
+
+def listening_worker(system: System, *options: str) -> Worker:
+    """One more worker with one child, once it hears what operators say."""
+    name = f"worker-{secrets.token_hex(3)}@here"
+    worker = system.worker("--concurrency", "1", "-n", name, *options)
+    with create_celery(Settings.load(redis_url=system.valkey.url)) as celery:
+        wait_until(lambda: bool(celery.control.ping([name], limit=1)), "worker that listens")
+    return worker
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Time limits and signals: a job that is cut off fails with the reason, and a finished result is kept."""
+"""Time limits and shutdowns: a job that is cut off fails with the reason, and a finished result is kept."""
 
 import contextlib
 import os
@@ -12,7 +12,7 @@ from bus.job_log import JobState
 from testbed.servers import Worker, wait_until
 from testbed.system import System, running
 from tests import own_jobs
-from tests.workers.bench import Bench, children, signal_children
+from tests.workers.bench import Bench, bench_of, children
 
 QUICK = {"BUS_RECONCILE_INTERVAL": "0.5", "BUS_VISIBILITY_TIMEOUT": "5"}
 
@@ -26,12 +26,8 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 
 @pytest.fixture
 def bench(servers: System) -> Iterator[Bench]:
-    before = len(servers.servers)
-    with contextlib.closing(Bench(servers)) as bench:
+    with bench_of(servers) as bench:
         yield bench
-    for worker in servers.servers[before:]:
-        worker.kill()
-    del servers.servers[before:]
 
 
 @pytest.fixture
@@ -62,27 +58,6 @@ def test_a_child_whose_job_heeds_no_limit_is_replaced(bench: Bench, release: Pat
     assert bench.life(job) == ["job_queued", "job_started", "job_failed"]
 
 
-def test_a_signal_of_a_soft_time_limit_from_anybody_fails_the_job(bench: Bench, release: Path) -> None:
-    worker = bench.system.worker("--concurrency", "1")
-    job = bench.submit("holds", str(release))
-    bench.started(job)
-    signal_children(worker, signal.SIGUSR1)
-    assert bench.end(job, 5) == "❌ Job failed: it was stopped by SIGUSR1, the signal of Celery's soft time limit"
-    assert bench.end(bench.submit()) == "✅ Processed: X"
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP, signal.SIGKILL])
-def test_a_job_whose_child_is_ended_runs_again(bench: Bench, release: Path, number: signal.Signals) -> None:
-    worker = bench.system.worker("--concurrency", "1")
-    job = bench.submit("holds", str(release))
-    bench.started(job)
-    signal_children(worker, number)
-    wait_until(lambda: bench.read(job).attempt == 2, "second attempt", 10)
-    release.touch()
-    assert bench.end(job) == "held"
-    assert bench.life(job) == ["job_queued", "job_started", "job_started", "job_result"]
-
-
 @pytest.mark.parametrize("pool", ["prefork", "threads"])
 def test_a_job_cannot_end_its_worker(bench: Bench, pool: str) -> None:
     bench.system.worker("--concurrency", "1", "--pool", pool)
@@ -105,16 +80,6 @@ def finish_without_nats(bench: Bench, release: Path, *arguments: str) -> tuple[W
     release.touch()
     wait_until(lambda: "waiting for NATS" in worker.output(), "result that waits")
     return worker, job
-
-
-@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP])
-def test_a_finished_result_is_kept_when_a_signal_reaches_the_child(
-    broken: Bench, release: Path, number: signal.Signals
-) -> None:
-    worker, job = finish_without_nats(broken, release)
-    (child,) = children(worker)
-    os.kill(child, number)
-    comes_after_nats(broken, job)
 
 
 def test_a_finished_result_is_kept_when_its_time_is_over_meanwhile(broken: Bench, release: Path) -> None:
