@@ -1,49 +1,42 @@
-"""The Typer application behind `busctl` and `qbusctl`."""
+"""The Typer application behind `busctl` and `qbusctl`.
+
+It imports the module of the command that is called, and no other: what one of them needs is no other's start-up time.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
-from importlib.metadata import version
+from collections.abc import Iterable
+from importlib import import_module
 from typing import Annotated
 
 import typer
 
-from bus import BusError
-from cli.cancel import cancel
-from cli.dev import dev
-from cli.errors import CommandFailed, Interrupted, Unread
-from cli.jobs import jobs
-from cli.notify import notify
-from cli.output import forget_odd_sizes, show_error, show_note
-from cli.serve import serve
-from cli.streams import flush_standard_streams, open_standard_streams
-from cli.submit import submit
-from cli.watch import watch
-from cli.worker import TAKES_ALL, worker
-from workers.errors import JobDefinitionError
+from cli.errors import CommandFailed
+from cli.streams import flush_standard_streams, forget_odd_sizes, open_standard_streams
 
-FAILED, USAGE, INTERRUPTED = 1, 2, 130
+RUN, TALK = "Run the system", "Talk to it"
+COMMANDS = {
+    "dev": RUN,
+    "serve": RUN,
+    "worker": RUN,
+    "notify": TALK,
+    "submit": TALK,
+    "jobs": TALK,
+    "cancel": TALK,
+    "watch": TALK,
+}
+"""Each is the function of that name in the module of that name; and the panel of the help that it stands in."""
 
-app = typer.Typer(
-    name="busctl",
-    rich_markup_mode="markdown",
-    pretty_exceptions_enable=False,
-    add_completion=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command(rich_help_panel="Run the system")(dev)
-app.command(rich_help_panel="Run the system")(serve)
-app.command(rich_help_panel="Run the system", context_settings=TAKES_ALL)(worker)
-app.command(rich_help_panel="Talk to it")(notify)
-app.command(rich_help_panel="Talk to it")(submit)
-app.command(rich_help_panel="Talk to it")(jobs)
-app.command(rich_help_panel="Talk to it")(cancel)
-app.command(rich_help_panel="Talk to it")(watch)
+TAKES_ALL = {"allow_extra_args": True, "ignore_unknown_options": True}
+"""For `worker`, which hands on what it does not know itself."""
 
 
 def _version(value: bool) -> None:
     if value:
+        from importlib.metadata import version  # here, because it is slow and needed nowhere else
+
         typer.echo(f"busctl {version('busctl')}")
         raise typer.Exit
 
@@ -53,7 +46,6 @@ Version = Annotated[
 ]
 
 
-@app.callback(invoke_without_command=True)
 def busctl(context: typer.Context, show_version: Version = False) -> None:
     """Slow work from a web page, live answers, announcements from a terminal.
 
@@ -65,6 +57,23 @@ def busctl(context: typer.Context, show_version: Version = False) -> None:
         typer.echo(context.get_help())
 
 
+def application(names: Iterable[str] = COMMANDS) -> typer.Typer:
+    """`busctl` with these of its commands. Imports their modules."""
+    app = typer.Typer(
+        name="busctl",
+        rich_markup_mode="markdown",
+        pretty_exceptions_enable=False,
+        add_completion=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback(invoke_without_command=True)(busctl)
+    for name in names:
+        command = getattr(import_module(f"cli.{name}"), name)
+        settings = TAKES_ALL if name == "worker" else None
+        app.command(rich_help_panel=COMMANDS[name], context_settings=settings)(command)
+    return app
+
+
 def main() -> None:
     """Run `busctl` with the arguments of this process, and exit."""
     open_standard_streams()
@@ -73,38 +82,24 @@ def main() -> None:
     try:
         flush_standard_streams()
     except CommandFailed as error:
-        status = status or _failed(error)
+        status = status or _told(error)
     sys.exit(status)
 
 
 def _run() -> int:
     try:
-        return app(_decoded(sys.argv[1:]), prog_name="busctl", standalone_mode=False) or 0
-    except Interrupted as interrupted:
-        show_note(str(interrupted))
-        return INTERRUPTED
-    except typer.Abort:
-        show_note("interrupted")
-        return INTERRUPTED
-    except typer.TyperException as error:
-        show_error(_usage(error))
-        return USAGE
-    except (BusError, CommandFailed, JobDefinitionError) as error:
-        return _failed(error)
+        arguments = _decoded(sys.argv[1:])
+        # For what is no command, such as --help or a word that is misspelt, all of them are needed.
+        app = application(arguments[:1] if arguments and arguments[0] in COMMANDS else COMMANDS)
+        return app(arguments, prog_name="busctl", standalone_mode=False) or 0
+    except Exception as error:
+        return _told(error)
 
 
-def _failed(error: Exception) -> int:
-    if not isinstance(error, Unread):
-        show_error(str(error))
-    return FAILED
+def _told(error: Exception) -> int:
+    from cli.failures import tell  # here, because only a failure needs it
 
-
-def _usage(error: typer.TyperException) -> str:
-    describe = getattr(error, "format_message", error.__str__)
-    message = describe().strip().rstrip(".")
-    context = getattr(error, "ctx", None)
-    command = context.command_path if context is not None else "busctl"
-    return f"{message}; see '{command} --help'"
+    return tell(error)
 
 
 def _decoded(arguments: list[str]) -> list[str]:

@@ -30,13 +30,6 @@ def shortened(text: str, length: int = 200) -> str:
     return shown if len(shown) <= length else shown[: length - 1] + "…"
 
 
-def forget_odd_sizes() -> None:
-    """Take from the environment what is not a terminal's size: Rich shows nothing in 0 columns, and fails with `²`."""
-    for name in ("COLUMNS", "LINES"):
-        if not re.fullmatch(r"[1-9][0-9]{0,3}", os.environ.get(name, "1")):
-            del os.environ[name]
-
-
 def room() -> int | None:
     """How many columns a line on standard output may take; None where everything is shown whole.
 

@@ -9,8 +9,6 @@ from typing import Annotated
 
 import typer
 
-from bus import Settings
-
 
 def _address(value: str) -> str:
     match = re.fullmatch(r"(\[[^\]]+\]|[^:]+):(\d{1,5})", value)
@@ -51,7 +49,6 @@ def serve(
     """
     if (certfile is None) != (keyfile is None):
         raise typer.BadParameter("--certfile and --keyfile go together")
-    Settings.load()
     sys.stdout.flush()
     # The web process takes this one's place, so signals and the exit status need no forwarding. -P: a directory
     # named like one of our packages, where the command happens to be typed, is not imported.

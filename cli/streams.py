@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import re
 import sys
 
 from cli.errors import CommandFailed, Unread
@@ -78,6 +79,13 @@ def open_standard_streams() -> None:
             os.open(os.devnull, os.O_RDWR if descriptor == 2 else os.O_RDONLY)
     sys.stdout = _wrapped(StandardOutput, sys.stdout, 1)
     sys.stderr = _wrapped(StandardError, sys.stderr, 2)
+
+
+def forget_odd_sizes() -> None:
+    """Take from the environment what is not a terminal's size: Rich shows nothing in 0 columns, and fails with `²`."""
+    for name in ("COLUMNS", "LINES"):
+        if not re.fullmatch(r"[1-9][0-9]{0,3}", os.environ.get(name, "1")):
+            del os.environ[name]
 
 
 def flush_standard_streams() -> None:

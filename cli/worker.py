@@ -8,11 +8,6 @@ from typing import Annotated
 
 import typer
 
-from bus import Settings
-
-TAKES_ALL = {"allow_extra_args": True, "ignore_unknown_options": True}
-"""How the command is to be registered, for it hands on what it does not know itself."""
-
 Concurrency = Annotated[
     int | None,
     typer.Option("--concurrency", "-c", metavar="N", min=1, help="Jobs that run at a time; by default one per CPU."),
@@ -30,7 +25,6 @@ def worker(context: typer.Context, concurrency: Concurrency = None) -> None:
 
     Example: NATS_URL=nats://bus:4222 busctl worker --concurrency 4
     """
-    Settings.load()
     sys.stdout.flush()
     # The worker takes this process's place. -P: a directory named like one of our packages, where the command happens
     # to be typed, is not imported.

@@ -204,10 +204,24 @@ def test_plain_hypercorn_ends_with_the_reason_when_it_cannot_start(tmp_path: Pat
 
 
 def test_an_import_reads_no_settings_and_makes_no_app() -> None:
-    program = "import quart_app, workers, cli.main, sys; assert 'workers.celery' not in sys.modules"
+    program = (
+        "import quart_app, workers, cli.main, sys; cli.main.application(); assert 'workers.celery' not in sys.modules"
+    )
     subprocess.run(
         [sys.executable, "-c", program], env=os.environ | {"BUS_FRAME_RATE": "x"}, check=True, timeout=DEADLINE
     )
+
+
+def test_a_command_imports_what_it_needs_and_nothing_for_others() -> None:
+    program = """if True:
+        import sys
+        from cli.main import application
+        application(["serve", "worker"])
+        assert not {"bus", "nats", "pydantic", "rich"} & sys.modules.keys()
+        application(["notify", "submit", "jobs", "cancel", "watch"])
+        assert not {"celery", "redis", "quart", "cli.dev"} & sys.modules.keys()
+    """
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=DEADLINE)
 
 
 async def test_a_system_works_on_the_largest_values_that_are_accepted(tmp_path: Path) -> None:

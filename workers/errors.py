@@ -12,8 +12,6 @@ from __future__ import annotations
 
 from typing import Self
 
-from redis.exceptions import ResponseError
-
 from bus import BusError
 
 
@@ -31,6 +29,9 @@ class BrokerUnavailable(WorkersError):
     @classmethod
     def because(cls, error: Exception) -> Self:
         """What went wrong, in a sentence: whether Redis is away, or there and refuses."""
+        # Here, because it takes long, and whoever only reads and stores jobs imports these errors too.
+        from redis.exceptions import ResponseError
+
         answered = isinstance(error.__cause__ or error, ResponseError)
         what = "takes no tasks" if answered else "does not answer"
         return cls(f"Redis {what}: {str(error) or type(error).__name__}")
