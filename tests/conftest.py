@@ -15,14 +15,17 @@ from bus import Settings
 from testbed.servers import LEAKS, Nats, Server, Web
 from testbed.system import System, running
 from tests.cli.background import background
-from tests.cli.command import busctl
+from tests.cli.command import busctl, ended, started_busctl
 from tests.cli.terminal import in_shell, in_terminal
 from tests.in_process import serving
 
 # Our processes are started hundreds of times: where Python is told to keep no bytecode, each would compile everything.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
-STARTERS: tuple[object, ...] = (Server, System, running, serving, busctl, background, in_shell, in_terminal)
+STARTERS: tuple[object, ...] = (
+    *(Server, System, running, serving),
+    *(busctl, started_busctl, ended, background, in_shell, in_terminal),
+)
 """What starts processes or serves, which takes its time."""
 
 

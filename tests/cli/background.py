@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import queue
 import signal
-import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO
 
+from testbed.fork_server import Forked
 from testbed.servers import BIN
 from tests.cli.command import DEADLINE
 
@@ -19,18 +19,12 @@ class Background:
     """A running `busctl`, and the lines it prints."""
 
     def __init__(self, *arguments: str, **env: str) -> None:
-        self.process = subprocess.Popen(
-            [BIN / "busctl", *arguments],
-            env=os.environ | env,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            encoding="utf-8",
-        )
-        assert self.process.stdout is not None
-        assert self.process.stderr is not None
-        self._out = _Lines(self.process.stdout)
-        self._err = _Lines(self.process.stderr)
+        (out, to_out), (err, to_err) = os.pipe(), os.pipe()
+        with open(os.devnull) as nothing, open(to_out, "w"), open(to_err, "w"):
+            streams = nothing.fileno(), to_out, to_err
+            self.process = Forked([BIN / "busctl", *arguments], env=os.environ | env, streams=streams)
+        self._out = _Lines(os.fdopen(out, encoding="utf-8"))
+        self._err = _Lines(os.fdopen(err, encoding="utf-8"))
 
     def line(self) -> str:
         """The next line of standard output."""
@@ -41,6 +35,10 @@ class Background:
         while words not in (line := self._next(self._err, f"standard error with {words!r}")):
             pass
         return line
+
+    def rest(self) -> tuple[list[str], list[str]]:
+        """The lines of standard output and standard error that are left, when the command has written its last."""
+        return self._out.rest(), self._err.rest()
 
     def interrupt(self) -> None:
         """As Ctrl+C does."""
@@ -88,6 +86,10 @@ class _Lines:
     def close(self) -> None:
         self._thread.join(DEADLINE)
         self._pipe.close()
+
+    def rest(self) -> list[str]:
+        self._thread.join(DEADLINE)
+        return [line for line in iter(self.queue.get_nowait, None) if line is not None]
 
     def _read(self) -> None:
         for line in self._pipe:

@@ -1,4 +1,4 @@
-"""Run the installed command in a terminal of a given width, or with its standard streams connected to odd things."""
+"""Run a command in a terminal of a given width, or with its standard streams connected to odd things."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
+from testbed.fork_server import Forked
 from testbed.servers import BIN
 from tests.cli.command import DEADLINE
 
@@ -41,8 +42,8 @@ def in_terminal(*arguments: str, columns: int, until: str | None = None, **env: 
     main, side = pty.openpty()
     fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
     plain = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "NO_COLOR", "FORCE_COLOR")}
-    process = subprocess.Popen(
-        [BIN / "busctl", *arguments], env=plain | {"TERM": "xterm-256color"} | env, stdin=side, stdout=side, stderr=side
+    process = Forked(
+        [BIN / "busctl", *arguments], env=plain | {"TERM": "xterm-256color"} | env, streams=(side, side, side)
     )
     os.close(side)
     data, end = b"", time.monotonic() + DEADLINE

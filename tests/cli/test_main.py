@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 import pytest
 
-from tests.cli.command import busctl
+from tests.cli.command import busctl, started_busctl
 
 
 def test_alone_it_shows_its_help() -> None:
@@ -27,12 +27,12 @@ def test_every_command_has_help_with_an_example(command: str) -> None:
 
 
 def test_version() -> None:
-    shown = busctl("--version")
+    shown = started_busctl("--version")
     assert (shown.returncode, shown.stdout) == (0, f"busctl {version('busctl')}\n")
 
 
 def test_the_second_name_is_the_same_command() -> None:
-    assert busctl("--version", program="qbusctl").stdout == busctl("--version").stdout
+    assert started_busctl("--version", program="qbusctl").stdout == busctl("--version").stdout
 
 
 def test_it_runs_as_a_module() -> None:

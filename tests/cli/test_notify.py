@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from bus import Bus, Settings
-from testbed.servers import BIN, Nats
-from tests.cli.command import DEADLINE, busctl
+from testbed.servers import Nats
+from tests.cli.background import background
+from tests.cli.command import busctl, started_busctl
 
 
 @pytest.fixture
@@ -81,7 +79,7 @@ def test_the_server_option_wins_over_the_environment(nats: Nats) -> None:
 
 
 def test_a_terminal_of_another_encoding_shows_what_it_can(nats: Nats) -> None:
-    sent = busctl("notify", "grüße ✓", NATS_URL=nats.url, PYTHONIOENCODING="ascii")
+    sent = started_busctl("notify", "grüße ✓", NATS_URL=nats.url, PYTHONIOENCODING="ascii")
     assert sent.returncode == 0, sent
     assert "gr??e ?" in sent.stdout
 
@@ -137,46 +135,24 @@ def test_a_group_that_is_no_name_is_refused(nats: Nats) -> None:
     assert "a.b" in failed.stderr
 
 
-class Unfinished:
-    """A notification that has stored its first of many and waits for an hour."""
-
-    def __init__(self, url: str) -> None:
-        self.process = subprocess.Popen(
-            [BIN / "busctl", "notify", "hi", "--repeat", "9", "--interval", "3600", "--json", "--timeout", "2"],
-            env=os.environ | {"NATS_URL": url},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert self.process.stdout is not None
-        assert json.loads(self.process.stdout.readline())["n"] == 1
-
-    def end(self) -> str:
-        return self.process.communicate(timeout=DEADLINE)[1]
-
-
 def test_interrupted_it_says_how_many_were_sent(nats: Nats) -> None:
-    unfinished = Unfinished(nats.url)
-    unfinished.process.send_signal(signal.SIGINT)
-    assert "1 of 9 sent" in unfinished.end()
-    assert unfinished.process.returncode == 130
+    many = ("notify", "hi", "--repeat", "9", "--interval", "3600", "--json")
+    with background(*many, NATS_URL=nats.url) as unfinished:
+        assert json.loads(unfinished.line())["n"] == 1
+        unfinished.interrupt()
+        assert "1 of 9 sent" in unfinished.note("interrupted")
+        assert unfinished.end() == 130
 
 
 def test_when_nats_goes_away_it_says_how_many_were_sent(tmp_path: Path) -> None:
     server = Nats(tmp_path)
     server.start()
-    process = subprocess.Popen(
-        [BIN / "busctl", "notify", "hi", "--repeat", "1000000", "--interval", "0.01", "--json", "--timeout", "2"],
-        env=os.environ | {"NATS_URL": server.url},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    process.stdout.readline()
-    server.kill()
-    printed, complaint = process.communicate(timeout=DEADLINE)
-    assert process.returncode == 1
-    sent = 1 + len(printed.splitlines())
-    assert f"{sent} of 1000000 sent" in complaint
-    assert "Traceback" not in complaint
+    many = ("notify", "hi", "--repeat", "1000000", "--interval", "0.01", "--json", "--timeout", "2")
+    with background(*many, NATS_URL=server.url) as unfinished:
+        unfinished.line()
+        server.kill()
+        printed, complaint = unfinished.rest()
+        assert unfinished.end() == 1
+    sent = 1 + len(printed)
+    [line] = complaint
+    assert f"{sent} of 1000000 sent" in line
