@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from subprocess import PIPE, CompletedProcess, Popen
 from typing import Any
 
 import pytest
@@ -12,6 +15,7 @@ from rich.text import Text
 from bus import Bus, Settings, job_log
 from bus.job_log import JobRequest, JobState
 from testbed.servers import Nats
+from tests.cli.background import background
 from tests.cli.command import busctl
 from tests.cli.terminal import in_shell, in_terminal
 
@@ -39,6 +43,22 @@ async def last_event(bus: Bus) -> Any:
     return json.loads(stored.data)
 
 
+def fed(sender: str, *arguments: str, **env: str) -> CompletedProcess[str]:
+    """The command, which reads what a line of shell prints."""
+    with Popen(["/bin/bash", "-c", sender], stdout=PIPE) as sending:
+        assert sending.stdout is not None
+        return busctl(*arguments, streams={"stdin": sending.stdout.fileno()}, **env)
+
+
+@contextmanager
+def unread() -> Iterator[int]:
+    """A pipe that nobody reads any more."""
+    read, write = os.pipe()
+    os.close(read)
+    yield write
+    os.close(write)
+
+
 @pytest.mark.parametrize(
     "env",
     [
@@ -49,8 +69,9 @@ async def last_event(bus: Bus) -> Any:
     ],
 )
 def test_in_a_pipe_everything_is_whole(nats: Nats, job: JobState, env: dict[str, str]) -> None:
-    jobs = in_shell("busctl jobs --client piped | cat", NATS_URL=nats.url, **env)
-    header, *_, row = (Text.from_ansi(line).plain for line in jobs.stdout.splitlines())
+    with background("jobs", "--client", "piped", **{"NATS_URL": nats.url, "COLUMNS": ""} | env) as jobs:
+        shown, _ = jobs.rest()
+    header, *_, row = (Text.from_ansi(line).plain for line in shown)
     assert header.split() == ["JOB", "TYPE", "STATE", "TRY", "AGE", "TOOK", "TEXT"]
     assert [job.job_id, "translate", "done"] == row.split()[:3]
     assert row.endswith(LONG)
@@ -118,8 +139,10 @@ async def test_in_any_locale_utf8_is_sent_as_it_is_and_what_is_none_is_refused(
 
 @pytest.mark.parametrize("command", ["jobs", "notify hi --json", "--help", "submit default hi"])
 def test_output_that_cannot_be_written_is_one_line_and_exit_1(nats: Nats, job: JobState, command: str) -> None:
-    for target, reason in (">/dev/full", "No space left on device"), (">&-", "Bad file descriptor"):
-        failed = in_shell(f"busctl {command} {target}", NATS_URL=nats.url, REDIS_URL="redis://127.0.0.1:1/0")
+    with open("/dev/full", "w") as full:
+        disk_full = busctl(*command.split(), NATS_URL=nats.url, streams={"stdout": full.fileno()})
+    closed = in_shell(f"busctl {command} >&-", NATS_URL=nats.url, REDIS_URL="redis://127.0.0.1:1/0")
+    for failed, reason in (disk_full, "No space left on device"), (closed, "Bad file descriptor"):
         assert failed.returncode == 1, failed
         *_, last = failed.stderr.splitlines()
         assert last == f"error: cannot write to standard output: {reason}"
@@ -128,15 +151,21 @@ def test_output_that_cannot_be_written_is_one_line_and_exit_1(nats: Nats, job: J
 
 
 def test_a_reader_that_has_seen_enough_ends_it_quietly(nats: Nats, job: JobState) -> None:
-    for command in "jobs", "notify hi --repeat 1000 --interval 0 --json", "--help":
-        headed = in_shell(f"busctl {command} | true", NATS_URL=nats.url)
-        assert (headed.returncode in (0, 1), headed.stderr) == (True, "")
+    with unread() as pipe:
+        for command in "jobs", "notify hi --repeat 1000 --interval 0 --json", "--help":
+            unseen = busctl(*command.split(), NATS_URL=nats.url, streams={"stdout": pipe})
+            assert (unseen.returncode, unseen.stderr) == (1, ""), command
+    headed = in_shell("busctl notify hi --repeat 1000 --interval 0 --json | true", NATS_URL=nats.url)
+    assert (headed.returncode in (0, 1), headed.stderr) == (True, "")
 
 
 def test_what_cannot_be_said_on_standard_error_changes_no_exit_status(nats: Nats) -> None:
-    for target in "2>&-", "2>/dev/full", "2> >(true)":
-        assert in_shell(f"busctl notify {target}", NATS_URL=nats.url).returncode == 2
-        assert in_shell(f"busctl notify hi {target}", NATS_URL=nats.url).returncode == 0
+    with unread() as pipe, open("/dev/full", "w") as full:
+        for stderr in pipe, full.fileno():
+            assert busctl("notify", NATS_URL=nats.url, streams={"stderr": stderr}).returncode == 2
+            assert busctl("notify", "hi", NATS_URL=nats.url, streams={"stderr": stderr}).returncode == 0
+    assert in_shell("busctl notify 2>&-", NATS_URL=nats.url).returncode == 2
+    assert in_shell("busctl notify hi 2>&-", NATS_URL=nats.url).returncode == 0
     assert in_shell("busctl notify hi -q <&- >&- 2>&-", NATS_URL=nats.url).returncode == 0
 
 
@@ -151,29 +180,40 @@ def test_what_cannot_be_said_on_standard_error_changes_no_exit_status(nats: Nats
     ],
 )
 async def test_a_dash_is_what_comes_on_standard_input(nats: Nats, bus: Bus, sender: str, text: str) -> None:
-    env = {"NATS_URL": nats.url, "REDIS_URL": "redis://127.0.0.1:1/0", "LC_ALL": "C", "PYTHONUTF8": "0"}
-    assert in_shell(f"{sender} | busctl notify - -q", **env).returncode == 0
+    assert fed(sender, "notify", "-", "-q", NATS_URL=nats.url).returncode == 0
     assert (await last_event(bus))["payload"] == text
-    assert in_shell(f"{sender} | busctl submit translate - -q", **env).returncode == 0
+    assert fed(sender, "submit", "translate", "-", "-q", NATS_URL=nats.url).returncode == 0
     assert (await last_event(bus))["request"]["content"] == text
 
 
+async def test_standard_input_is_utf8_in_any_locale(nats: Nats, bus: Bus) -> None:
+    env = {"NATS_URL": nats.url, "REDIS_URL": "redis://127.0.0.1:1/0", "LC_ALL": "C", "PYTHONUTF8": "0"}
+    assert in_shell("printf 'grüße ✓' | busctl notify - -q", **env).returncode == 0
+    assert (await last_event(bus))["payload"] == "grüße ✓"
+    assert in_shell("printf 'grüße ✓' | busctl submit translate - -q", **env).returncode == 0
+    assert (await last_event(bus))["request"]["content"] == "grüße ✓"
+
+
+@pytest.mark.parametrize(("command", "what"), [("notify -", "message"), ("submit default -", "content")])
 @pytest.mark.parametrize(
     ("sender", "reason"),
     [
-        ("true |", "there is no {} on standard input; nothing was sent"),
-        (r"printf ' \n' |", "there is no {} on standard input; nothing was sent"),
-        (r"printf 'caf\xe9' |", "the {} on standard input is not valid UTF-8 at byte 4; encode it so"),
-        ("head -c 2000000 /dev/zero |", "the {} on standard input has more than 1,048,576 bytes; send less"),
-        ("<&-", "there is no {} on standard input; nothing was sent"),
+        ("true", "there is no {} on standard input; nothing was sent"),
+        (r"printf ' \n'", "there is no {} on standard input; nothing was sent"),
+        (r"printf 'caf\xe9'", "the {} on standard input is not valid UTF-8 at byte 4; encode it so"),
+        ("head -c 2000000 /dev/zero", "the {} on standard input has more than 1,048,576 bytes; send less"),
+        (None, "there is no {} on standard input; nothing was sent"),
     ],
 )
-def test_standard_input_that_cannot_be_sent_is_refused(nats: Nats, sender: str, reason: str) -> None:
-    for command, what in ("notify -", "message"), ("submit default -", "content"):
-        line = f"{sender} busctl {command}" if sender.endswith("|") else f"busctl {command} {sender}"
-        refused = in_shell(f"set +o pipefail; {line}", NATS_URL=nats.url)
-        assert (refused.returncode, refused.stdout) == (1, "")
-        assert refused.stderr == f"error: {reason.format(what)}\n"
+def test_standard_input_that_cannot_be_sent_is_refused(
+    nats: Nats, sender: str | None, reason: str, command: str, what: str
+) -> None:
+    if sender is None:
+        refused = in_shell(f"busctl {command} <&-", NATS_URL=nats.url)
+    else:
+        refused = fed(sender, *command.split(), NATS_URL=nats.url)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr == f"error: {reason.format(what)}\n"
 
 
 def test_wrong_usage_is_one_line_that_nobody_outside_writes() -> None:
