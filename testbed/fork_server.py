@@ -193,13 +193,17 @@ def _run(request: dict[str, Any], scripts: Mapping[str, EntryPoint]) -> None:
     os.environ.update(request["env"])
     os.chdir(request["cwd"])
     program, *arguments = request["command"]
-    if Path(program).name == "python":
+    of_python = Path(program).name == "python"
+    found = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+    sys.path[:1] = [request["cwd"] if of_python else str(Path(program).parent), *found]
+    if any((Path(path) / "sitecustomize.py").exists() for path in found):
+        sys.modules.pop("sitecustomize", None)
+        import_module("sitecustomize")
+    if of_python:
         assert arguments[0] == "-m", arguments
-        sys.path[0] = request["cwd"]
         sys.argv[:] = arguments[1:]
         runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
     else:
-        sys.path[0] = str(Path(sys.executable).parent)
         sys.argv[:] = [program, *arguments]
         sys.exit(scripts[Path(program).name].load()())
 

@@ -15,7 +15,7 @@ from bus import Settings
 from testbed.servers import LEAKS, Nats, Server, Web
 from testbed.system import System, running
 from tests.cli.background import background
-from tests.cli.command import busctl, ended, started_busctl
+from tests.cli.command import busctl, ended, from_nothing, started_busctl
 from tests.cli.terminal import in_shell, in_terminal
 from tests.in_process import serving
 
@@ -24,7 +24,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 STARTERS: tuple[object, ...] = (
     *(Server, System, running, serving),
-    *(busctl, started_busctl, ended, background, in_shell, in_terminal),
+    *(busctl, started_busctl, ended, from_nothing, background, in_shell, in_terminal),
 )
 """What starts processes or serves, which takes its time."""
 

@@ -1,8 +1,12 @@
-"""Every way to start a process: what cannot work is one line on standard error and exit status 1."""
+"""Every way to start a process: what cannot work is one line on standard error and exit status 1.
+
+Each way that is a program of its own is started from nothing for one of the reasons, and forked for the others.
+"""
 
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,23 +17,22 @@ import pytest
 from bus import Settings
 from testbed.servers import BIN, Worker
 from testbed.system import System, running
-from tests.cli.command import NO_NATS, busctl
+from tests.cli.command import DEADLINE, NO_NATS, PLAIN, ended, from_nothing
 from tests.clients import client
 
-DEADLINE = 60.0
 SECRET = "hunter2"
 ANYWHERE = ("--bind", "127.0.0.1:0")
 
 WEB = {
-    "serve": ["busctl", "serve", *ANYWHERE],
-    "serve several": ["busctl", "serve", "--workers", "2", *ANYWHERE],
+    # `busctl serve` becomes this.
     "python -m quart_app": ["python", "-m", "quart_app", *ANYWHERE],
+    "python -m quart_app, several": ["python", "-m", "quart_app", "--workers", "2", *ANYWHERE],
     # With workers of its own, Hypercorn 0.18 exits with 0 however they ended.
     "hypercorn": ["hypercorn", "--workers", "0", *ANYWHERE, "quart_app:app"],
     "uvicorn": ["uvicorn", "--port", "0", "--log-level", "warning", "quart_app:app"],
 }
 WORKERS = {
-    "worker": ["busctl", "worker"],
+    "python -m workers": ["python", "-m", "workers"],  # `busctl worker` becomes this
     "celery worker": ["celery", "-A", "workers", "worker"],
     "celery inspect": ["celery", "-A", "workers", "inspect", "ping"],
 }
@@ -41,57 +44,58 @@ COMMANDS = {
     "watch": ["busctl", "watch"],
     "dev": ["busctl", "dev"],
 }
+EXECUTED = {"serve": ["busctl", "serve", *ANYWHERE], "worker": ["busctl", "worker"]}
 ASYNCAPI = {"asyncapi": ["python", "-m", "quart_app.web.asyncapi"]}  # needs no settings
 
 
-EVERYTHING = COMMANDS | WEB | WORKERS
+EVERYTHING = COMMANDS | WEB | WORKERS | ASYNCAPI | EXECUTED
 
 
 def each_of(*names: str) -> pytest.MarkDecorator:
-    commands = EVERYTHING | ASYNCAPI
-    return pytest.mark.parametrize("command", [commands[name] for name in names], ids=names)
+    return pytest.mark.parametrize("command", [EVERYTHING[name] for name in names], ids=names)
 
 
-def fails(command: list[str], directory: Path, **env: str | bytes) -> str:
-    """What a command says that cannot start."""
-    program, *arguments = command
-    plain = {"NATS_URL": NO_NATS, "REDIS_URL": "redis://127.0.0.1:1/0", "BUS_CONNECT_TIMEOUT": "0.1"}
-    ended = subprocess.run(
-        [BIN / program, *arguments],
-        env={**os.environ, **plain, **env},
-        cwd=directory,
-        capture_output=True,
-        timeout=DEADLINE,
-        check=False,
-    )
-    said = ended.stderr.decode()
-    assert ended.returncode == 1, said
-    assert said.startswith("error: ")
-    assert said.count("\n") == 1, said
-    assert SECRET not in said
-    assert not ended.stdout
-    return said
+def fails(command: list[str], directory: Path, *, started: bool = False, **env: str) -> str:
+    """What a command says that cannot start.
+
+    Args:
+        directory: where it is typed.
+        started: from nothing, and not forked.
+    """
+    run = from_nothing if started else ended
+    env = os.environ | PLAIN | {"BUS_CONNECT_TIMEOUT": "0.1"} | env
+    done = run([BIN / command[0], *command[1:]], env, cwd=directory)
+    assert done.returncode == 1, done
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert SECRET not in done.stderr
+    assert not done.stdout
+    return done.stderr
 
 
-@each_of(*EVERYTHING)
-def test_bad_settings_are_named_in_one_line(command: list[str], tmp_path: Path) -> None:
-    said = fails(command, tmp_path, BUS_FRAME_RATE="10/s", BUS_SECRET=SECRET, BUS_ALLOWED_HOSTS=b"\xff")
+def require_bad_settings_named(command: list[str], directory: Path, *, started: bool) -> None:
+    wrong = {"BUS_FRAME_RATE": "10/s", "BUS_SECRET": SECRET, "BUS_ALLOWED_HOSTS": os.fsdecode(b"\xff")}
+    said = fails(command, directory, started=started, **wrong)
     assert "BUS_FRAME_RATE: must be a plain number, without unit; " in said
     assert "BUS_SECRET: at least 32 characters are needed" in said
     assert "BUS_ALLOWED_HOSTS: must be valid UTF-8" in said
 
 
+@each_of(*COMMANDS, *WEB, *WORKERS)
+def test_bad_settings_are_named_in_one_line(command: list[str], tmp_path: Path) -> None:
+    require_bad_settings_named(command, tmp_path, started=False)
+
+
+@each_of("notify", "serve", "hypercorn", "uvicorn", "worker", "celery worker", "celery inspect")
+def test_bad_settings_are_named_by_a_program_that_is_started_from_nothing(command: list[str], tmp_path: Path) -> None:
+    require_bad_settings_named(command, tmp_path, started=True)
+
+
 def test_hypercorn_with_workers_says_it_once_too(tmp_path: Path) -> None:
-    ended = subprocess.run(
-        [BIN / "hypercorn", *ANYWHERE, "quart_app:app"],
-        env=os.environ | {"BUS_FRAME_RATE": "10/s"},
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE,
-        check=False,
-    )
-    assert ended.stderr.count("\n") == 1
-    assert "BUS_FRAME_RATE" in ended.stderr
+    hypercorn = [BIN / "hypercorn", *ANYWHERE, "quart_app:app"]
+    refused = from_nothing(hypercorn, os.environ | {"BUS_FRAME_RATE": "10/s"}, cwd=tmp_path)
+    assert refused.stderr.count("\n") == 1
+    assert "BUS_FRAME_RATE" in refused.stderr
 
 
 @pytest.fixture
@@ -111,7 +115,7 @@ def test_a_job_that_cannot_work_is_named_in_one_line(command: list[str], install
     assert said == "error: job 'shout' (their_jobs.shout) must take exactly (content: str, job: JobContext)\n"
 
 
-@each_of("serve", "celery worker")
+@each_of("python -m quart_app", "celery worker")
 def test_jobs_that_cannot_be_imported_are_named_in_one_line(
     command: list[str], installed: Path, tmp_path: Path
 ) -> None:
@@ -170,7 +174,7 @@ def channels_of(source: str, directory: Path) -> dict[str, str]:
     return {"PYTHONPATH": str(directory)}
 
 
-@each_of("serve", "serve several", "hypercorn", "uvicorn", "asyncapi")
+@each_of("python -m quart_app", "python -m quart_app, several", "hypercorn", "uvicorn", "asyncapi")
 @pytest.mark.parametrize(("source", "reason"), CHANNELS.values(), ids=CHANNELS)
 def test_a_channel_that_cannot_work_is_named_in_one_line(
     command: list[str], source: str, reason: str, tmp_path: Path
@@ -178,7 +182,7 @@ def test_a_channel_that_cannot_work_is_named_in_one_line(
     assert fails(command, tmp_path, **channels_of(source, tmp_path)) == f"error: {reason}\n"
 
 
-@each_of("serve", "serve several", "hypercorn")
+@each_of("python -m quart_app", "python -m quart_app, several", "hypercorn")
 def test_a_page_that_could_speak_to_two_channels_is_named_in_one_line(command: list[str], tmp_path: Path) -> None:
     source = """
         @channel("/ws/second", name="second")
@@ -191,16 +195,10 @@ def test_a_page_that_could_speak_to_two_channels_is_named_in_one_line(command: l
 
 
 def test_plain_hypercorn_ends_with_the_reason_when_it_cannot_start(tmp_path: Path) -> None:
-    ended = subprocess.run(
-        [BIN / "hypercorn", "--workers", "0", *ANYWHERE, "quart_app:app"],
-        env=os.environ | {"NATS_URL": NO_NATS, "BUS_CONNECT_TIMEOUT": "0.1"},
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE,
-        check=False,
-    )
-    assert ended.returncode == 1
-    assert ended.stderr.splitlines()[-1].startswith(f"error: no NATS server answered at {NO_NATS}")
+    hypercorn = [BIN / "hypercorn", "--workers", "0", *ANYWHERE, "quart_app:app"]
+    failed = ended(hypercorn, os.environ | PLAIN | {"BUS_CONNECT_TIMEOUT": "0.1"}, cwd=tmp_path)
+    assert failed.returncode == 1
+    assert failed.stderr.splitlines()[-1].startswith(f"error: no NATS server answered at {NO_NATS}")
 
 
 def test_an_import_reads_no_settings_and_makes_no_app() -> None:
@@ -261,7 +259,8 @@ def test_a_worker_starts_where_other_packages_have_our_names_and_shows_no_secret
     worker = WorkerElsewhere(tmp_path, env, "worker", "--pool", "threads", "-c", "1", "--hostname", "elsewhere@%h")
     worker.start()
     try:
-        asked = [BIN / "celery", "--workdir", "/", "-A", "workers", "inspect", "ping", "--timeout", "5"]
+        elsewhere = f"elsewhere@{socket.gethostname()}"
+        asked = [BIN / "celery", "--workdir", "/", "-A", "workers", "inspect", "ping", "-d", elsewhere, "-t", "30"]
         answer = subprocess.run(asked, cwd=tmp_path, env=os.environ | env, capture_output=True, timeout=60, check=True)
         assert b"elsewhere@" in answer.stdout
         assert "BUS_FRAMERATE (is BUS_FRAME_RATE meant?)" in worker.output()
@@ -272,7 +271,7 @@ def test_a_worker_starts_where_other_packages_have_our_names_and_shows_no_secret
 
 
 def test_an_option_that_celery_does_not_have_is_wrong_usage() -> None:
-    refused = busctl("worker", "--no-such-option")
+    refused = ended([BIN / "python", "-m", "workers", "--no-such-option"], os.environ | PLAIN)
     assert refused.returncode == 2
     assert "--no-such-option" in refused.stderr
     assert "Traceback" not in refused.stderr

@@ -33,13 +33,15 @@ def busctl(
 
 def started_busctl(*arguments: str | bytes, program: str = "busctl", **env: str) -> subprocess.CompletedProcess[str]:
     """As `busctl`, but started as people start it: for what is about the beginning of its process."""
+    return from_nothing([BIN / program, *arguments], os.environ | PLAIN | env)
+
+
+def from_nothing(
+    command: Sequence[str | bytes | Path], env: Mapping[str, str], *, cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """As `ended`, for a program that is started as people start it."""
     return subprocess.run(
-        [BIN / program, *arguments],
-        env=os.environ | PLAIN | env,
-        capture_output=True,
-        encoding="utf-8",
-        timeout=DEADLINE,
-        check=False,
+        command, env=env, cwd=cwd, capture_output=True, encoding="utf-8", timeout=DEADLINE, check=False
     )
 
 

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 
-from testbed.servers import free_port
-from testbed.system import System
+from testbed.servers import BIN, free_port
+from testbed.system import System, running
 from tests.cli.background import background
-from tests.cli.command import DEADLINE, busctl
+from tests.cli.command import DEADLINE, PLAIN, busctl, ended
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """NATS and Valkey alone: nothing here runs a job."""
+    with running(tmp_path_factory.mktemp("system")) as system:
+        yield system
+
+
+def serve(*arguments: str, **env: str) -> CompletedProcess[str]:
+    """What `busctl serve` becomes when it has looked at its options."""
+    return ended([BIN / "python", "-m", "quart_app", *arguments], os.environ | PLAIN | env)
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
@@ -19,7 +34,7 @@ def test_a_busy_address_is_named_in_one_line(system: System, workers: str) -> No
     web = system.web("busctl", "serve", "--workers", workers)
     for others in ("1", "2"):
         address = f"127.0.0.1:{web.port}"
-        refused = busctl("serve", "--bind", address, "--workers", others, **system.env, BUS_SECRET="s" * 64)
+        refused = serve("--bind", address, "--workers", others, **system.env, BUS_SECRET="s" * 64)
         assert refused.returncode == 1
         assert refused.stderr == (
             f"error: cannot listen on {address}: Address already in use; choose another address with --bind\n"
@@ -30,10 +45,10 @@ def test_a_busy_address_is_named_in_one_line(system: System, workers: str) -> No
 def test_a_certificate_that_cannot_be_used_is_named_in_one_line(workers: str, tmp_path: Path) -> None:
     certfile, keyfile = tmp_path / "cert.pem", tmp_path / "key.pem"
     certfile.write_text("no certificate")
-    command = ["serve", "--bind", f"127.0.0.1:{free_port()}", "--workers", workers]
-    command += ["--certfile", str(certfile), "--keyfile", str(keyfile)]
+    options = ["--bind", f"127.0.0.1:{free_port()}", "--workers", workers]
+    options += ["--certfile", str(certfile), "--keyfile", str(keyfile)]
     for wrong in (f"cannot read --keyfile {keyfile}: No such file", f"cannot serve TLS with --certfile {certfile}"):
-        refused = busctl(*command)
+        refused = serve(*options)
         assert refused.returncode == 1
         assert wrong in refused.stderr
         assert refused.stderr.count("\n") == 1
@@ -47,22 +62,26 @@ def test_options_that_do_not_fit_are_a_usage_error(arguments: tuple[str, ...]) -
     assert busctl("serve", *arguments).returncode == 2
 
 
+def test_its_options_reach_the_process_that_serves(tmp_path: Path) -> None:
+    options = ["--bind", "127.0.0.1:0", "--workers", "2", "--certfile", "cert.pem", "--keyfile", "key.pem"]
+    refused = busctl("serve", *options)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("error: cannot read --certfile cert.pem: No such file")
+
+
 def test_a_read_timeout_that_pings_cannot_beat_is_refused() -> None:
-    refused = busctl("serve", BUS_READ_TIMEOUT="20")
+    refused = serve(BUS_READ_TIMEOUT="20")
     assert refused.returncode == 1
     assert "BUS_READ_TIMEOUT" in refused.stderr
     assert "BUS_PING_INTERVAL" in refused.stderr
     assert "Traceback" not in refused.stderr
 
 
-def test_several_processes_that_cannot_start_say_why_once_and_end(fresh: System) -> None:
-    fresh.nats.kill()
-    ended = busctl(
-        "serve", "--bind", f"127.0.0.1:{free_port()}", "--workers", "3", **fresh.env, BUS_CONNECT_TIMEOUT="1"
-    )
-    assert ended.returncode == 1
-    assert ended.stderr.count("error: no NATS server answered") + ended.stderr.count("error: cannot") == 1
-    assert "Traceback" not in ended.stderr
+def test_several_processes_that_cannot_start_say_why_once_and_end() -> None:
+    failed = serve("--bind", f"127.0.0.1:{free_port()}", "--workers", "2", BUS_CONNECT_TIMEOUT="1")
+    assert failed.returncode == 1
+    assert failed.stderr.count("error: no NATS server answered") + failed.stderr.count("error: cannot") == 1
+    assert "Traceback" not in failed.stderr
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
