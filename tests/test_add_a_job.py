@@ -10,11 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from testbed.servers import BIN
 from testbed.system import System
+from tests.cli.command import DEADLINE, busctl
 
 PAGE = Path(__file__).parents[1] / "docs" / "how-to" / "add-a-job.md"
-DEADLINE = 60.0
 
 
 def blocks(language: str) -> list[str]:
@@ -43,10 +42,8 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_job_runs(package: Path, fresh: System) -> None:
     found = {"PYTHONPATH": str(package)}
     fresh.worker(**found)
-    submit = [BIN / "busctl", "submit", "shout", "hello", "--wait"]
-    done = subprocess.run(
-        submit, env=os.environ | fresh.env | found, capture_output=True, text=True, check=True, timeout=DEADLINE
-    )
+    done = busctl("submit", "shout", "hello", "--wait", **fresh.env, **found)
+    assert (done.returncode, done.stderr) == (0, "")
     assert "HELLO!" in done.stdout
 
 

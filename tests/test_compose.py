@@ -73,9 +73,12 @@ class Service(Server):
 def test_our_services_become_healthy_and_end_in_time(name: str, fresh: System, tmp_path: Path) -> None:
     port = free_port()
     hosts = {"nats://nats:4222": fresh.nats.url, "redis://valkey:6379/0": fresh.valkey.url}
-    service = Service(name, tmp_path, hosts | {"0.0.0.0:8000": f"127.0.0.1:{port}", ":8000/": f":{port}/"})
+    here = hosts | {"0.0.0.0:8000": f"127.0.0.1:{port}", ":8000/": f":{port}/"}
+    service = Service(name, tmp_path, here | {"--timeout 5": "--timeout 1"})
     assert not service.healthy()
     service.start()
+    service.replace = here  # with all of its patience, which nothing has to wait for any more
+    assert service.healthy()
     assert service.stop(seconds(SERVICES[name]["stop_grace_period"])) == 0, service.output()
 
 

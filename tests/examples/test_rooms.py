@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from urllib.request import urlopen
 
 import pytest
 
 from testbed.servers import Web, wait_until
-from testbed.system import System
+from testbed.system import System, running
 from tests.clients import Client, Frame, client
 
 COMMAND = ("hypercorn", "--workers", "0", "examples.rooms:app")
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """NATS and Valkey alone: rooms have no jobs."""
+    with running(tmp_path_factory.mktemp("system")) as system:
+        yield system
 
 
 @pytest.fixture(scope="module")
