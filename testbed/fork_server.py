@@ -43,6 +43,8 @@ IMPORTED = {
     ),
 }
 """What is imported for our command line, and for everything else, by a server each."""
+PROGRAMS = frozenset(["busctl", "python", "celery", "hypercorn", "uvicorn"])
+"""What can be forked."""
 
 
 class Forked:
@@ -195,14 +197,15 @@ def _run(request: dict[str, Any], scripts: Mapping[str, EntryPoint]) -> None:
     program, *arguments = request["command"]
     of_python = Path(program).name == "python"
     found = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
-    sys.path[:1] = [request["cwd"] if of_python else str(Path(program).parent), *found]
+    folder = request["cwd"] if of_python else str(Path(program).parent)
+    sys.path[:1] = found if "-P" in arguments[:1] else [folder, *found]
     if any((Path(path) / "sitecustomize.py").exists() for path in found):
         sys.modules.pop("sitecustomize", None)
         import_module("sitecustomize")
     if of_python:
-        assert arguments[0] == "-m", arguments
-        sys.argv[:] = arguments[1:]
-        runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+        module = arguments.index("-m") + 1
+        sys.argv[:] = arguments[module:]
+        runpy.run_module(arguments[module], run_name="__main__", alter_sys=True)
     else:
         sys.argv[:] = [program, *arguments]
         sys.exit(scripts[Path(program).name].load()())

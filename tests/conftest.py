@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from bus import Settings
-from testbed.servers import LEAKS, Nats, Server, Web
+from testbed.servers import LEAKS, Nats, OurServer, Server, Web
 from testbed.system import System, running
 from tests.cli.background import background
 from tests.cli.command import busctl, ended, from_nothing, started_busctl
@@ -21,6 +21,7 @@ from tests.in_process import serving
 
 # Our processes are started hundreds of times: where Python is told to keep no bytecode, each would compile everything.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+OurServer.forked = True
 
 STARTERS: tuple[object, ...] = (
     *(Server, System, running, serving),
