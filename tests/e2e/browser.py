@@ -7,15 +7,18 @@ import json
 import os
 import re
 import shutil
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.async_api import Browser, BrowserContext, Locator, Page, async_playwright, expect
 
 from bus import Bus, Settings, Stored, SyncBus, SystemNotification
-from testbed.system import System
+from testbed.servers import Web
+from testbed.system import System, running
+from tests import own_jobs
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
@@ -30,6 +33,21 @@ FLAGS = (
 )
 SECRET = "0" * 64
 """A web process with a secret of its own choice is resumed after a restart."""
+PATIENT = """
+from pathlib import Path
+from workers.registry import job, JobContext
+
+@job
+def patient(content: str, job: JobContext) -> str:
+    "Report a tenth, and run until the test lets it end."
+    job.progress(0.1)
+    while not Path(__file__).with_name(content).exists() and not job.cancelled.wait(0.02):
+        pass
+    return "as long as it took"
+"""
+"""A job that runs for as long as a test wants."""
+LONGEST_RESULT = 2000
+"""Bytes of a job's result."""
 DEADLINE = 30_000.0
 """Milliseconds for anything the page should come to show."""
 
@@ -59,6 +77,14 @@ async def chromium() -> AsyncIterator[Browser]:
             await browser.close()
 
 
+@contextmanager
+def system_for_pages(directory: Path) -> Iterator[System]:
+    """A system whose tokens outlive its web process, with a patient job, and room for short results only."""
+    settings = {"BUS_SECRET": SECRET, "BUS_JOB_RESULT_MAX_BYTES": str(LONGEST_RESULT)}
+    with running(directory, PYTHONPATH=own_jobs.install(directory, PATIENT), **settings) as system:
+        yield system
+
+
 class SystemPage:
     """One tab with the page. Console messages and violations that a person would not see are kept in `troubles`."""
 
@@ -73,6 +99,7 @@ class SystemPage:
         self.button = page.get_by_role("button", name="Submit job")
         self.jobs = page.locator("#jobs > li")
         self.notices = page.locator("#notices > li")
+        self.reconnect_button = page.get_by_role("button", name="Reconnect now")
 
     def _note(self, kind: str, text: str) -> None:
         if kind in ("error", "warning"):
@@ -95,6 +122,21 @@ class SystemPage:
     async def expect_connected(self) -> None:
         await expect(self.connection).to_have_text("Connected")
 
+    async def lose(self, web: Web, *, for_days: bool = False) -> None:
+        """Kill the page's server, and wait until the page knows.
+
+        Args:
+            for_days: the page's next attempt to connect is so far away that only a person makes it before.
+        """
+        if for_days:
+            await self.page.evaluate("Math.random = () => 1e6")
+        web.kill()
+        await expect(self.connection).to_contain_text("Reconnecting in")
+
+    async def reload(self) -> None:
+        await self.page.reload()
+        await self.expect_connected()
+
 
 @asynccontextmanager
 async def system_page(browser: Browser | BrowserContext, url: str, **options: Any) -> AsyncIterator[SystemPage]:
@@ -111,6 +153,11 @@ async def system_page(browser: Browser | BrowserContext, url: str, **options: An
         yield tab
 
 
+def let_end(system: System, content: str) -> None:
+    """Let the patient job with this content end."""
+    Path(system.settings["PYTHONPATH"], content).touch()
+
+
 async def broadcast(system: System, text: str) -> None:
     """Announce something as any other process would."""
 
@@ -121,12 +168,15 @@ async def broadcast(system: System, text: str) -> None:
     await asyncio.to_thread(send)
 
 
-async def stored(system: System, action: str) -> list[Stored]:
-    """The job events of this action, as soon as there is one."""
+async def stored(system: System, action: str, content: str) -> list[Stored]:
+    """The events of this action that jobs with this content have, as soon as there is one."""
     async with asyncio.timeout(60), Bus(Settings.load(nats_url=system.nats.url)) as bus:
         while True:
-            events = [stored async for stored in bus.stream.replay("bus.client.*.job.*", after=0)]
-            if found := [event for event in events if json.loads(event.data)["action"] == action]:
+            events = [
+                (stored, json.loads(stored.data)) async for stored in bus.stream.replay("bus.client.*.job.*", after=0)
+            ]
+            jobs = {stored.subject for stored, event in events if event.get("request", {}).get("content") == content}
+            if found := [stored for stored, event in events if stored.subject in jobs and event["action"] == action]:
                 return found
             await asyncio.sleep(0.05)
 

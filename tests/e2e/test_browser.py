@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterator
 
 import pytest
-from playwright.async_api import Browser, WebSocketRoute, expect
+from playwright.async_api import Browser, Locator, WebSocketRoute, expect
 
 from bus import Bus, Settings, SyncBus, SystemNotification
-from bus.messages import JobCancelled, JobStarted
-from testbed.servers import Web
+from bus.messages import JobCancelled, JobEvent, JobStarted
+from testbed.servers import Web, Worker
 from testbed.system import System
-from tests.e2e.browser import SECRET, broadcast, expect_result, system_page
+from tests.e2e.browser import LONGEST_RESULT, broadcast, expect_result, system_for_pages, system_page
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")  # the browser's
 
 READABLE = (
     "h2",
@@ -77,6 +80,17 @@ def broadcast_many(system: System, number: int) -> None:
     with SyncBus(Settings.load(nats_url=system.nats.url)) as bus:
         for n in range(number):
             bus.broadcast_event(SystemNotification(payload=f"number {n}"))
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    with system_for_pages(tmp_path_factory.mktemp("system")) as system:
+        yield system
+
+
+@pytest.fixture(scope="module", autouse=True)
+def worker(system: System) -> Worker:
+    return system.worker()
 
 
 async def test_the_root_leads_to_the_page_and_the_page_to_the_api(browser: Browser, web: Web) -> None:
@@ -171,30 +185,13 @@ async def test_a_text_over_the_limit_is_refused_by_the_page_and_kept(browser: Br
         await expect(tab.page.locator("#content-error")).to_be_hidden()
 
 
-async def test_a_job_that_fails_says_why(browser: Browser, fresh: System) -> None:
-    fresh.worker(BUS_JOB_RESULT_MAX_BYTES="30")
-    web = fresh.web()
+async def test_a_job_that_fails_says_why(browser: Browser, web: Web) -> None:
+    text = "x" * LONGEST_RESULT
     async with system_page(browser, web.url + "/system/") as tab:
-        await tab.submit("default", LONG_WORD)
-        job = tab.job(LONG_WORD)
+        await tab.submit("default", text)
+        job = tab.job(text)
         await expect(job.locator(".badge")).to_have_text("Failed")
-        await expect(job.locator(".job-text")).to_contain_text("at most 30 are allowed")
-
-
-async def test_a_job_that_was_not_accepted_says_why_until_it_proves_to_be_stored(
-    browser: Browser, fresh: System
-) -> None:
-    web = fresh.web(BUS_SECRET=SECRET)
-    async with system_page(browser, web.url + "/system/") as tab:
-        fresh.nats.pause()
-        await tab.submit("default", "late")
-        job = tab.job("late")
-        await expect(job.locator(".badge")).to_have_text("Not accepted")
-        await expect(job.locator(".job-text")).not_to_be_empty()
-        await tab.expect_connected()
-        fresh.nats.resume()  # which reads now what it was sent
-        await expect(job.locator(".badge")).to_have_text("Queued")
-        await expect(job.get_by_role("button")).to_have_text(["Cancel"])
+        await expect(job.locator(".job-text")).to_contain_text(f"at most {LONGEST_RESULT} are allowed")
 
 
 async def test_a_job_that_was_not_accepted_can_be_tried_again(browser: Browser, system: System, web: Web) -> None:
@@ -221,19 +218,16 @@ async def test_a_job_that_was_not_accepted_can_be_tried_again(browser: Browser, 
             job = tab.job("patience")
             await expect(job.locator(".badge")).to_have_text("Not accepted")
             await expect(job.locator(".job-text")).to_have_text("too many jobs wait")
-            await tab.page.reload()
-            await tab.expect_connected()
+            await tab.reload()
             await job.get_by_role("button", name="Try again: patience").click()
             await expect_result(job, "PATIENCE")
             await expect(job.get_by_role("button")).to_have_count(0)
             await expect(tab.jobs).to_have_count(1)
 
 
-async def test_progress_is_shown_while_a_job_runs_and_the_job_can_be_cancelled(browser: Browser, fresh: System) -> None:
-    fresh.worker(BUS_JOB_DELAY_SCALE="30")
-    web = fresh.web(BUS_SECRET=SECRET)
+async def test_progress_is_shown_while_a_job_runs_and_the_job_can_be_cancelled(browser: Browser, web: Web) -> None:
     async with system_page(browser, web.url + "/system/") as tab:
-        await tab.submit("generate", "take your time")
+        await tab.submit("patient", "take your time")
         job = tab.job("take your time")
         bar = job.get_by_role("progressbar", name="Progress: take your time")
         await expect(bar).to_have_js_property("value", 0.1)
@@ -242,51 +236,35 @@ async def test_progress_is_shown_while_a_job_runs_and_the_job_can_be_cancelled(b
         await expect(job).to_be_focused()
         await expect(job.get_by_role("button")).to_have_count(0)
         await expect(job.get_by_role("progressbar")).to_have_count(0)
-        await tab.page.reload()
-        await tab.expect_connected()
+        await tab.reload()
         await expect(tab.jobs.locator(".badge")).to_have_text("Cancelled")
 
 
-async def test_a_cancel_that_did_not_arrive_is_sent_again(browser: Browser, fresh: System) -> None:
-    web = fresh.web(BUS_SECRET=SECRET)
-    async with system_page(browser, web.url + "/system/") as tab:
-        await tab.submit("default", "called off")
-        job = tab.job("called off")
-        await expect(job.locator(".badge")).to_have_text("Queued")
-        web.kill()
-        await expect(tab.connection).to_contain_text("Reconnecting in")
-        await job.get_by_role("button", name="Cancel").click()
-        await expect(job.get_by_role("button", name="Cancelling…")).to_be_visible()
-        await asyncio.to_thread(web.start)
-        await expect(job.locator(".badge")).to_have_text("Cancelled")
+async def append(system: System, job: Locator, event: JobEvent) -> None:
+    """Append an event to a job of the page that nobody works on."""
+    await expect(job.locator(".badge")).to_have_text("Queued")
+    job_id = await job.locator("code").inner_text()
+    async with Bus(Settings.load(nats_url=system.nats.url)) as bus:
+        queued = await bus.stream.first(f"bus.client.*.job.{job_id}")
+        assert queued is not None
+        await bus.stream.append(queued.subject, event.encode().encode(), expected_last=queued.seq)
 
 
-async def test_a_second_attempt_is_told(browser: Browser, fresh: System) -> None:
-    web = fresh.web(BUS_SECRET=SECRET)
+@pytest.mark.usefixtures("idle")
+async def test_a_second_attempt_is_told(browser: Browser, system: System, web: Web) -> None:
     async with system_page(browser, web.url + "/system/") as tab:
         await tab.submit("default", "again")
         job = tab.job("again")
-        await expect(job.locator(".badge")).to_have_text("Queued")
-        async with Bus(Settings.load(nats_url=fresh.nats.url)) as bus:
-            queued = await bus.stream.first("bus.client.*.job.*")
-            assert queued is not None
-            started = JobStarted(payload="▶ Job started: default (attempt 2)", attempt=2)
-            await bus.stream.append(queued.subject, started.encode().encode(), expected_last=queued.seq)
+        await append(system, job, JobStarted(payload="▶ Job started: default (attempt 2)", attempt=2))
         await expect(job.locator(".job-head")).to_contain_text("attempt 2")
 
 
-async def test_a_cancelled_job_says_so(browser: Browser, fresh: System) -> None:
-    web = fresh.web()
+@pytest.mark.usefixtures("idle")
+async def test_a_cancelled_job_says_so(browser: Browser, system: System, web: Web) -> None:
     async with system_page(browser, web.url + "/system/") as tab:
         await tab.submit("default", "called off")
         job = tab.job("called off")
-        await expect(job.locator(".badge")).to_have_text("Queued")
-        job_id = await job.locator("code").inner_text()
-        async with Bus(Settings.load(nats_url=fresh.nats.url)) as bus:
-            queued = await bus.stream.first(f"bus.client.*.job.{job_id}")
-            assert queued is not None
-            cancelled = JobCancelled(payload="🚫 Job cancelled", job_id=job_id)
-            await bus.stream.append(queued.subject, cancelled.encode().encode(), expected_last=queued.seq)
+        await append(system, job, JobCancelled(payload="🚫 Job cancelled"))
         await expect(job.locator(".badge")).to_have_text("Cancelled")
 
 

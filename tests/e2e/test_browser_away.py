@@ -3,24 +3,51 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 
 import pytest
 from playwright.async_api import Browser, Locator, WebSocketRoute, expect
 
+from testbed.servers import Web, Worker
 from testbed.system import System
-from tests.e2e.browser import SECRET, broadcast, expect_result, stored, system_page
+from tests.e2e.browser import broadcast, expect_result, let_end, stored, system_for_pages, system_page
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")  # the browser's
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    with system_for_pages(tmp_path_factory.mktemp("system")) as system:
+        yield system
+
+
+@pytest.fixture(scope="module", autouse=True)
+def worker(system: System) -> Worker:
+    return system.worker()
+
+
+@pytest.fixture(scope="module")
+def started(system: System) -> Web:
+    return system.web()
+
+
+@pytest.fixture
+def web(started: Web) -> Web:
+    """The web process, started again if the test before has ended while it was dead."""
+    assert started.process is not None
+    if started.process.poll() is not None:
+        started.start()
+    return started
 
 
 async def shown_at(item: Locator) -> str | None:
     return await item.locator("time").get_attribute("datetime")
 
 
-async def test_a_killed_server_is_waited_for_and_nothing_typed_is_lost(browser: Browser, system: System) -> None:
-    web = system.web()
+async def test_a_killed_server_is_waited_for_and_nothing_typed_is_lost(browser: Browser, web: Web) -> None:
     async with system_page(browser, web.url + "/system/") as tab:
         await tab.content.fill("typed before the crash")
-        web.kill()
-        await expect(tab.connection).to_contain_text("Reconnecting in")
+        await tab.lose(web)
         await expect(tab.button).to_be_disabled()
         await expect(tab.page.locator("#submit-reason")).to_contain_text("Not connected")
         await asyncio.to_thread(web.start)
@@ -30,44 +57,38 @@ async def test_a_killed_server_is_waited_for_and_nothing_typed_is_lost(browser: 
         await expect_result(tab.job("typed before the crash"), "crash")
 
 
-async def test_a_person_may_reconnect_at_once(browser: Browser, system: System) -> None:
-    web = system.web()
+async def test_a_person_may_reconnect_at_once(browser: Browser, web: Web) -> None:
     async with system_page(browser, web.url + "/system/") as tab:
-        await tab.page.evaluate("Math.random = () => 1e6")  # the next attempt is days away
-        web.kill()
-        await expect(tab.connection).to_contain_text("Reconnecting in")
+        await tab.lose(web, for_days=True)
         await asyncio.to_thread(web.start)
-        await tab.page.get_by_role("button", name="Reconnect now").click()
+        await tab.reconnect_button.click()
         await tab.expect_connected()
-        await expect(tab.page.get_by_role("button", name="Reconnect now")).to_be_hidden()
+        await expect(tab.reconnect_button).to_be_hidden()
 
 
-async def test_a_reload_shows_a_running_job_and_then_its_result_once(browser: Browser, fresh: System) -> None:
-    worker = fresh.worker(BUS_JOB_DELAY_SCALE="2")
-    web = fresh.web(BUS_SECRET=SECRET)
+async def test_a_reload_shows_a_running_job_and_then_its_result_once(
+    browser: Browser, system: System, web: Web
+) -> None:
     async with system_page(browser, web.url + "/system/") as tab:
-        await tab.submit("generate", "reloaded,\nin two lines")
+        await tab.submit("patient", "reloaded,\nin two lines")
         await expect(tab.job("reloaded").locator(".badge")).to_have_text("Running")
-        worker.pause()
-        await tab.page.reload()
-        await tab.expect_connected()
+        await tab.reload()
         await expect(tab.job("reloaded").locator(".badge")).to_have_text("Running")
         await expect(tab.job("reloaded").locator(".job-content")).to_have_text("reloaded,\nin two lines")
-        await expect(tab.job("reloaded").locator(".job-type")).to_have_text("generate")
-        worker.resume()
-        await expect_result(tab.job("reloaded"), "AI Response")
+        await expect(tab.job("reloaded").locator(".job-type")).to_have_text("patient")
+        let_end(system, "reloaded,\nin two lines")
+        await expect_result(tab.job("reloaded"), "as long as it took")
         await expect(tab.jobs).to_have_count(1)
         await expect(tab.spoken("Done: ")).to_have_count(1)
         await expect(tab.page.locator("#history")).to_be_hidden()
 
 
 async def test_an_announcement_is_there_after_a_reload_and_one_from_before_the_visit_is_not(
-    browser: Browser, fresh: System
+    browser: Browser, system: System, web: Web
 ) -> None:
-    web = fresh.web(BUS_SECRET=SECRET)
-    await broadcast(fresh, "before anybody came")
+    await broadcast(system, "before anybody came")
     async with system_page(browser, web.url + "/system/") as tab:
-        await broadcast(fresh, "seen")
+        await broadcast(system, "seen")
         await expect(tab.notices).to_have_count(1)
         came = await shown_at(tab.notices.first)
         await tab.page.reload()
@@ -77,27 +98,29 @@ async def test_an_announcement_is_there_after_a_reload_and_one_from_before_the_v
         assert await shown_at(tab.notices.first) == came
 
 
-async def test_a_result_that_came_while_the_server_was_dead_is_shown_once(browser: Browser, fresh: System) -> None:
-    web = fresh.web(BUS_SECRET=SECRET)
-    fresh.worker(BUS_JOB_DELAY_SCALE="1")
+async def test_a_result_that_came_while_the_server_was_dead_is_shown_once(
+    browser: Browser, system: System, web: Web
+) -> None:
     async with system_page(browser, web.url + "/system/") as tab:
-        await tab.submit("translate", "hello")
-        await expect(tab.job("hello").locator(".badge")).to_have_text("Running")
-        web.kill()
-        await expect(tab.connection).to_contain_text("Reconnecting in")
-        await stored(fresh, "job_result")
+        job = tab.job("hello")
+        await tab.submit("patient", "hello")
+        await expect(job.locator(".badge")).to_have_text("Running")
+        await tab.lose(web, for_days=True)
+        let_end(system, "hello")
+        await stored(system, "job_result", "hello")
         await asyncio.to_thread(web.start)
-        await tab.expect_connected()
-        await expect_result(tab.job("hello"), "hola")
+        await tab.reconnect_button.click()
+        await expect_result(job, "as long as it took")
         await expect(tab.jobs).to_have_count(1)
         await expect(tab.spoken("Done: ")).to_have_count(1)
         await expect(tab.page.locator("#history")).to_be_hidden()
 
 
+@pytest.mark.usefixtures("idle")
 async def test_a_page_that_is_open_for_longer_than_a_resume_token_lives_keeps_its_jobs(
-    browser: Browser, fresh: System
+    browser: Browser, system: System
 ) -> None:
-    web = fresh.web(BUS_SECRET=SECRET, BUS_RESUME_MAX_AGE="6")
+    web = system.web(BUS_RESUME_MAX_AGE="6")
     async with system_page(browser, web.url + "/system/") as tab:
         await tab.submit("default", "still mine")
         await expect(tab.job("still mine").locator(".badge")).to_have_text("Queued")
@@ -105,21 +128,20 @@ async def test_a_page_that_is_open_for_longer_than_a_resume_token_lives_keeps_it
             await tab.page.wait_for_function(
                 "before => sessionStorage['busctl.session'] !== before",
                 arg=await tab.page.evaluate("sessionStorage['busctl.session']"),
+                polling=100,
             )
-        await tab.page.reload()
-        await tab.expect_connected()
+        await tab.reload()
         await expect(tab.job("still mine").locator(".badge")).to_have_text("Queued")
         await expect(tab.page.locator("#history")).to_be_hidden()
         assert tab.troubles == []
 
 
 @pytest.mark.parametrize("lost", ["request", "reply"])
-@pytest.mark.parametrize("back", ["by itself", "by a reload"])
+@pytest.mark.parametrize("back", ["connected again", "by a reload"])
 async def test_a_job_that_was_not_confirmed_is_sent_again_and_done_once(
-    browser: Browser, fresh: System, lost: str, back: str
+    browser: Browser, system: System, web: Web, lost: str, back: str
 ) -> None:
-    fresh.worker()
-    web = fresh.web(BUS_SECRET=SECRET)
+    content = f"only once, {lost} {back}"
     cut = asyncio.Event()
 
     def unreliable(to_page: WebSocketRoute) -> None:
@@ -141,41 +163,71 @@ async def test_a_job_that_was_not_confirmed_is_sent_again_and_done_once(
     async with await browser.new_context() as visitor:
         await visitor.route_web_socket("**/ws/system", unreliable)
         async with system_page(visitor, web.url + "/system/") as tab:
-            await tab.submit("default", "only once")
+            await tab.submit("default", content)
             await asyncio.wait_for(cut.wait(), 30)
-            await expect(tab.job("only once").locator(".badge")).to_have_text("Sending")
-            if back == "by itself":
-                web.kill()
-                await expect(tab.connection).to_contain_text("Reconnecting in")
-                await asyncio.to_thread(web.start)
+            await expect(tab.job(content).locator(".badge")).to_have_text("Sending")
+            if back == "by a reload":
+                await tab.reload()
             else:
-                await tab.page.reload()
-            await tab.expect_connected()
-            await expect_result(tab.job("only once"), "ONLY ONCE")
+                await tab.lose(web, for_days=True)
+                await asyncio.to_thread(web.start)
+                await tab.reconnect_button.click()
+            await expect_result(tab.job(content), content.upper())
             await expect(tab.jobs).to_have_count(1)
-            assert len(await stored(fresh, "job_queued")) == 1
-            await tab.page.reload()
-            await tab.expect_connected()
+            assert len(await stored(system, "job_queued", content)) == 1
+            await tab.reload()
             await expect(tab.jobs).to_have_count(1)
-            assert len(await stored(fresh, "job_queued")) == 1
+            assert len(await stored(system, "job_queued", content)) == 1
 
 
+@pytest.mark.usefixtures("idle")
 async def test_a_server_that_no_longer_knows_the_page_is_told_of_and_open_jobs_are_not_called_running(
-    browser: Browser, fresh: System
+    browser: Browser, system: System
 ) -> None:
-    web = fresh.web()  # without BUS_SECRET tokens end with the process
+    web = system.web(BUS_SECRET="")  # tokens end with the process
     async with system_page(browser, web.url + "/system/") as tab:
         await tab.submit("default", "nobody works on this")
         job = tab.job("nobody works on this")
         await expect(job.locator(".badge")).to_have_text("Queued")
-        web.kill()
-        await expect(tab.connection).to_contain_text("Reconnecting in")
+        await tab.lose(web, for_days=True)
         await expect(job.locator(".badge")).to_have_text("Queued")
         await asyncio.to_thread(web.start)
+        await tab.reconnect_button.click()
         await expect(job.locator(".badge")).to_have_text("Interrupted")
         await expect(tab.page.locator("#history")).to_contain_text("no longer knows this page")
         await tab.page.get_by_role("button", name="Dismiss").click()
         await expect(tab.page.locator("#history")).to_be_hidden()
-        await tab.page.reload()
-        await tab.expect_connected()
+        await tab.reload()
         await expect(tab.jobs).to_have_count(0)
+
+
+@pytest.mark.usefixtures("idle")
+async def test_a_cancel_that_did_not_arrive_is_sent_again(browser: Browser, web: Web) -> None:
+    async with system_page(browser, web.url + "/system/") as tab:
+        await tab.submit("default", "called off")
+        job = tab.job("called off")
+        await expect(job.locator(".badge")).to_have_text("Queued")
+        await tab.lose(web, for_days=True)
+        await job.get_by_role("button", name="Cancel").click()
+        await expect(job.get_by_role("button", name="Cancelling…")).to_be_visible()
+        await asyncio.to_thread(web.start)
+        await tab.reconnect_button.click()
+        await expect(job.locator(".badge")).to_have_text("Cancelled")
+
+
+@pytest.mark.usefixtures("idle")
+async def test_a_job_that_was_not_accepted_says_why_until_it_proves_to_be_stored(
+    browser: Browser, system: System, web: Web
+) -> None:
+    async with system_page(browser, web.url + "/system/") as tab:
+        system.nats.pause()
+        try:
+            await tab.submit("default", "late")
+            job = tab.job("late")
+            await expect(job.locator(".badge")).to_have_text("Not accepted")
+            await expect(job.locator(".job-text")).not_to_be_empty()
+            await tab.expect_connected()
+        finally:
+            system.nats.resume()  # which reads now what it was sent
+        await expect(job.locator(".badge")).to_have_text("Queued")
+        await expect(job.get_by_role("button")).to_have_text(["Cancel"])
