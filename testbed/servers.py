@@ -118,6 +118,12 @@ class Server:
         """Start a process of this environment that writes to this log."""
         return subprocess.Popen(command, env=env, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
 
+    def revive(self) -> None:
+        """Start it again if it has ended."""
+        assert self.process is not None
+        if self.process.poll() is not None:
+            self.start()
+
     def _ready_or_dead(self) -> bool:
         assert self.process is not None
         return self.process.poll() is not None or self.ready()

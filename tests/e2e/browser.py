@@ -19,6 +19,7 @@ from bus import Bus, Settings, Stored, SyncBus, SystemNotification
 from testbed.servers import Web
 from testbed.system import System, running
 from tests import own_jobs
+from tests.e2e import patient
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
@@ -33,19 +34,6 @@ FLAGS = (
 )
 SECRET = "0" * 64
 """A web process with a secret of its own choice is resumed after a restart."""
-PATIENT = """
-from pathlib import Path
-from workers.registry import job, JobContext
-
-@job
-def patient(content: str, job: JobContext) -> str:
-    "Report a tenth, and run until the test lets it end."
-    job.progress(0.1)
-    while not Path(__file__).with_name(content).exists() and not job.cancelled.wait(0.02):
-        pass
-    return "as long as it took"
-"""
-"""A job that runs for as long as a test wants."""
 LONGEST_RESULT = 2000
 """Bytes of a job's result."""
 DEADLINE = 30_000.0
@@ -81,7 +69,7 @@ async def chromium() -> AsyncIterator[Browser]:
 def system_for_pages(directory: Path) -> Iterator[System]:
     """A system whose tokens outlive its web process, with a patient job, and room for short results only."""
     settings = {"BUS_SECRET": SECRET, "BUS_JOB_RESULT_MAX_BYTES": str(LONGEST_RESULT)}
-    with running(directory, PYTHONPATH=own_jobs.install(directory, PATIENT), **settings) as system:
+    with running(directory, PYTHONPATH=own_jobs.install(directory, patient.JOB), **settings) as system:
         yield system
 
 
@@ -151,11 +139,6 @@ async def system_page(browser: Browser | BrowserContext, url: str, **options: An
         await tab.page.goto(url)
         await tab.expect_connected()
         yield tab
-
-
-def let_end(system: System, content: str) -> None:
-    """Let the patient job with this content end."""
-    Path(system.settings["PYTHONPATH"], content).touch()
 
 
 async def broadcast(system: System, text: str) -> None:

@@ -10,7 +10,8 @@ from playwright.async_api import Browser, Locator, WebSocketRoute, expect
 
 from testbed.servers import Web, Worker
 from testbed.system import System
-from tests.e2e.browser import broadcast, expect_result, let_end, stored, system_for_pages, system_page
+from tests.e2e.browser import broadcast, expect_result, stored, system_for_pages, system_page
+from tests.e2e.patient import let_end
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")  # the browser's
 
@@ -34,9 +35,7 @@ def started(system: System) -> Web:
 @pytest.fixture
 def web(started: Web) -> Web:
     """The web process, started again if the test before has ended while it was dead."""
-    assert started.process is not None
-    if started.process.poll() is not None:
-        started.start()
+    started.revive()
     return started
 
 
