@@ -43,8 +43,17 @@ IMPORTED = {
     ),
 }
 """What is imported for our command line, and for everything else, by a server each."""
-PROGRAMS = frozenset(["busctl", "python", "celery", "hypercorn", "uvicorn"])
-"""What can be forked."""
+PROGRAMS = frozenset(["busctl", "celery", "hypercorn", "uvicorn"])
+MODULES = frozenset(["quart_app", "workers", "quart_app.web.asyncapi"])
+"""What can be forked: these programs, and what `python -m` runs."""
+
+
+def can_fork(command: Sequence[str]) -> bool:
+    """Whether a fork server knows this command: one of our programs, or `python -m` and one of our modules."""
+    program, *arguments = command
+    options = [argument for argument in arguments[:3] if argument != "-P"]
+    of_ours = len(options) > 1 and options[0] == "-m" and options[1] in MODULES
+    return Path(program).name in PROGRAMS or (Path(program).name == "python" and of_ours)
 
 
 class Forked:

