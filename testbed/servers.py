@@ -119,9 +119,8 @@ class Server:
         return subprocess.Popen(command, env=env, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
 
     def revive(self) -> None:
-        """Start it again if it has ended."""
-        assert self.process is not None
-        if self.process.poll() is not None:
+        """Start it unless it runs."""
+        if self.process is None or self.process.poll() is not None:
             self.start()
 
     def _ready_or_dead(self) -> bool:

@@ -52,8 +52,8 @@ class Dev(Server):
         return [*ports, "--data-dir", str(self.data_dir)]
 
     def launch(self) -> None:
-        """Start it without waiting for anything."""
-        with self.log.open("ab") as log:
+        """Start it without waiting for anything; what the one before printed is gone."""
+        with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 self.command(), stdout=log, stderr=log, env=os.environ | self.env, start_new_session=True
             )
@@ -143,53 +143,62 @@ def dev(tmp_path: Path) -> Iterator[Dev]:
         yield dev
 
 
-async def test_started_used_interrupted_and_started_again(dev: Dev) -> None:
-    dev.start()
-    assert status(dev.page) == 200
-    async with client(dev.ws_url) as browser:
+@pytest.fixture(scope="module")
+def first_dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
+    dev = Dev(tmp_path_factory.mktemp("dev"))
+    dev.data_dir.mkdir(mode=0o755)
+    with cleaned_up(dev):
+        yield dev
+
+
+@pytest.fixture
+def running(first_dev: Dev) -> Dev:
+    """One that runs; started again, with what it kept, if the test before ended it."""
+    first_dev.revive()
+    return first_dev
+
+
+async def test_started_used_interrupted_and_started_again(running: Dev) -> None:
+    assert status(running.page) == 200
+    async with client(running.ws_url) as browser:
         await browser.submit("analyze", "hello")
         frames = await browser.receive_until("job_result", 60)
         assert frames[0]["action"] == "job_queued"
-        sent = busctl("notify", "hi", NATS_URL=dev.nats_url)
+        sent = busctl("notify", "hi", NATS_URL=running.nats_url)
         assert sent.returncode == 0, sent
         assert (await browser.receive())["payload"] == "hi"
-    with redis.Redis(port=dev.ports["--redis-port"], socket_timeout=10) as store:
+    with redis.Redis(port=running.ports["--redis-port"], socket_timeout=10) as store:
         store.set("kept", "yes")
 
-    pids = family(dev.pid)
+    pids = family(running.pid)
     assert len(pids) >= 5
-    dev.signal(signal.SIGINT)
-    assert dev.wait() == 130, dev.output()
-    require_nothing_left(dev, pids)
+    running.signal(signal.SIGINT)
+    assert running.wait() == 130, running.output()
+    require_nothing_left(running, pids)
 
-    with cleaned_up(Dev(dev.directory, dev.data_dir)) as again:
-        again.start()
-        async with Bus(Settings.load(nats_url=again.nats_url)) as bus:
-            first = await bus.stream.first("bus.>")
-            notification = await bus.stream.last("bus.group.system")
-        assert first is not None
-        assert first.seq == 1
-        assert notification is not None
-        assert b'"hi"' in notification.data
-        with redis.Redis(port=again.ports["--redis-port"], socket_timeout=10) as store:
-            assert store.get("kept") == b"yes"
-        again.signal(signal.SIGTERM)
-        assert again.wait() == 0, again.output()
+    running.start()
+    async with Bus(Settings.load(nats_url=running.nats_url)) as bus:
+        first = await bus.stream.first("bus.>")
+        notification = await bus.stream.last("bus.group.system")
+    assert first is not None
+    assert first.seq == 1
+    assert notification is not None
+    assert b'"hi"' in notification.data
+    with redis.Redis(port=running.ports["--redis-port"], socket_timeout=10) as store:
+        assert store.get("kept") == b"yes"
 
 
-async def test_what_it_keeps_is_for_its_user_alone_and_pages_of_other_sites_are_refused(dev: Dev) -> None:
-    dev.data_dir.mkdir(mode=0o755)
-    dev.start()
-    async with client(dev.ws_url) as browser:
+async def test_what_it_keeps_is_for_its_user_alone_and_pages_of_other_sites_are_refused(running: Dev) -> None:
+    async with client(running.ws_url) as browser:
         await browser.submit("analyze", "a secret")
         await browser.receive_until("job_result", 60)
 
-    kept = [dev.data_dir, *dev.data_dir.rglob("*")]
+    kept = [running.data_dir, *running.data_dir.rglob("*")]
     assert len(kept) > 8
     assert not [path for path in kept if path.lstat().st_mode & 0o077]
-    assert (dev.data_dir / "secret").read_text() not in command_lines(dev)
+    assert (running.data_dir / "secret").read_text() not in command_lines(running)
 
-    port = dev.ports["--port"]
+    port = running.ports["--port"]
     for name, expected in (("rebind.evil", 421), ("localhost", 101), ("[::1]", 101), ("sub.localhost", 101)):
         assert await handshake(f"ws://{name}:{port}/ws/system", port) == expected
 
@@ -208,6 +217,38 @@ async def handshake(url: str, port: int) -> int:
         return refused.response.status_code
 
 
+def test_one_data_directory_serves_one_at_a_time(running: Dev) -> None:
+    refused = busctl("dev", *Dev(running.directory, running.data_dir).options(), NATS_URL="", REDIS_URL="")
+    assert refused.returncode == 1
+    assert f"is in use by another busctl dev (process {running.pid})" in refused.stderr
+    assert "--data-dir" in refused.stderr
+    assert answers(running.ports["--port"])
+
+
+async def test_it_outlives_a_redis_that_takes_no_writes_for_a_while(running: Dev) -> None:
+    with redis.Redis(port=running.ports["--redis-port"], socket_timeout=10) as store:
+        async with client(running.ws_url) as browser:
+            store.replicaof("127.0.0.1", 1)
+            await asyncio.to_thread(wait_until, lambda: "connecting again" in running.output(), "a worker that noticed")
+            await browser.submit("default", "hello")
+            await browser.receive_until("job_queued", 60)
+            store.replicaof("NO", "ONE")
+            frames = await browser.receive_until("job_result", 60)
+    assert frames[-1]["payload"] == "✅ Processed: HELLO"
+    assert not gone(running.pid)
+
+
+def test_a_second_interrupt_kills_at_once(running: Dev) -> None:
+    pids = family(running.pid)
+    os.kill(running.child("workers"), signal.SIGSTOP)
+    running.signal(signal.SIGINT)
+    wait_until(lambda: "stopping; press Ctrl+C again" in running.output(), "answer to the first interrupt")
+    running.signal(signal.SIGINT)
+    assert running.wait() == 130, running.output()
+    assert "did not stop" not in running.output()
+    require_nothing_left(running, pids)
+
+
 @pytest.mark.parametrize(
     ("name", "program"),
     [("nats", "nats-server"), ("valkey", "valkey-server"), ("worker", "workers"), ("web", "quart_app")],
@@ -221,39 +262,12 @@ def test_a_dead_child_stops_everything_and_is_named(dev: Dev, name: str, program
     require_nothing_left(dev, pids)
 
 
-async def test_it_outlives_a_redis_that_takes_no_writes_for_a_while(dev: Dev) -> None:
-    dev.start()
-    with redis.Redis(port=dev.ports["--redis-port"], socket_timeout=10) as store:
-        async with client(dev.ws_url) as browser:
-            store.replicaof("127.0.0.1", 1)
-            await asyncio.to_thread(wait_until, lambda: "connecting again" in dev.output(), "a worker that noticed")
-            await browser.submit("default", "hello")
-            await browser.receive_until("job_queued", 60)
-            store.replicaof("NO", "ONE")
-            frames = await browser.receive_until("job_result", 60)
-    assert frames[-1]["payload"] == "✅ Processed: HELLO"
-    dev.signal(signal.SIGTERM)
-    assert dev.wait() == 0, dev.output()
-
-
 def test_interrupted_while_it_starts(dev: Dev) -> None:
     dev.launch()
     wait_until(lambda: "nats │" in dev.output(), "first log line")
     pids = family(dev.pid)
     dev.signal(signal.SIGINT)
     assert dev.wait() == 130, dev.output()
-    require_nothing_left(dev, pids)
-
-
-def test_a_second_interrupt_kills_at_once(dev: Dev) -> None:
-    dev.start()
-    pids = family(dev.pid)
-    os.kill(dev.child("workers"), signal.SIGSTOP)
-    dev.signal(signal.SIGINT)
-    wait_until(lambda: "stopping; press Ctrl+C again" in dev.output(), "answer to the first interrupt")
-    dev.signal(signal.SIGINT)
-    assert dev.wait() == 130, dev.output()
-    assert "did not stop" not in dev.output()
     require_nothing_left(dev, pids)
 
 
@@ -288,15 +302,6 @@ def test_busy_ports_are_named_before_anything_starts(dev: Dev) -> None:
         assert f"port {dev.ports[option]} cannot be used (Address already in use)" in refused.stderr
         assert f"choose another with {option}" in refused.stderr
     assert "│" not in refused.stderr
-
-
-def test_one_data_directory_serves_one_at_a_time(dev: Dev) -> None:
-    dev.start()
-    refused = busctl("dev", *Dev(dev.directory, dev.data_dir).options(), NATS_URL="", REDIS_URL="")
-    assert refused.returncode == 1
-    assert f"is in use by another busctl dev (process {dev.pid})" in refused.stderr
-    assert "--data-dir" in refused.stderr
-    assert answers(dev.ports["--port"])
 
 
 def test_a_data_directory_that_cannot_be_used_is_named(dev: Dev) -> None:
@@ -349,7 +354,7 @@ def test_a_nats_of_the_environment_that_is_away_is_named(tmp_path: Path) -> None
 def test_reload_starts_web_and_worker_again_and_survives_a_mistake(dev: Dev) -> None:
     tree = dev.directory / "tree"
     for package in ("bus", "workers", "quart_app", "cli"):
-        shutil.copytree(ROOT / package, tree / package, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / package, tree / package)
     dev.env |= {"PYTHONPATH": str(tree)}
     dev.program = [sys.executable, "-P", "-m", "cli"]
     dev.extra = ["--reload"]
