@@ -91,13 +91,19 @@ class Planned:
 
 
 def plan(seed: int, seconds: float, every: float, names: Sequence[str]) -> list[Planned]:
-    """The schedule of a seed: about one of these faults each `every` seconds, for `seconds`."""
+    """The schedule of a seed: about one of these faults each `every` seconds, for `seconds`.
+
+    The first ones happen to one server of each kind, however long that takes; then each is any of them.
+    """
     rng = random.Random(seed)
-    weights = [FAULTS[name][1] for name in names]
+    kinds = sorted({FAULTS[name][0] for name in names})
+    rng.shuffle(kinds)
     planned = []
     at = rng.expovariate(1 / every)
-    while at < seconds:
-        (name,) = rng.choices(names, weights)
+    while kinds or at < seconds:
+        of = kinds.pop() if kinds else ""
+        among = [name for name in names if not of or FAULTS[name][0] == of]
+        (name,) = rng.choices(among, [FAULTS[name][1] for name in among])
         planned.append(Planned(round(at, 2), name, rng.randrange(2)))
         at += rng.expovariate(1 / every)
     return planned

@@ -1,5 +1,8 @@
 """Everything breaks, as a seed has it, while clients work; then the promises are checked.
 
+By itself it takes a few faults only, though at least one of a worker, a web process, NATS and Redis each; what it did
+not do it says. This is more:
+
     CHAOS_SEED=7 CHAOS_MINUTES=5 pytest tests/chaos -s
 
 replays seed 7 for five minutes; CHAOS_EVERY is the mean number of seconds between two faults. The schedule of faults
@@ -25,7 +28,7 @@ from tests.chaos.world import World
 
 pytestmark = pytest.mark.servers
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
-SECONDS = 60 * float(os.environ.get("CHAOS_MINUTES", "0.4"))
+SECONDS = 60 * float(os.environ.get("CHAOS_MINUTES", "0.2"))
 CLIENTS = 50
 TWINS = 5
 """Of the clients, how many are second connections of the first ones."""
@@ -93,5 +96,6 @@ async def run(world: World, schedule: list[Planned]) -> None:
         f"{sum(map(bool, history.jobs.values()))} jobs, {len(operator.acknowledged)} announcements, "
         f"{sum(client.connections for client in clients)} connections, {sum(world.injected.values())} faults "
         f"({dict(world.injected)}); settled {settled - broken:.1f} s after the last, "
-        f"{time.monotonic() - begun:.1f} s in all; {len(world.complaints)} promises broken"
+        f"{time.monotonic() - begun:.1f} s in all; {len(world.complaints)} promises broken; "
+        f"not done this time: {', '.join(sorted(set(FAULTS) - set(world.injected))) or 'nothing'}"
     )
