@@ -23,8 +23,9 @@ from tests.http import get
 
 SOCKETS = 1000
 OPENED_AT_ONCE = 50
-BETWEEN_JOBS = 0.05
-"""Seconds that a page waits before it hands in its next job, so that the worker can follow."""
+BETWEEN_JOBS = 0.3
+"""Seconds that a page waits before it submits its next job, so that two cores can follow ten pages."""
+BETWEEN_ANNOUNCEMENTS = 0.1
 END = 60.0
 """Seconds within which anything happens, on a machine that is busy with other things."""
 
@@ -235,7 +236,7 @@ async def test_a_rolling_restart_loses_nothing_and_shows_nothing_twice(fresh: Sy
             while not rolled.is_set():
                 data = SystemNotification(payload=f"announcement {len(announced)}").encode().encode()
                 announced.append(await bus.stream.append(subjects.group("system"), data))
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(BETWEEN_ANNOUNCEMENTS)
 
     async with asyncio.timeout(100), asyncio.TaskGroup() as group:
         announcing = group.create_task(announce())

@@ -18,7 +18,7 @@ from tests.certificates import self_signed
 from tests.clients import client
 
 ROOT = Path(__file__).parents[2]
-SECONDS = 4
+SECONDS = 2
 SOON = 5.0
 """Seconds within which anybody is served, on a machine that the attackers have to themselves. On one that is the
 server's, `benchmarks/bystander.py` measures milliseconds."""

@@ -2,12 +2,13 @@
 
 import asyncio
 import sys
+from collections.abc import Iterator
 
 import pytest
 
 from bus import Settings, SyncBus, SystemNotification
 from testbed.servers import BIN, Web
-from testbed.system import System
+from testbed.system import System, running
 from tests.clients import client
 
 
@@ -114,6 +115,18 @@ async def test_twenty_clients_get_a_thousand_broadcasts_in_order(system: System,
             await one.__aexit__(None, None, None)
 
 
+@pytest.fixture(scope="module")
+def poolless(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """A system without a worker."""
+    with running(tmp_path_factory.mktemp("poolless")) as system:
+        yield system
+
+
+@pytest.fixture(scope="module")
+def webs(poolless: System) -> list[Web]:
+    return [poolless.web(), poolless.web()]
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -122,9 +135,10 @@ async def test_twenty_clients_get_a_thousand_broadcasts_in_order(system: System,
         ("--pool", "solo"),
     ],
 )
-async def test_every_pool_and_several_web_processes(fresh: System, arguments: tuple[str, ...]) -> None:
-    fresh.worker(*arguments)
-    webs = [fresh.web(), fresh.web()]
+async def test_every_pool_and_several_web_processes(
+    poolless: System, webs: list[Web], arguments: tuple[str, ...]
+) -> None:
+    worker = await asyncio.to_thread(poolless.worker, *arguments)
 
     async def submit_ten(web: Web) -> None:
         async with client(web.ws_url) as connected:
@@ -136,5 +150,6 @@ async def test_every_pool_and_several_web_processes(fresh: System, arguments: tu
 
     await asyncio.gather(*(submit_ten(web) for web in webs for _ in range(3)))
     async with client(webs[0].ws_url) as one, client(webs[1].ws_url) as two:
-        assert (await notify(fresh, "to both"))[0] == 0
+        assert (await notify(poolless, "to both"))[0] == 0
         assert (await one.receive())["payload"] == (await two.receive())["payload"] == "to both"
+    worker.kill()
