@@ -32,7 +32,7 @@ STARTERS: tuple[object, ...] = (
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that need servers: with a fixture of this file, or in a module that can start a process."""
-    fixtures = {"nats", "settings", "system", "web", "fresh"}
+    fixtures = {"nats", "settings", "servers", "system", "web", "fresh"}
     for item in items:
         if isinstance(item, pytest.Function) and (fixtures & set(item.fixturenames) or _starts(vars(item.module))):
             item.add_marker("servers")
@@ -80,11 +80,17 @@ def settings(nats: Nats) -> Settings:
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """A whole system for the tests of one module: NATS, Valkey, a worker with two children."""
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """NATS and Valkey for the tests of one module. Where no job runs, they are all of its system."""
     with running(tmp_path_factory.mktemp("system")) as system:
-        system.worker()
         yield system
+
+
+@pytest.fixture(scope="module")
+def system(servers: System) -> System:
+    """A whole system for the tests of one module: NATS, Valkey, a worker with two children."""
+    servers.worker()
+    return servers
 
 
 @pytest.fixture(scope="module")

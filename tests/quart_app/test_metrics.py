@@ -11,7 +11,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from testbed.servers import Web
+from testbed.servers import SERVE, Web
 from testbed.system import System
 from tests.clients import client
 from tests.http import get
@@ -67,7 +67,7 @@ async def test_closing_and_refusing_is_counted_by_code(system: System) -> None:
 
 
 async def test_several_web_processes_answer_for_all(system: System) -> None:
-    web = system.web("busctl", "serve", "--workers", "2")
+    web = system.web(*SERVE, "--workers", "2")
     async with AsyncExitStack() as stack:
         for _ in range(20):
             connected = await stack.enter_async_context(client(web.ws_url))
@@ -78,7 +78,7 @@ async def test_several_web_processes_answer_for_all(system: System) -> None:
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 async def test_with_a_token_metrics_are_for_who_brings_it(system: System, workers: str) -> None:
-    web = system.web("busctl", "serve", "--workers", workers, BUS_METRICS_TOKEN="sésame")
+    web = system.web(*SERVE, "--workers", workers, BUS_METRICS_TOKEN="sésame")
 
     def asked(*authorization: str) -> tuple[int, str, str | None]:
         request = Request(f"{web.url}/metrics")  # noqa: S310 - always http

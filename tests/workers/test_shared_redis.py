@@ -13,7 +13,7 @@ import nats
 import pytest
 
 from bus import Settings, SyncBus
-from testbed.servers import BIN, Worker, wait_until
+from testbed.servers import BIN, SERVE, Worker, wait_until
 from testbed.system import System, running
 from tests.cli.command import busctl
 from tests.http import get
@@ -54,7 +54,7 @@ def second(first: System, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         system.stop()
 
 
-@pytest.mark.parametrize("command", [("busctl", "serve"), ("celery", "-A", "workers", "worker", "--concurrency", "1")])
+@pytest.mark.parametrize("command", [SERVE, ("celery", "-A", "workers", "worker", "--concurrency", "1")])
 def test_a_process_of_another_system_refuses_to_start(second: System, command: tuple[str, ...]) -> None:
     program, *arguments = command
     if program == "busctl":

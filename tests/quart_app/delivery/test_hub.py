@@ -35,6 +35,12 @@ GARBAGE = [
 ]
 
 
+@pytest.fixture(scope="module")
+def system(servers: System) -> System:
+    servers.worker()
+    return servers
+
+
 async def publish(system: System, subject: str, *messages: bytes) -> None:
     connection = await nats_py.connect(system.nats.url)
     for message in messages:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from testbed.servers import Web
+from testbed.servers import SERVE, Web
 from testbed.system import System
 from tests.certificates import self_signed
 from tests.clients import client
@@ -85,7 +85,7 @@ def secure(certfile: Path) -> ssl.SSLContext:
 
 async def test_over_tls_http_1_is_agreed_on_whatever_is_offered(system: System, certificate: tuple[Path, Path]) -> None:
     certfile, keyfile = map(str, certificate)
-    web = await asyncio.to_thread(system.web, "busctl", "serve", "--certfile", certfile, "--keyfile", keyfile)
+    web = await asyncio.to_thread(system.web, *SERVE, "--certfile", certfile, "--keyfile", keyfile)
     for offered, agreed in ((["h2", "http/1.1"], "http/1.1"), (["h2"], None), ([], None)):
         context = secure(certificate[0])
         if offered:
@@ -101,7 +101,7 @@ async def test_over_tls_http_1_is_agreed_on_whatever_is_offered(system: System, 
 @pytest.mark.parametrize("workers", [1, 2])
 async def test_tls_serves_wss(system: System, certificate: tuple[Path, Path], workers: int) -> None:
     certfile, keyfile = map(str, certificate)
-    command = ("busctl", "serve", "--workers", str(workers), "--certfile", certfile, "--keyfile", keyfile)
+    command = (*SERVE, "--workers", str(workers), "--certfile", certfile, "--keyfile", keyfile)
     web = await asyncio.to_thread(system.web, *command)
     async with client(web.ws_url.replace("ws:", "wss:"), ssl=secure(certificate[0])) as connected:
         await connected.ping()
@@ -114,7 +114,7 @@ async def test_tls_serves_wss(system: System, certificate: tuple[Path, Path], wo
 
 async def test_a_peer_that_does_not_shake_hands_is_cut(system: System, certificate: tuple[Path, Path]) -> None:
     certfile, keyfile = map(str, certificate)
-    command = ("busctl", "serve", "--certfile", certfile, "--keyfile", keyfile)
+    command = (*SERVE, "--certfile", certfile, "--keyfile", keyfile)
     web = await asyncio.to_thread(system.web, *command, BUS_HANDSHAKE_TIMEOUT="1")
     with socket.create_connection(("127.0.0.1", web.port)) as peer:
         assert await asyncio.to_thread(cut, peer)
@@ -126,7 +126,7 @@ def test_an_encrypted_key_opens_with_its_password(system: System, certificate: t
     locked = keyfile.with_name("locked.pem")
     command = ["openssl", "ec", "-aes256", "-passout", "pass:sesame", "-in", str(keyfile), "-out", str(locked)]
     subprocess.run(command, check=True, capture_output=True, timeout=DEADLINE)
-    serve = ("busctl", "serve", "--certfile", str(certfile), "--keyfile", str(locked))
+    serve = (*SERVE, "--certfile", str(certfile), "--keyfile", str(locked))
     web = system.web(*serve, BUS_KEYFILE_PASSWORD="sesame")
     with urllib.request.urlopen(
         f"https://127.0.0.1:{web.port}/livez", timeout=DEADLINE, context=secure(certfile)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -13,23 +14,44 @@ from websockets.exceptions import ConnectionClosed
 
 from bus import Settings
 from quart_app.server.supervisor import Supervisor
-from testbed.servers import Web, answers, free_port, wait_until
+from testbed.servers import SERVE, Web, answers, free_port, wait_until
 from testbed.system import System
 from tests.clients import Client, client
 from tests.http import get
 
-WORKERS = 3
+WORKERS = 2
 
 
-def serve(system: System, **settings: str) -> tuple[Web, list[int]]:
-    """A supervisor whose web processes all serve, and their ids."""
-    web = system.web("busctl", "serve", "--workers", str(WORKERS), **settings)
-    wait_until(lambda: web.output().count("a web process serves") == WORKERS, "web process for each worker")
-    return web, children(web.pid)
+def serve(system: System, **settings: str) -> Web:
+    """A supervisor whose web processes all serve."""
+    web = system.web(*SERVE, "--workers", str(WORKERS), **settings)
+    wait_until(lambda: all_serve(web), "web process for each worker")
+    return web
+
+
+@pytest.fixture(scope="module")
+def web(system: System) -> Iterator[Web]:
+    """A supervisor that outlives what tests do to its web processes, and then ends in order."""
+    web = serve(system)
+    yield web
+    assert web.stop() == 0
 
 
 def children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def all_serve(web: Web) -> bool:
+    """Whether there are as many web processes as there should be, each at work."""
+    processes, told = children(web.pid), web.output().split()
+    return len(processes) == WORKERS and all(f"pid={process}" in told for process in processes)
+
+
+async def replaced(web: Web, process: int) -> None:
+    """Wait until another web process serves in the place of this one."""
+    await asyncio.to_thread(
+        wait_until, lambda: process not in children(web.pid) and all_serve(web), "another web process", 60
+    )
 
 
 def alive(pid: int) -> bool:
@@ -47,49 +69,42 @@ async def lost(connected: Client) -> bool:
     return False
 
 
-async def test_one_that_is_killed_is_replaced_and_the_others_serve_on(system: System) -> None:
-    web, processes = await asyncio.to_thread(serve, system)
+async def test_one_that_is_killed_is_replaced_and_the_others_serve_on(web: Web) -> None:
+    process, *_ = children(web.pid)
     async with AsyncExitStack() as stack:
         clients = [await stack.enter_async_context(client(web.ws_url)) for _ in range(30)]
         assert not any([await lost(one) for one in clients])
-        os.kill(processes[0], signal.SIGKILL)
-        await asyncio.to_thread(
-            wait_until, lambda: web.output().count("a web process serves") == WORKERS + 1, "another web process", 60
-        )
+        os.kill(process, signal.SIGKILL)
+        await replaced(web, process)
         assert 0 < sum([await lost(one) for one in clients]) < len(clients)
-    assert f"process {processes[0]}, signal SIGKILL" in web.output()
-    assert len(children(web.pid)) == WORKERS
-    assert await asyncio.to_thread(web.stop) == 0
+    assert f"process {process}, signal SIGKILL" in web.output()
 
 
-async def test_one_that_was_told_to_end_is_replaced_too(system: System) -> None:
-    web, processes = await asyncio.to_thread(serve, system)
-    os.kill(processes[0], signal.SIGTERM)
-    await asyncio.to_thread(
-        wait_until, lambda: web.output().count("a web process serves") == WORKERS + 1, "another web process", 60
-    )
-    assert f"process {processes[0]}, exit status 0" in web.output()
-    assert await asyncio.to_thread(web.stop) == 0
+async def test_one_that_was_told_to_end_is_replaced_too(web: Web) -> None:
+    process, *_ = children(web.pid)
+    os.kill(process, signal.SIGTERM)
+    await replaced(web, process)
+    assert f"process {process}, exit status 0" in web.output()
 
 
 async def test_one_that_dies_while_nats_is_away_is_replaced_when_it_is_back(fresh: System) -> None:
-    web, processes = await asyncio.to_thread(serve, fresh, BUS_CONNECT_TIMEOUT="3")
+    web = await asyncio.to_thread(serve, fresh, BUS_CONNECT_TIMEOUT="3")
+    process, *_ = children(web.pid)
     async with AsyncExitStack() as stack:
         clients = [await stack.enter_async_context(client(web.ws_url)) for _ in range(30)]
         fresh.nats.kill()
-        os.kill(processes[0], signal.SIGKILL)
+        os.kill(process, signal.SIGKILL)
         ended = "a web process ended; another takes its place"
         await asyncio.to_thread(wait_until, lambda: web.output().count(ended) == 2, "failed start", 60)
         await asyncio.to_thread(fresh.nats.start)
-        await asyncio.to_thread(
-            wait_until, lambda: web.output().count("a web process serves") == WORKERS + 1, "another web process", 60
-        )
+        await replaced(web, process)
         assert sum([await lost(one) for one in clients]) < len(clients)
     assert await asyncio.to_thread(web.stop) == 0
 
 
 async def test_none_outlives_a_supervisor_that_was_killed_and_nothing_is_left(system: System, tmp_path: Path) -> None:
-    web, processes = await asyncio.to_thread(serve, system, TMPDIR=str(tmp_path))
+    web = await asyncio.to_thread(serve, system, TMPDIR=str(tmp_path))
+    processes = children(web.pid)
     assert os.listdir(tmp_path)  # the counters that they share
     async with client(web.ws_url) as connected:
         await connected.ping()
@@ -102,7 +117,7 @@ async def test_none_outlives_a_supervisor_that_was_killed_and_nothing_is_left(sy
 
 
 async def test_a_signal_to_the_whole_group_counts_once(system: System) -> None:
-    web, _ = await asyncio.to_thread(serve, system, BUS_DRAIN_DELAY="3600")
+    web = await asyncio.to_thread(serve, system, BUS_DRAIN_DELAY="3600")
     async with client(web.ws_url) as connected:
         await connected.ping()
         os.killpg(web.pid, signal.SIGINT)  # as Ctrl+C does
@@ -117,8 +132,7 @@ async def test_a_signal_to_the_whole_group_counts_once(system: System) -> None:
     assert await asyncio.to_thread(web.process.wait, 30) == 0, web.output()
 
 
-async def test_clients_resume_at_any_of_them_without_a_secret_of_ours(system: System) -> None:
-    web, _ = await asyncio.to_thread(serve, system)
+async def test_clients_resume_at_any_of_them_without_a_secret_of_ours(web: Web) -> None:
     async with client(web.ws_url, subprotocols=["bus.v1"]) as connected:
         await connected.send({"action": "connect", "payload": {}})
         first = (await connected.receive())["payload"]

@@ -17,7 +17,7 @@ from quart_app import create_app
 from quart_app.channel import Channel, channel, ws_handler
 from quart_app.websocket.asgi_websocket import PullingWebsocket
 from testbed.raw import BINARY, DEADLINE, frame, raw, raw_v1
-from testbed.servers import Nats, Web
+from testbed.servers import SERVE, Nats, Web
 from testbed.system import System
 from tests.in_process import serving
 
@@ -202,7 +202,7 @@ async def test_text_and_bytes_are_told_apart_even_when_empty(event: dict[str, An
         assert received == [expected]
 
 
-SERVERS = pytest.mark.parametrize("command", [("busctl", "serve"), ("hypercorn", "quart_app:app")])
+SERVERS = pytest.mark.parametrize("command", [SERVE, ("hypercorn", "quart_app:app")])
 
 
 @SERVERS

@@ -6,11 +6,17 @@ import json
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from testbed.servers import Web
+from testbed.servers import SERVE, Web
 from testbed.system import System
 from tests.clients import client
 
 SUBMIT = '{"action":"system_message","payload":{"task_type":"translate","content":"hello"}}'
+
+
+@pytest.fixture(scope="module")
+def system(servers: System) -> System:
+    servers.worker()
+    return servers
 
 
 async def test_the_address_works_with_and_without_a_trailing_slash(web: Web) -> None:
@@ -79,7 +85,7 @@ async def test_nesting_a_hundred_thousand_deep_is_only_an_error(system: System) 
         await connected.ping()
 
 
-@pytest.mark.parametrize("command", [("busctl", "serve"), ("hypercorn", "quart_app:app")])
+@pytest.mark.parametrize("command", [SERVE, ("hypercorn", "quart_app:app")])
 async def test_over_the_size_limit_the_close_code_is_1009(system: System, command: tuple[str, ...]) -> None:
     small = system.web(*command, BUS_MAX_FRAME_BYTES="1000")
     fits = json.dumps({"action": "ping", "x": "é" * 100}, ensure_ascii=False)

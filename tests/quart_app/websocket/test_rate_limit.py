@@ -16,6 +16,12 @@ NEVER = 1e-9
 FAST = 1e9
 
 
+@pytest.fixture(scope="module")
+def system(servers: System) -> System:
+    servers.worker()
+    return servers
+
+
 async def test_a_burst_may_come_at_once_and_one_more_may_not() -> None:
     rate = TokenBucket(NEVER, BURST)
     assert [rate.exceeded() for _ in range(BURST + 1)] == [False] * BURST + [True]

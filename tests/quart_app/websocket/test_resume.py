@@ -21,6 +21,12 @@ from tests.clients import Client, Frame, client
 
 
 @pytest.fixture(scope="module")
+def system(servers: System) -> System:
+    servers.worker()
+    return servers
+
+
+@pytest.fixture(scope="module")
 def web(system: System) -> Web:
     return system.web(BUS_SECRET=SECRET)
 

@@ -17,7 +17,7 @@ from quart_app.close_codes import SERVICE_RESTART
 from quart_app.delivery.prepared import PreparedFrames
 from quart_app.websocket.send_queue import SendQueue
 from testbed.raw import DEADLINE, SMALL_SEGMENT, SMALL_WINDOW, Frame, Peer, raw, raw_v1
-from testbed.servers import Web, wait_until
+from testbed.servers import SERVE, Web, wait_until
 from testbed.system import System
 
 OTHERS = 499
@@ -25,9 +25,7 @@ KEPT = 64 * 1024
 """BUS_SEND_BUFFER_BYTES. With the transport's 64 KiB and the kernel's 100 KB that is where a stalled reader ends."""
 SECRET = "s" * 64
 
-SERVERS = pytest.mark.parametrize(
-    "command", [("busctl", "serve"), ("hypercorn", "quart_app:app")], ids=["wired", "ordinary"]
-)
+SERVERS = pytest.mark.parametrize("command", [SERVE, ("hypercorn", "quart_app:app")], ids=["wired", "ordinary"])
 
 
 @asynccontextmanager
@@ -109,7 +107,7 @@ async def test_a_reader_that_never_reads_again_is_cut_after_the_deadline(
 ) -> None:
     """What it finds if it comes to after all must not tell it that all was well."""
     count = 60
-    async with serving(system, command, BUS_SEND_TIMEOUT="3") as web:
+    async with serving(system, command, BUS_SEND_TIMEOUT="2") as web:
         async with (
             raw_v1(web.port) as (other, _),
             raw_v1(web.port, window=SMALL_WINDOW, segment=SMALL_SEGMENT) as (stalled, welcome),
@@ -134,7 +132,7 @@ async def test_a_slow_reader_that_moves_is_not_closed_by_a_burst_that_fits(
     system: System, command: tuple[str, ...]
 ) -> None:
     """It takes longer over the whole burst than the deadline, which is for one write."""
-    count, size, deadline = 50, 16 * 1024, 4.0
+    count, size, deadline = 50, 16 * 1024, 2.0
     async with (
         serving(system, command, BUS_SEND_TIMEOUT=str(deadline)) as web,
         raw_v1(web.port, window=SMALL_WINDOW, segment=SMALL_SEGMENT) as (slow, _),
