@@ -328,8 +328,7 @@ async def test_a_hole_in_the_middle_is_called_cut_whatever_made_it(
         assert (again["recovered"], again["replayed"]) == (True, 1)  # who has seen past the hole missed nothing
 
 
-async def test_a_replay_from_which_events_are_removed_meanwhile_is_broken_off(system: System) -> None:
-    web = system.web(BUS_SECRET=SECRET)
+async def test_a_replay_from_which_events_are_removed_meanwhile_is_broken_off(system: System, web: Web) -> None:
     async with v1(web.ws_url) as (_, welcome):
         pass
     sent = await asyncio.to_thread(broadcast, system, *(["x" * 300_000] * 52))
