@@ -77,7 +77,7 @@ def step_of(stored: Stored) -> Step:
         CorruptJob: it was not written by `bus.job_log`.
     """
     address = subjects.parse(stored.subject)
-    if address is None or address.client_id is None or address.job_id is None:
+    if address is None or address.client_id is None or address.job_id is None or address.output:
         raise CorruptJob(f"event {stored.seq} on {stored.subject} is not about a job")
     try:
         event = _EVENT.validate_json(stored.data)

@@ -1,12 +1,13 @@
 """The only file that spells a NATS subject.
 
-bus.client.<client_id>.job.<job_id>    the events of one job
-bus.client.<client_id>.event           any other event for one client
-bus.group.<group>                      an event for everybody in a group
-live.…                                 the same, republished by NATS once stored; nobody else may publish there
-progress.client.<client_id>.<job_id>   progress of a job: live only, never stored
-instance.<instance>                    requests to a process that runs jobs: does it run this one, this one is cancelled
-$KV.busctl-leases.<instance>           its lease: gone when it is
+bus.client.<client_id>.job.<job_id>         the events of one job
+bus.client.<client_id>.job.<job_id>.output  what the job writes while it runs
+bus.client.<client_id>.event                any other event for one client
+bus.group.<group>                           an event for everybody in a group
+live.…                                      the same, republished by NATS once stored; nobody else may publish there
+progress.client.<client_id>.<job_id>        progress of a job: live only, never stored
+instance.<instance>                         to a process that runs jobs: does it run this one, this one is cancelled
+$KV.busctl-leases.<instance>                its lease: gone when it is
 """
 
 from __future__ import annotations
@@ -40,6 +41,11 @@ def token(kind: str, name: object) -> str:
 def job(client_id: str, job_id: str) -> str:
     """Where the events of one job are appended."""
     return f"bus.client.{token('client id', client_id)}.job.{token('job id', job_id)}"
+
+
+def output(client_id: str, job_id: str) -> str:
+    """Where what a running job writes is appended."""
+    return f"{job(client_id, job_id)}.output"
 
 
 def client_event(client_id: str) -> str:
@@ -89,11 +95,18 @@ def live(subject: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Who an event is for: one client (perhaps about one job), or a group. `progress` is never stored."""
+    """Who an event is for: one client (perhaps about one job), or a group.
+
+    Args:
+        client_id, job_id, group: who, and which job.
+        output: whether it is what a job writes, and none of its steps.
+        progress: whether it is a job's progress, which is never stored.
+    """
 
     client_id: str | None = None
     job_id: str | None = None
     group: str | None = None
+    output: bool = False
     progress: bool = False
 
 
@@ -102,6 +115,8 @@ def parse(subject: str) -> Address | None:
     match subject.split("."):
         case ["bus" | "live", "client", client_id, "job", job_id]:
             return Address(client_id=client_id, job_id=job_id)
+        case ["bus" | "live", "client", client_id, "job", job_id, "output"]:
+            return Address(client_id=client_id, job_id=job_id, output=True)
         case ["progress", "client", client_id, job_id]:
             return Address(client_id=client_id, job_id=job_id, progress=True)
         case ["bus" | "live", "client", client_id, "event"]:

@@ -133,6 +133,21 @@ class JobProgress(JobEvent):
     message: str | None = Field(None, description="What is going on.", examples=["reading the dictionary"])
 
 
+class JobOutput(JobEvent):
+    """A piece of the answer of a running job, as it is written.
+
+    The pieces of one attempt, in the order of `index`, are the answer so far. A new attempt begins at index 0, and its
+    pieces replace those of the attempt before it. The payload of `job_result` is the whole.
+    """
+
+    plain: ClassVar[bool] = False
+    running: ClassVar[bool] = True
+    action: Literal["job_output"] = "job_output"
+    payload: str = Field(examples=["Once upon a time "])
+    attempt: int = Field(ge=1, description="Which attempt wrote it, counted from 1.", examples=[1])
+    index: int = Field(ge=0, description="The piece's place within its attempt, counted from 0.", examples=[0])
+
+
 class JobResult(JobEvent):
     """The job is done; the payload is its text."""
 
@@ -164,4 +179,4 @@ class JobCancelled(JobEvent):
 
 
 StoredJobEvent: TypeAlias = JobQueued | JobStarted | JobRequeued | JobResult | JobFailed | JobCancelled
-"""Every event that can be stored on a job's subject: all of a job but its progress."""
+"""Every event that can be stored on a job's own subject: its steps, but neither its output nor its progress."""

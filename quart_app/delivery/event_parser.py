@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from bus import Bus, Stored, subjects
-from bus.messages import Event, JobEvent, JobProgress, Message
+from bus.messages import Event, JobEvent, JobOutput, JobProgress, Message
 from bus.tracebacks import described
 
 
@@ -37,9 +37,8 @@ class EventParser:
             kind = self._events.get(fields["action"])
             if kind is None or not issubclass(kind, Event):
                 return None
-            if issubclass(kind, JobEvent) != (address.job_id is not None) or (
-                issubclass(kind, JobProgress) != address.progress
-            ):
+            about = (issubclass(kind, JobEvent), issubclass(kind, JobOutput), issubclass(kind, JobProgress))
+            if about != (address.job_id is not None, address.output, address.progress):
                 raise ValueError(f"{fields['action']} does not belong on {stored.subject}")
             fields |= {"seq": stored.seq or None, "at": stored.at, "group": address.group}
             if address.job_id is not None:

@@ -13,6 +13,7 @@ from bus.messages import (
     Error,
     ErrorItem,
     JobEvent,
+    JobOutput,
     JobProgress,
     JobQueued,
     JobResult,
@@ -67,9 +68,9 @@ def test_a_message_class_needs_one_action() -> None:
         Message.action_name()
 
 
-def test_every_event_of_a_job_can_be_read_back_from_its_subject() -> None:
+def test_every_step_of_a_job_can_be_read_back_from_its_subject() -> None:
     kinds = {kind for kind in vars(messages).values() if isinstance(kind, type) and issubclass(kind, JobEvent)}
-    assert set(get_args(StoredJobEvent)) == kinds - {JobEvent, JobProgress}
+    assert set(get_args(StoredJobEvent)) == kinds - {JobEvent, JobOutput, JobProgress}
 
 
 def test_a_job_that_has_ended_is_not_running() -> None:

@@ -29,8 +29,8 @@ DESCRIPTION = (
     "A frame may carry `ref`; what answers it repeats that. A frame that cannot be accepted is answered with `error`, "
     "and the connection stays open.\n\n"
     "With the WebSocket subprotocol `bus.v1` the first frame is `connect`, and a client that comes back gets what it "
-    "missed. Without a subprotocol every connection is a new client, nothing is replayed, and `job_started` and "
-    "`job_progress` are not sent."
+    "missed. Without a subprotocol every connection is a new client, nothing is replayed, and `job_started`, "
+    "`job_progress` and `job_output` are not sent."
 )
 
 HANDSHAKE = Operation(
