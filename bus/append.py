@@ -22,6 +22,8 @@ WRONG_LAST_SEQUENCE = 10071
 LARGER_THAN_STREAM_TAKES = 10054
 UNSETTLED = (10158, 10163, 10164)
 """Refusals of a cluster while another append to the same subject, or this very one, is on its way to the replicas."""
+EXPECTED_SUBJECT = "Nats-Expected-Last-Subject-Sequence-Subject"
+"""Whose last event the expected sequence is, when it is not that of the subject itself; NATS 2.11 has it."""
 SETTLING = 0.02
 """Seconds until such an append is tried again."""
 
@@ -42,7 +44,15 @@ class Appends:
         self._limit = limit
         self._patience = settings.append_timeout
 
-    async def append(self, subject: str, data: bytes, *, expected_last: int | None, message_id: str | None) -> int:
+    async def append(
+        self,
+        subject: str,
+        data: bytes,
+        *,
+        expected_last: int | None,
+        expected_subject: str | None,
+        message_id: str | None,
+    ) -> int:
         """Store one event, and return its sequence once the stream has acknowledged it; see `EventStream.append`.
 
         Raises:
@@ -55,9 +65,11 @@ class Appends:
         }
         if expected_last is not None:
             headers[Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value] = str(expected_last)
+            if expected_subject is not None:
+                headers[EXPECTED_SUBJECT] = expected_subject
         self._limit.require(len(data), header_size := header_bytes(headers))
         try:
-            return await self._send(subject, data, headers, expected_last, message_id)
+            return await self._send(subject, data, headers, expected_last, expected_subject or subject, message_id)
         except ApiError as error:
             if error.code == LARGER_THAN_STREAM_TAKES:
                 await self._learn_limit()
@@ -72,7 +84,13 @@ class Appends:
             raise BusUnavailable(self._jetstream.silent("an append"), maybe_done=True) from error
 
     async def _send(
-        self, subject: str, data: bytes, headers: dict[str, str], expected_last: int | None, message_id: str | None
+        self,
+        subject: str,
+        data: bytes,
+        headers: dict[str, str],
+        expected_last: int | None,
+        expected_subject: str,
+        message_id: str | None,
     ) -> int:
         """Append until the answer is final. The message id stays, so it is stored once.
 
@@ -91,14 +109,15 @@ class Appends:
             except ApiError as error:
                 if error.code == WRONG_LAST_SEQUENCE and expected_last is not None:
                     # NATS looks at the expected sequence before it looks for duplicates, so ours may be that last one.
-                    last = message_id and await self._last(subject)
-                    if last and last.message_id == message_id:
-                        return last.seq
+                    if message_id is not None and expected_subject == subject:
+                        last = await self._last(subject)
+                        if last and last.message_id == message_id:
+                            return last.seq
                     raise AppendRefused(subject, expected_last) from error
                 if error.code not in UNSETTLED:
                     raise
                 if expected_last is not None:
-                    last = await self._last(subject)
+                    last = await self._last(expected_subject)
                     if last and last.message_id == headers[Header.MSG_ID.value]:
                         return last.seq
                     if expected_last != (last.seq if last else 0):

@@ -14,7 +14,7 @@ from typing import Any
 
 from bus import subjects
 from bus.errors import AppendRefused, CorruptJob, UnknownJob
-from bus.job_step import JobRequest, Step, step_of, steps
+from bus.job_step import JobRequest, Step, append_step, step_of, steps
 from bus.messages import (
     JobCancelled,
     JobEvent,
@@ -25,7 +25,6 @@ from bus.messages import (
     JobStarted,
     State,
 )
-from bus.stored import Stored
 from bus.stream import EventStream
 
 SPARE_BYTES = 256
@@ -96,7 +95,7 @@ async def create(
     state = JobState(client_id, job_id, request, queued, 0, ref)
     stream.require_room(len(_started(state).encode(instance=LONGEST_INSTANCE).encode()) + SPARE_BYTES)
     stored = queued.encode(request=request.model_dump(), content=None)  # which stands in the request
-    seq = await _append(stream, subjects.job(client_id, job_id), stored, after=0)
+    seq = await append_step(stream, subjects.job(client_id, job_id), stored, after=0)
     return replace(state, seq=seq)
 
 
@@ -208,7 +207,7 @@ async def _step(
     stream: EventStream, job: JobState, event: JobEvent, message_id: str | None = None, instance: str | None = None
 ) -> JobState:
     subject, frame = subjects.job(job.client_id, job.job_id), event.encode(instance=instance)
-    seq = await _append(stream, subject, frame, after=job.seq, message_id=message_id)
+    seq = await append_step(stream, subject, frame, after=job.seq, message_id=message_id)
     return _after(job, event, seq, instance)
 
 
@@ -217,32 +216,6 @@ def _after(job: JobState, event: JobEvent, seq: int, instance: str | None) -> Jo
     job = replace(job, last=event, seq=seq, attempt=attempt)
     # The instance of a job that is cancelled stays: it has to be told.
     return job if event.ended else replace(job, instance=instance, requeued=event.requeued)
-
-
-async def _append(stream: EventStream, subject: str, frame: str, *, after: int, message_id: str | None = None) -> int:
-    # What another program wrote on the subject since `after` does not stop the job; a step does.
-    expected = after
-    while True:
-        try:
-            return await stream.append(subject, frame.encode(), expected_last=expected, message_id=message_id)
-        except AppendRefused:
-            since = [stored async for stored in stream.replay(subject, after=expected)]
-            for stored in since:
-                if message_id is not None and stored.message_id == message_id:
-                    return stored.seq
-                if _is_step(stored):
-                    raise
-            if not since:
-                raise
-            expected = since[-1].seq
-
-
-def _is_step(stored: Stored) -> bool:
-    try:
-        step_of(stored)
-    except CorruptJob:
-        return False
-    return True
 
 
 __all__ = [

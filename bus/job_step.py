@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from bus import subjects
-from bus.errors import CorruptJob
+from bus.errors import AppendRefused, CorruptJob
 from bus.messages import JobEvent, StoredJobEvent
 from bus.stored import Stored
 from bus.stream import EventStream
@@ -115,3 +115,56 @@ async def steps(
             on_foreign(stored, error)
         else:
             yield step
+
+
+async def append_step(
+    stream: EventStream,
+    subject: str,
+    frame: str,
+    *,
+    after: int,
+    message_id: str | None = None,
+    step_subject: str | None = None,
+) -> int:
+    """Store an event of a job that follows its step `after`, and return its sequence.
+
+    What another program wrote on the job's subject since `after` does not stop the job; a step does.
+
+    Args:
+        frame: the event as JSON.
+        after: the sequence of the job's last step, 0 for none.
+        message_id: as for `EventStream.append`.
+        step_subject: where the steps are, when the event is none itself and `subject` is another one.
+
+    Raises:
+        AppendRefused: the job has made another step.
+        BusUnavailable, EventTooLarge: as for `EventStream.append`.
+    """
+    expected = after
+    while True:
+        try:
+            return await stream.append(
+                subject,
+                frame.encode(),
+                expected_last=expected,
+                expected_subject=step_subject,
+                message_id=message_id,
+            )
+        except AppendRefused:
+            since = [stored async for stored in stream.replay(step_subject or subject, after=expected)]
+            for stored in since:
+                if message_id is not None and stored.message_id == message_id:
+                    return stored.seq
+                if _is_step(stored):
+                    raise
+            if not since:
+                raise
+            expected = since[-1].seq
+
+
+def _is_step(stored: Stored) -> bool:
+    try:
+        step_of(stored)
+    except CorruptJob:
+        return False
+    return True

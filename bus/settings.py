@@ -161,6 +161,11 @@ class Settings(Environment):
     progress_interval: Seconds = Field(
         0.25, description="Least time between two progress messages of one job; the latest wins."
     )
+    output_interval: Seconds = Field(
+        0.05,
+        description="Longest that what a running job writes is collected before it is stored and shown; 4 KiB are "
+        "stored at once.",
+    )
     reconcile_interval: Seconds = Field(
         10.0,
         description="How often a worker looks for open jobs that nobody holds. One that nobody held at two looks "

@@ -100,7 +100,13 @@ class EventStream:
         self._limit.require_of_stream(size + LONGEST_HEADERS)
 
     async def append(
-        self, subject: str, data: bytes, *, expected_last: int | None = None, message_id: str | None = None
+        self,
+        subject: str,
+        data: bytes,
+        *,
+        expected_last: int | None = None,
+        expected_subject: str | None = None,
+        message_id: str | None = None,
     ) -> int:
         """Store one event and wait until the stream has acknowledged it.
 
@@ -109,6 +115,9 @@ class EventStream:
             data: the event as UTF-8 JSON.
             expected_last: sequence of the subject's last event, 0 for none. NATS refuses the append when it is
                 another one (header `Nats-Expected-Last-Subject-Sequence`).
+            expected_subject: whose last event that is, if not this subject's: then the append is fenced by what happens
+                on another subject (header `Nats-Expected-Last-Subject-Sequence-Subject`). Of several on their way at
+                once a stream with replicas takes only the first, so append them one after the other.
             message_id: pass the same one, of at most 64 characters, when you repeat an append whose outcome is
                 unknown, and it is stored once (header `Nats-Msg-Id`): within the stream's duplicate window, or, with
                 `expected_last`, for as long as it is the subject's last event.
@@ -117,12 +126,14 @@ class EventStream:
             The event's sequence in the stream.
 
         Raises:
-            AppendRefused: the subject has moved on since `expected_last`.
+            AppendRefused: the subject, or `expected_subject`, has moved on since `expected_last`.
             EventTooLarge: more bytes, headers included, than the server or the stream takes; nothing was stored.
             NoStream: there is no stream to store it.
             BusUnavailable: NATS is away, or silent past `append_timeout`; then `maybe_done` is True.
         """
-        return await self._appends.append(subject, data, expected_last=expected_last, message_id=message_id)
+        return await self._appends.append(
+            subject, data, expected_last=expected_last, expected_subject=expected_subject, message_id=message_id
+        )
 
     async def last(self, subject: str) -> Stored | None:
         """The newest stored event of a subject, or None.
