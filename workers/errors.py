@@ -2,6 +2,8 @@
 
 WorkersError
 ├── JobDefinitionError      a job is written or named in a way that cannot work
+├── UnusableOutput          a job wrote, yielded or returned what cannot be part of its text (a `TypeError` too)
+├── UnusableResource        a resource of a job cannot be used where it is asked for (a `TypeError` too)
 ├── BrokerUnavailable       Redis does not answer, or takes no tasks
 ├── BacklogFull             more jobs wait for Redis than this process may hold
 ├── ForeignRedis            the Redis database belongs to another system (a `BusError` too)
@@ -21,6 +23,14 @@ class WorkersError(Exception):
 
 class JobDefinitionError(WorkersError):
     """A job is written or named in a way that cannot work; raised when the process starts."""
+
+
+class UnusableOutput(WorkersError, TypeError):
+    """A job wrote, yielded or returned what cannot be part of its text. The message says so to clients."""
+
+
+class UnusableResource(WorkersError, TypeError):
+    """A resource cannot be used where it is asked for; see `JobContext.resource`."""
 
 
 class BrokerUnavailable(WorkersError):

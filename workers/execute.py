@@ -7,9 +7,7 @@ somebody else answers for the job.
 from __future__ import annotations
 
 import secrets
-import threading
 import time
-from functools import partial
 
 import structlog
 from celery.exceptions import Reject
@@ -19,10 +17,11 @@ from bus.job_log import JobState
 from bus.messages import JobResult
 from bus.tracebacks import described
 from workers import ends
-from workers.context import JobContext
-from workers.interrupt import Interrupted, Signals, process_is_ending
+from workers.attempt import Attempt
+from workers.cancelled import Cancelled
+from workers.interrupt import Signals
 from workers.limits import Limits
-from workers.process import NO_LEASE_PAUSE, WorkerProcess, persist
+from workers.process import NO_LEASE_PAUSE, WorkerProcess
 from workers.registry import Job
 from workers.running_job import AlreadyRunning, RunningJob
 from workers.ticket import Ticket
@@ -87,20 +86,18 @@ class Execution:
         self._process = process
         self._limits = limits
         self._signals = signals
-        self._cancelled = threading.Event()
-        self._over_time = False
+        self._cancelled = Cancelled()
         self.running = RunningJob(client_id, job_id, process, self._on_cancel)
 
     def run(self, ticket: Ticket | None) -> None:
         """Claim the job, run it, and store its end. `execute` answers the errors of the bus that this raises."""
-        claimed = self._claim_if_open(ticket)
-        while claimed is not None:
-            end = self._run_function(claimed)
-            self.running.relax()
+        attempt = self._claim_if_open(ticket)
+        while attempt is not None:
+            end = attempt.run()
             if end is not None:
                 self._end(end)
                 return
-            claimed = self._claim_again(claimed)
+            attempt = self._claim_again(attempt.state)
 
     def _read(self) -> JobState:
         return self._process.persist(lambda bus: job_log.read(bus.stream, self._client_id, self._job_id))
@@ -108,7 +105,7 @@ class Execution:
     def _is_running(self, state: JobState) -> bool:
         return self._process.persist(lambda bus: liveness.is_running(bus, state.instance, state.job_id))
 
-    def _claim_if_open(self, ticket: Ticket | None) -> JobState | None:
+    def _claim_if_open(self, ticket: Ticket | None) -> Attempt | None:
         if ticket is not None and ticket.attempt < self._job.max_attempts:
             state = ticket.job(self._client_id, self._job_id)
         else:
@@ -120,13 +117,13 @@ class Execution:
             if state.attempt >= self._job.max_attempts:
                 self._end(ends.failed(state, ends.worker_died(state)))
                 return None
-            if (claimed := self._claim(state)) is not None:
-                return claimed
+            if (attempt := self._claim(state)) is not None:
+                return attempt
             state = self._read()
         log.info("the job has ended already; nothing to do")
         return None
 
-    def _claim_again(self, state: JobState) -> JobState | None:
+    def _claim_again(self, state: JobState) -> Attempt | None:
         self._signals.release()
         pause = self._job.backoff * 2 ** (state.attempt - 1)
         log.info("the job will be tried again", seconds=pause)
@@ -135,7 +132,7 @@ class Execution:
             log.info("the job was ended by somebody else meanwhile")
         return again
 
-    def _claim(self, state: JobState) -> JobState | None:
+    def _claim(self, state: JobState) -> Attempt | None:
         message_id = secrets.token_hex(12)  # one for all repetitions
         try:
             return self._process.persist(lambda bus: self._start(bus, state, message_id))
@@ -143,39 +140,13 @@ class Execution:
             log.info("somebody else took the next step of the job; looking again")
             return None
 
-    async def _start(self, bus: Bus, state: JobState, message_id: str) -> JobState:
+    async def _start(self, bus: Bus, state: JobState, message_id: str) -> Attempt:
         # Answer for the job first, then begin its next attempt, whose time runs from now on.
         instance = await self.running.begin(bus)
         started = await job_log.start(bus.stream, state, instance=instance, message_id=message_id)
         log.debug("job started", attempt=started.attempt)
-        too_long = ends.failed(started, self._limits.reason)
-        self.running.limit(self._limits, self._on_over_time, partial(persist, bus, too_long))
-        return started
-
-    def _run_function(self, state: JobState) -> ends.End | None:
-        """Run the function once. Returns how the job ends, or None when it is to be tried again."""
-        settings, cancelled, progress = self._process.settings, self._cancelled, self.running.progress
-        context = JobContext(
-            self._job_id, self._client_id, state.attempt, settings.job_delay_scale, cancelled, progress
-        )
-        try:
-            with self._signals.function():
-                value = "" if self._cancelled.is_set() else self._job(state.request.content, context)
-        except Interrupted:
-            log.info("the job was interrupted")
-            end = ends.failed(state, "it was stopped by SIGUSR1, the signal of Celery's soft time limit")
-        except BaseException as error:
-            if process_is_ending(error):
-                raise
-            log.exception("the job raised")
-            if isinstance(error, self._job.retry_on) and state.attempt < self._job.max_attempts:
-                return None
-            return ends.raised(state, error)
-        else:
-            end = ends.result(state, value, job_name=self._job.name, max_bytes=settings.job_result_max_bytes)
-        if self._over_time:
-            return ends.failed(state, self._limits.reason)
-        return ends.cancelled(state) if self._cancelled.is_set() else end
+        process, running, limits = self._process, self.running, self._limits
+        return Attempt(self._job, started, bus, process, running, limits, self._cancelled, self._signals)
 
     def _end(self, end: ends.End) -> None:
         try:
@@ -189,7 +160,3 @@ class Execution:
     def _on_cancel(self) -> None:
         self._cancelled.set()
         self._signals.interrupt()
-
-    def _on_over_time(self) -> None:
-        self._over_time = True
-        self._on_cancel()

@@ -14,6 +14,8 @@ import structlog
 from bus import AppendRefused, Bus, BusError, CorruptJob, InvalidName, NoLease, Settings, SyncBus, UnknownJob
 from bus.backoff import Backoff
 from bus.liveness import Instance
+from workers.job_loop import JobLoop
+from workers.resources import Resources
 
 T = TypeVar("T")
 Verb = Callable[[Bus], Coroutine[Any, Any, T]]
@@ -42,6 +44,10 @@ class WorkerProcess:
     def __init__(self, bus: SyncBus, settings: Settings) -> None:
         self.bus = bus
         self.settings = settings
+        self.loop = JobLoop()
+        """For the coroutines of its jobs."""
+        self.resources = Resources(self.loop)
+        """What its jobs share."""
         self._started = secrets.token_hex(6)
         self._instance: Instance | None = None
 
@@ -80,7 +86,9 @@ class WorkerProcess:
             time.sleep(pause)
 
     def close(self) -> None:
-        """Give up the lease, and disconnect."""
+        """Close what jobs have kept, give up the lease, and disconnect."""
+        self.resources.close()
+        self.loop.close()
         instance, self._instance = self._instance, None
         if instance is not None and instance.id == self.instance_id(os.getpid()):
 

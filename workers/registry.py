@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import entry_points
 from types import MappingProxyType, ModuleType
-from typing import TypeVar, overload
+from typing import Any, TypeVar, overload
 
 from bus import subjects
 from workers.context import JobContext
@@ -33,7 +33,8 @@ DEFAULT = "default"
 
 T = TypeVar("T")
 
-JobFunction = Callable[[str, JobContext], str]
+JobFunction = Callable[[str, JobContext], Any]
+"""Plain or async, it returns its answer, yields it piece by piece, or writes it; see `JobContext.write`."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Job:
     """A registered job; calling it calls its function. The other fields are the arguments of `@job`.
 
     Args:
-        function: `(content, job) -> str`.
+        function: takes the content and a `JobContext`.
         name: the job type that clients send.
         summary: one line for people, the first line of the docstring.
     """
@@ -59,7 +60,7 @@ class Job:
         """The name of the Celery task that runs this job."""
         return f"jobs.{self.name}"
 
-    def __call__(self, content: str, job: JobContext) -> str:
+    def __call__(self, content: str, job: JobContext) -> Any:
         return self.function(content, job)
 
 
@@ -83,7 +84,10 @@ def job(
     retry_on: tuple[type[Exception], ...] = (),
     time_limit: float = 600.0,
 ) -> Job | Callable[[JobFunction], Job]:
-    """Make a function `(content: str, job: JobContext) -> str` a job.
+    """Make a function of `(content: str, job: JobContext)` a job.
+
+    It may be plain or `async`. Its answer is the text that it returns, or that it yields piece by piece, or that it
+    writes with `job.write`: clients see what is yielded and written at once. What it returns after that is added.
 
     Args:
         name: the job type that clients send; by default the function's name.
@@ -93,8 +97,7 @@ def job(
         time_limit: seconds after which one attempt is given up and the job fails.
 
     Raises:
-        JobDefinitionError: the function takes other arguments, is a coroutine function, or has an unusable name or
-            limit.
+        JobDefinitionError: the function takes other arguments, or has an unusable name or limit.
     """
 
     def register(function: JobFunction) -> Job:
@@ -104,8 +107,6 @@ def job(
         except ValueError as error:
             raise JobDefinitionError(str(error)) from error
         where = f"job {chosen!r} ({function.__module__}.{function.__qualname__})"
-        if inspect.iscoroutinefunction(function):
-            raise JobDefinitionError(f"{where} is async; Celery runs plain functions: write 'def', not 'async def'")
         if list(inspect.signature(function).parameters) != ["content", "job"]:
             raise JobDefinitionError(f"{where} must take exactly (content: str, job: JobContext)")
         if max_attempts < 1 or backoff < 0 or time_limit <= 0:

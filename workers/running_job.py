@@ -66,7 +66,7 @@ class RunningJob:
 
         A function that goes on all the same is ended with its process, if that is Celery's to replace.
         """
-        self._watch = self._own(_limit(limits, on_over, give_up))
+        self._watch = self.own(_limit(limits, on_over, give_up))
 
     def relax(self) -> None:
         """Stop limiting the time, from any thread: this attempt is over."""
@@ -78,7 +78,7 @@ class RunningJob:
         self._latest = JobProgress(payload=fraction, message=message, job_id=self._job_id)
         if not self._progressing and self._loop is not None:
             self._progressing = True
-            self._loop.call_soon_threadsafe(lambda: self._own(self._send_progress()))
+            self._loop.call_soon_threadsafe(lambda: self.own(self._send_progress()))
 
     def end(self) -> None:
         """Let go, from any thread: soon there is no progress, no limit and no answer."""
@@ -104,7 +104,8 @@ class RunningJob:
             await asyncio.sleep(self._process.settings.progress_interval)
         self._progressing = False
 
-    def _own(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def own(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run `work` beside the job, on the loop, until the job is let go at the latest."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,137 @@
+"""One attempt at a job: its function called, what it writes stored, and the end that it comes to."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import structlog
+
+from bus import Bus
+from bus.job_log import JobState
+from workers import ends
+from workers.cancelled import Cancelled
+from workers.context import JobContext
+from workers.errors import UnusableOutput
+from workers.function import call
+from workers.interrupt import Interrupted, Signals, process_is_ending
+from workers.limits import Limits
+from workers.output import Output
+from workers.process import WorkerProcess, persist
+from workers.registry import Job
+from workers.running_job import RunningJob
+
+log = structlog.get_logger(__name__)
+
+
+class Attempt:
+    """One attempt, from the moment at which it is claimed. Made on the bus's loop.
+
+    Args:
+        job: what runs.
+        state: the job as it was claimed.
+        bus: where its events go.
+        process: what jobs of this process share.
+        running: what goes on beside it.
+        limits: how long it may take, from now on.
+        cancelled: set when its function has to stop.
+        signals: interrupt it in the main thread.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        state: JobState,
+        bus: Bus,
+        process: WorkerProcess,
+        running: RunningJob,
+        limits: Limits,
+        cancelled: Cancelled,
+        signals: Signals,
+    ) -> None:
+        self.state = state
+        self._job = job
+        self._process = process
+        self._running = running
+        self._limits = limits
+        self._cancelled = cancelled
+        self._signals = signals
+        self._over_time = False
+        self._output = Output(
+            bus,
+            state,
+            own=running.own,
+            on_over=self.stop,
+            name=job.name,
+            max_bytes=process.settings.job_result_max_bytes,
+            cancelled=cancelled,
+        )
+        running.limit(limits, self._on_over_time, partial(persist, bus, ends.failed(state, limits.reason)))
+
+    def run(self) -> ends.End | None:
+        """Run the function once. Returns how the job ends, or None when it is to be tried again."""
+        output, cancelled, process = self._output, self._cancelled, self._process
+        function = partial(self._job, self.state.request.content, self._context())
+        try:
+            with self._signals.function():
+                value = None if cancelled.is_set() else call(function, output, process.loop, cancelled)
+        except BaseException as error:
+            if process_is_ending(error):
+                raise
+            end = self._stopped() or self._raised(error)
+        else:
+            most = process.settings.job_result_max_bytes
+            end = self._stopped() or ends.result(self.state, value, job_name=self._job.name, max_bytes=most)
+        self._running.relax()
+        if end is None:
+            output.discard()
+            return None
+        return partial(self._end, end)
+
+    def stop(self) -> None:
+        """Have the function left, from any thread."""
+        if not self._cancelled.is_set():
+            self._cancelled.set()
+            self._signals.interrupt()
+
+    def _context(self) -> JobContext:
+        return JobContext(
+            self.state.job_id,
+            self.state.client_id,
+            self.state.attempt,
+            self._process.settings.job_delay_scale,
+            self._cancelled,
+            self._running.progress,
+            self._output,
+            self._process.resources,
+        )
+
+    def _stopped(self) -> ends.End | None:
+        """How the job ends when its function had to stop; None when nobody told it to."""
+        if self._output.failure is not None:
+            return ends.failed(self.state, self._output.failure)
+        if self._over_time:
+            return ends.failed(self.state, self._limits.reason)
+        if self._output.over:
+            return ends.failed(self.state, "another attempt has begun")  # which NATS refuses, as it did the output
+        return ends.cancelled(self.state) if self._cancelled.is_set() else None
+
+    def _raised(self, error: BaseException) -> ends.End | None:
+        if isinstance(error, Interrupted):
+            log.info("the job was interrupted")
+            return ends.failed(self.state, "it was stopped by SIGUSR1, the signal of Celery's soft time limit")
+        if isinstance(error, UnusableOutput):
+            return ends.failed(self.state, str(error))
+        log.error("the job raised", exc_info=error)
+        if isinstance(error, self._job.retry_on) and self.state.attempt < self._job.max_attempts:
+            return None
+        return ends.raised(self.state, error)
+
+    def _on_over_time(self) -> None:
+        self._over_time = True
+        self.stop()
+
+    async def _end(self, end: ends.End, bus: Bus) -> JobState:
+        await self._output.flush()
+        if self._output.failure is not None:  # since, so the text of the result is not all there
+            end = ends.failed(self.state, self._output.failure)
+        return await end(bus)

@@ -1,0 +1,62 @@
+"""How a job's function is called: plain or async, and whether it returns its answer or yields it piece by piece."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import aclosing, closing
+from typing import Any, cast
+
+from workers.cancelled import Cancelled
+from workers.job_loop import JobLoop
+from workers.written import Written
+
+
+def call(function: Callable[[], Any], written: Written, loop: JobLoop, cancelled: Cancelled) -> object:
+    """Call a function to its end, whatever its kind, and return what it gives: all that it wrote and returned.
+
+    A generator is driven here, an async function or generator on the loop while this thread waits. However it is left,
+    a generator is closed, so that its `finally` runs.
+
+    Args:
+        function: a `def`, an `async def`, a generator or an async generator.
+        written: takes what it yields.
+        loop: for what is async.
+        cancelled: cancels a coroutine when it is set; a plain function has to look at it.
+
+    Raises:
+        UnusableOutput: it wrote, yielded or returned something that cannot be put together to a text.
+        BaseException: what the function raises; `Interrupted` or `asyncio.CancelledError` when it was stopped.
+    """
+    value = function()
+    if inspect.isgenerator(value):
+        value = _drive(cast(Generator[Any, None, Any], value), written)
+    elif inspect.isasyncgen(value):
+        value = loop.run(_drive_async(cast(AsyncGenerator[Any, None], value), written), cancelled)
+    elif inspect.isawaitable(value):
+        value = loop.run(value, cancelled)
+    return written.whole(value)
+
+
+def writes(function: Callable[..., Any]) -> bool:
+    """Whether a function yields its answer piece by piece. One that calls `job.write` cannot be told from outside."""
+    function = inspect.unwrap(function)
+    return inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
+
+
+def _drive(generator: Generator[Any, None, Any], written: Written) -> object:
+    written.begin()
+    with closing(generator):
+        while True:
+            try:
+                piece = next(generator)
+            except StopIteration as end:
+                return end.value
+            written.add(piece, "yielded")
+
+
+async def _drive_async(generator: AsyncGenerator[Any, None], written: Written) -> None:
+    written.begin()
+    async with aclosing(generator):
+        async for piece in generator:
+            await written.add(piece, "yielded")
