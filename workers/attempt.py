@@ -11,7 +11,6 @@ from bus.job_log import JobState
 from workers import ends
 from workers.cancelled import Cancelled
 from workers.context import JobContext
-from workers.errors import UnusableOutput
 from workers.function import call
 from workers.interrupt import Interrupted, Signals, process_is_ending
 from workers.limits import Limits
@@ -119,8 +118,6 @@ class Attempt:
         if isinstance(error, Interrupted):
             log.info("the job was interrupted")
             return ends.failed(self.state, "it was stopped by SIGUSR1, the signal of Celery's soft time limit")
-        if isinstance(error, UnusableOutput):
-            return ends.failed(self.state, str(error))
         log.error("the job raised", exc_info=error)
         if isinstance(error, self._job.retry_on) and self.state.attempt < self._job.max_attempts:
             return None

@@ -105,10 +105,15 @@ class JobContext:
         """
         return self.resources.get(factory)
 
-    def pretend_to_work(self, seconds: float) -> None:
-        """Take `seconds` times `BUS_JOB_DELAY_SCALE`, as the example jobs do in place of real work."""
-        pause = seconds * self.delay_scale / PRETENDED_STEPS
-        for step in range(PRETENDED_STEPS if pause else 0):
-            self.progress(step / PRETENDED_STEPS)
+    def pretend_to_work(self, seconds: float, *, steps: int = PRETENDED_STEPS) -> None:
+        """Take `seconds` times `BUS_JOB_DELAY_SCALE`, as the example jobs do in place of real work.
+
+        Args:
+            steps: how often progress is shown; with one step, not at all.
+        """
+        pause = seconds * self.delay_scale / steps
+        for step in range(steps if pause else 0):
+            if steps > 1:
+                self.progress(step / steps)
             if self.cancelled.wait(pause):
                 return

@@ -8,6 +8,7 @@ from typing import Any
 
 from bus import Bus, EventTooLarge, job_log
 from bus.job_log import JobState
+from workers.errors import UnusableOutput
 
 LONGEST_REASON = 300
 """Characters of an exception's message that a client is shown."""
@@ -46,6 +47,8 @@ def result(state: JobState, value: object, *, job_name: str, max_bytes: int) -> 
 
 def raised(state: JobState, error: BaseException) -> End:
     """The job's function raised."""
+    if isinstance(error, UnusableOutput):
+        return failed(state, str(error))
     name = type(error).__name__
     try:
         told = str(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import threading
 from collections.abc import Awaitable
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -113,6 +114,8 @@ class _Call:
     def _end(self, task: asyncio.Task[None]) -> None:
         if task.cancelled():  # before it began
             self._error = asyncio.CancelledError()
+            if inspect.iscoroutine(self._work):
+                self._work.close()
         self._done = True
         self._ended.release()
 

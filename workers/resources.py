@@ -91,7 +91,7 @@ class Resources:
 
 
 class _Kept:
-    """An async resource in a task of its own, which opens and closes it, so that no cancelled job leaves it half open."""
+    """An async resource in a task of its own, which opens and closes it: no cancelled job leaves it half open."""
 
     def __init__(self, manager: AbstractAsyncContextManager[Any], on_failure: Callable[[], object]) -> None:
         self._manager = manager

@@ -3,6 +3,7 @@
 import pytest
 
 from workers.registry import JobContext, discover
+from workers.testing import run
 
 JOBS = discover()
 CONTEXT = JobContext(job_id="j", client_id="c", delay_scale=0)
@@ -32,7 +33,9 @@ def test_analyze() -> None:
     [("The WEATHER?", "forecast"), ("what to eat", "soup"), ("food", "soup"), ("help!", "Of course"), ("x", "'x'")],
 )
 def test_generate(content: str, part: str) -> None:
-    first, _, rest = JOBS["generate"](content, CONTEXT).partition("\n")
+    done = run(JOBS["generate"], content)
+    first, _, rest = done.result.partition("\n")
+    assert len(done.output) >= len(done.result.split())
     assert first == f"🤖 AI Response to '{content}':"
     assert part in rest
 

@@ -286,3 +286,248 @@ def test_a_hundred_thousand_tiny_pieces_cost_little_more_than_one_text(process: 
     assert time.thread_time() - began < 2  # of this thread's CPU, so that a busy machine does not matter
     assert state.last.payload == "ab " * count == text(found)
     assert len(found) < count / 100
+
+
+# Stopping. Each of these writes for ever, and notes that its `finally` ran.
+
+
+def endless(content: str, job: JobContext) -> Iterator[str]:
+    try:
+        while True:
+            yield "."
+            time.sleep(0.01)
+    finally:
+        CLOSED.append(job.job_id)
+
+
+def endless_write(content: str, job: JobContext) -> None:
+    try:
+        while True:
+            job.write(".")
+            time.sleep(0.01)
+    finally:
+        CLOSED.append(job.job_id)
+
+
+async def endless_coroutine(content: str, job: JobContext) -> None:
+    try:
+        await job.write(".")
+        await asyncio.sleep(100)
+    finally:
+        await asyncio.sleep(0.01)
+        CLOSED.append(job.job_id)
+
+
+async def endless_async(content: str, job: JobContext) -> AsyncIterator[str]:
+    try:
+        while True:
+            yield "."
+            await asyncio.sleep(0.01)
+    finally:
+        await asyncio.sleep(0.01)
+        CLOSED.append(job.job_id)
+
+
+async def endless_wait(content: str, job: JobContext) -> None:
+    job.write(".")
+    waiting = asyncio.create_task(asyncio.wait_for(job.cancelled, 60))
+    try:
+        await asyncio.sleep(100)
+    finally:
+        await waiting
+        CLOSED.append(job.job_id)
+
+
+ENDLESS = [endless, endless_write, endless_coroutine, endless_async, endless_wait]
+
+
+@pytest.fixture(params=["main thread", "another thread"])
+def start(request: pytest.FixtureRequest, process: WorkerProcess) -> Callable[..., JobState]:
+    """Executes as the prefork and solo pools do, or as the threads pool does, and calls `meanwhile` once it writes."""
+
+    def start(function: Callable[..., Any], meanwhile: Callable[[str], object], **options: Any) -> JobState:
+        job_id = submit(process)
+
+        def when_it_writes() -> None:
+            wait_until(lambda: bool(pieces(process, job_id)), "first piece")
+            meanwhile(job_id)
+
+        if request.param == "main thread":
+            thread = threading.Thread(target=when_it_writes)
+            thread.start()
+            execute(Job(function, "t", "t", **options), CLIENT, job_id, process)
+        else:
+            thread = in_background(function, job_id, process, **options)
+            when_it_writes()
+        thread.join(30)
+        assert not thread.is_alive()
+        return read(process, job_id)
+
+    return start
+
+
+@pytest.mark.parametrize("function", ENDLESS)
+def test_a_cancelled_job_is_left_where_it_is_and_what_it_wrote_stays(
+    process: WorkerProcess, start: Callable[..., JobState], function: Callable[..., Any]
+) -> None:
+    state = start(function, lambda job_id: cancel(process, job_id))
+    assert state.state == "job_cancelled"
+    assert state.job_id in CLOSED
+    assert set(text(pieces(process, state.job_id))) == {"."}
+
+
+@pytest.mark.parametrize("function", ENDLESS)
+def test_so_is_a_job_over_its_time(
+    process: WorkerProcess, start: Callable[..., JobState], function: Callable[..., Any]
+) -> None:
+    state = start(function, lambda job_id: None, time_limit=0.3)
+    assert state.last.payload == "❌ Job failed: it took longer than 0.3 s"
+    assert state.job_id in CLOSED
+
+
+@pytest.mark.parametrize("function", ENDLESS)
+def test_an_attempt_that_nats_takes_nothing_of_is_left_as_by_a_cancel(
+    process: WorkerProcess, start: Callable[..., JobState], function: Callable[..., Any]
+) -> None:
+    if function in (endless_coroutine, endless_wait):
+        pytest.skip("it writes no second time")
+
+    def begin_another(job_id: str) -> None:
+        process.bus.call(lambda bus: job_log.start(bus.stream, read(process, job_id), instance="other"))
+
+    def begin(job_id: str) -> None:
+        state = read(process, job_id)
+        process.bus.call(lambda bus: job_log.start(bus.stream, state, instance="other"))
+
+    state = start(function, begin)
+    assert (state.state, state.attempt) == ("job_started", 2)
+    assert state.job_id in CLOSED
+    assert {piece.attempt for piece in pieces(process, state.job_id)} == {1}
+
+
+def test_a_generator_that_waits_for_something_else_is_left_at_once_in_the_main_thread(process: WorkerProcess) -> None:
+    job_id = submit(process)
+
+    def waits(content: str, job: JobContext) -> Iterator[str]:
+        try:
+            yield "."
+            threading.Event().wait(100)
+        finally:
+            CLOSED.append(job_id)
+
+    execute(Job(waits, "t", "t", time_limit=0.3), CLIENT, job_id, process)
+    assert read(process, job_id).last.payload == "❌ Job failed: it took longer than 0.3 s"
+    assert job_id in CLOSED
+    assert text(pieces(process, job_id)) == "."
+
+
+def test_async_jobs_of_a_process_share_one_loop_that_outlives_them(process: WorkerProcess) -> None:
+    loops: list[asyncio.AbstractEventLoop] = []
+    kept: list[asyncio.Event] = []
+
+    async def leaves_a_task(content: str, job: JobContext) -> str:
+        loops.append(asyncio.get_running_loop())
+        kept.append(asyncio.Event())
+        asyncio.get_running_loop().call_later(0.05, kept[-1].set)
+        return "done"
+
+    async def finds_it_done(content: str, job: JobContext) -> str:
+        loops.append(asyncio.get_running_loop())
+        await asyncio.wait_for(kept[0].wait(), 20)
+        return "done"
+
+    for function in (leaves_a_task, finds_it_done):
+        assert run(function, process)[0].last.payload == "done"
+    assert loops[0] is loops[1]
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), SystemExit(3), KeyboardInterrupt(), asyncio.CancelledError("no")])
+def test_whatever_an_async_job_raises_is_its_failure(process: WorkerProcess, error: BaseException) -> None:
+    async def raises(content: str, job: JobContext) -> str:
+        await asyncio.sleep(0)
+        raise error
+
+    state, _ = run(raises, process)
+    assert state.last.payload.startswith(f"❌ Job failed: {type(error).__name__}")
+    assert run(returns, process)[0].last.payload == "returned"
+
+
+# NATS away.
+
+
+@pytest.fixture
+def broken(tmp_path: Any) -> Iterator[tuple[Nats, WorkerProcess]]:
+    """A NATS server to stop, and a worker process of it."""
+    server = Nats(tmp_path)
+    server.start()
+    try:
+        with working(Settings.load(nats_url=server.url, job_result_max_bytes=500_000, append_timeout=0.5)) as process:
+            yield server, process
+            server.resume()
+    finally:
+        server.kill()
+
+
+@pytest.mark.parametrize("kind", ["killed", "frozen"])
+def test_when_nats_goes_away_the_job_waits_and_every_piece_arrives_once_and_in_order(
+    broken: tuple[Nats, WorkerProcess], kind: str
+) -> None:
+    server, process = broken
+    job_id = submit(process)
+    written: list[str] = []
+    going, away = threading.Event(), threading.Event()
+
+    def writer(content: str, job: JobContext) -> Iterator[str]:
+        for number in range(3000):
+            if number == 300:
+                going.set()
+                assert away.wait(20)
+            written.append(f"{number:099d} ")
+            yield written[-1]
+
+    thread = in_background(writer, job_id, process)
+    assert going.wait(20)
+    server.kill() if kind == "killed" else server.pause()
+    before = len(written)
+    away.set()
+    wait_until(lambda: len(written) > before + 300, "text that waits for NATS")
+    time.sleep(1)
+    assert len(written) < before + 900  # 64 KiB, and what NATS may have taken before
+    server.start() if kind == "killed" else server.resume()
+    thread.join(60)
+    assert not thread.is_alive()
+    assert read(process, job_id).last.payload == "".join(written) == text(pieces(process, job_id))
+    assert len(written) == 3000
+
+
+@pytest.mark.parametrize("how", ["main thread", "another thread"])
+@pytest.mark.parametrize("function", [endless, endless_async])
+def test_a_job_that_waits_for_nats_keeps_to_its_time(
+    broken: tuple[Nats, WorkerProcess], how: str, function: Callable[..., Any]
+) -> None:
+    server, process = broken
+    job_id = submit(process)
+
+    def floods(content: str, job: JobContext) -> Iterator[str]:
+        try:
+            server.pause()
+            while True:
+                yield "x" * 1000
+        finally:
+            server.resume()
+
+    async def floods_async(content: str, job: JobContext) -> AsyncIterator[str]:
+        try:
+            server.pause()
+            while True:
+                yield "x" * 1000
+        finally:
+            server.resume()
+
+    chosen = floods if function is endless else floods_async
+    if how == "main thread":
+        execute(Job(chosen, "t", "t", time_limit=1), CLIENT, job_id, process)
+    else:
+        in_background(chosen, job_id, process, time_limit=1).join(30)
+    assert read(process, job_id).last.payload == "❌ Job failed: it took longer than 1 s"
+    assert len(text(pieces(process, job_id))) < 70_000

@@ -1,4 +1,7 @@
-"""Answer like a chatbot that knows three subjects."""
+"""Answer like a chatbot that knows three subjects, word by word."""
+
+import re
+from collections.abc import Iterator
 
 from workers.registry import JobContext, job
 
@@ -15,13 +18,19 @@ ANSWERS = (
 )
 
 
+SECONDS = 4
+WORD = re.compile(r"\S+\s*|\s+")
+
+
 @job
-def generate(content: str, job: JobContext) -> str:
+def generate(content: str, job: JobContext) -> Iterator[str]:
     """Answer in the manner of an AI."""
-    job.pretend_to_work(4)
     question = content.lower()
     answer = next(
         (text for keywords, text in ANSWERS if any(keyword in question for keyword in keywords)),
         f"'{content}' is worth a closer look: start with what is known, then test the part you doubt most.",
     )
-    return f"🤖 AI Response to '{content}':\n{answer}"
+    words = WORD.findall(f"🤖 AI Response to '{content}':\n{answer}")
+    for word in words:
+        job.pretend_to_work(SECONDS / len(words), steps=1)
+        yield word

@@ -1,0 +1,96 @@
+"""The loop of the async jobs, and the event that cancels them."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextvars import ContextVar
+
+import pytest
+
+from testbed.servers import wait_until
+from workers.cancelled import Cancelled
+from workers.job_loop import JobLoop
+
+
+@pytest.fixture
+def loop() -> Iterator[JobLoop]:
+    loop = JobLoop()
+    yield loop
+    loop.close()
+
+
+def test_it_is_begun_at_its_first_use_and_closing_it_ends_its_thread() -> None:
+    before = threading.active_count()
+    loop = JobLoop()
+    loop.close()
+    assert threading.active_count() == before
+
+    async def leaves_something() -> str:
+        asyncio.get_running_loop().create_task(asyncio.sleep(100))
+        return "done"
+
+    assert loop.run(leaves_something(), Cancelled()) == "done"
+    loop.close()
+    assert threading.active_count() == before
+
+
+def test_a_coroutine_is_cancelled_once_however_often_it_is_told(loop: JobLoop) -> None:
+    cancelled = Cancelled()
+    told: list[str] = []
+
+    async def work() -> None:
+        try:
+            cancelled.set()
+            await asyncio.sleep(100)
+        finally:
+            cancelled.set()
+            await asyncio.sleep(0.01)
+            told.append("cleaned up")
+
+    with pytest.raises(asyncio.CancelledError):
+        loop.run(work(), cancelled)
+    assert told == ["cleaned up"]
+
+
+def test_it_is_cancelled_before_it_begins_too(loop: JobLoop) -> None:
+    cancelled = Cancelled()
+    cancelled.set()
+    with pytest.raises(asyncio.CancelledError):
+        loop.run(asyncio.sleep(100), cancelled)
+
+
+def test_it_sees_the_context_of_the_thread_that_waits(loop: JobLoop) -> None:
+    variable: ContextVar[str] = ContextVar("variable")
+    variable.set("seen")
+
+    async def look() -> str:
+        return variable.get()
+
+    assert loop.run(look(), Cancelled()) == "seen"
+
+
+def test_what_a_task_that_was_left_behind_raises_does_not_end_the_loop(loop: JobLoop) -> None:
+    async def exits() -> None:
+        raise SystemExit(3)
+
+    async def leave() -> asyncio.Task[None]:
+        return asyncio.get_running_loop().create_task(exits())
+
+    task = loop.run(leave(), Cancelled())
+    wait_until(lambda: task.done(), "end of the task")  # type: ignore[attr-defined]
+    assert loop.run(asyncio.sleep(0, "goes on"), Cancelled()) == "goes on"
+    assert isinstance(task.exception(), SystemExit)  # type: ignore[attr-defined]
+
+
+async def test_a_coroutine_can_wait_for_a_cancel() -> None:
+    cancelled = Cancelled()
+    waiting = asyncio.create_task(asyncio.wait_for(cancelled, 20))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    await asyncio.to_thread(cancelled.set)
+    await waiting
+    await cancelled  # it is set already
+    assert cancelled.is_set()
+    assert cancelled.wait(0)
