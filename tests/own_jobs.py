@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 HOLDS = """
-import os, time
+import asyncio, os, pathlib, time
+from contextlib import asynccontextmanager
 from workers.registry import job, JobContext
 
 @job
@@ -24,6 +25,52 @@ def deaf(content: str, job: JobContext) -> str:
         except BaseException:
             pass
     return "held"
+
+@job
+def streams(content: str, job: JobContext):
+    "Write until the file that the content names is there; then leave another one beside it."
+    try:
+        yield f"attempt {job.attempt}:"
+        number = 0
+        while not os.path.exists(content):
+            yield f" {number}"
+            number += 1
+            time.sleep(0.01)
+    finally:
+        pathlib.Path(content + ".left").touch()
+
+@job
+async def streams_async(content: str, job: JobContext):
+    "The same on an event loop."
+    try:
+        yield f"attempt {job.attempt}:"
+        number = 0
+        while not os.path.exists(content):
+            yield f" {number}"
+            number += 1
+            await asyncio.sleep(0.01)
+    finally:
+        await asyncio.sleep(0)
+        pathlib.Path(content + ".left").touch()
+
+@job
+async def uses_pool(content: str, job: JobContext) -> str:
+    "Use what is opened once for the process; what becomes of it is in the file that the content names."
+    path = pathlib.Path(content)
+
+    def note(what: str) -> None:
+        path.write_text(path.read_text() + what)
+
+    POOL.setdefault("note", note)
+    return await job.resource(pool)
+
+POOL = {}
+
+@asynccontextmanager
+async def pool():
+    POOL["note"]("opened ")
+    yield f"the pool of {os.getpid()}"
+    POOL["note"]("closed ")
 
 @job
 def quits(content: str, job: JobContext) -> str:

@@ -17,6 +17,7 @@ import nats as nats_py
 from bus import Bus, Settings, SyncBus, job_log, subjects
 from bus.job_log import JobRequest, JobState, new_job_id
 from bus.job_step import Step
+from bus.messages import JobOutput
 from testbed.servers import Worker, wait_until
 from testbed.system import System
 from workers import task_message
@@ -97,6 +98,28 @@ class Bench:
         self.end(job)
         (instance,) = (step.instance for step in self.steps(job) if step.instance is not None)
         return int(instance.rpartition("-")[2]) in children(worker)
+
+    def output(self, job: JobState) -> list[JobOutput]:
+        """The pieces that are stored of what a job writes; those of an attempt are there each once, and in order."""
+
+        async def replay(bus: Bus) -> list[JobOutput]:
+            stored = bus.stream.replay(subjects.output(CLIENT, job.job_id), after=0)
+            return [JobOutput.model_validate_json(piece.data) async for piece in stored]
+
+        pieces = self.bus.call(replay)
+        for attempt in {piece.attempt for piece in pieces}:
+            found = [piece.index for piece in pieces if piece.attempt == attempt]
+            assert found == list(range(len(found)))
+        assert [piece.attempt for piece in pieces] == sorted(piece.attempt for piece in pieces)
+        return pieces
+
+    def text(self, job: JobState, attempt: int) -> str:
+        """What an attempt has written, as it is stored."""
+        return "".join(piece.payload for piece in self.output(job) if piece.attempt == attempt)
+
+    def writes(self, job: JobState, attempt: int = 1) -> None:
+        """Wait until an attempt has written more than its first piece."""
+        wait_until(lambda: len([piece for piece in self.output(job) if piece.attempt == attempt]) > 1, "output")
 
     def started(self, job: JobState) -> None:
         """Wait until a worker has begun."""

@@ -41,13 +41,14 @@ class Losses:
 
     def __init__(self, bench: Bench, directory: Path) -> None:
         self.bench = bench
-        self.release = directory / "release"
+        self.directory = directory
         self.workers: dict[str, Worker] = {}
         self.jobs: dict[str, list[JobState]] = {}
         self._begin("killed", "--concurrency", "2", jobs=2)
         self._begin("killed under threads", "--concurrency", "1", "--pool", "threads")
         self._begin("shut down cold", "--concurrency", "1")
-        self._begin("frozen", "--concurrency", "1")
+        self._begin("frozen", "--concurrency", "1", type_="streams")
+        self.bench.writes(*self.jobs["frozen"])
         self.left = bench.system.worker("--concurrency", "5")
         self.at = datetime.now(UTC)
         self.workers["killed"].kill()
@@ -55,10 +56,14 @@ class Losses:
         os.kill(self.workers["shut down cold"].pid, signal.SIGQUIT)  # it has five seconds left
         self.workers["frozen"].pause()
 
-    def _begin(self, how: str, *options: str, jobs: int = 1) -> None:
+    def release(self, how: str) -> None:
+        """Let the jobs of one of the workers end."""
+        (self.directory / how).touch()
+
+    def _begin(self, how: str, *options: str, jobs: int = 1, type_: str = "holds") -> None:
         # Those before it are busy, so it is this one that takes the jobs.
         self.workers[how] = self.bench.system.worker(*options)
-        self.jobs[how] = [self.bench.submit("holds", str(self.release)) for _ in range(jobs)]
+        self.jobs[how] = [self.bench.submit(type_, str(self.directory / how)) for _ in range(jobs)]
         for started in self.jobs[how]:
             self.bench.started(started)
 
@@ -85,29 +90,32 @@ def stuck(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Bench, Wor
         ("killed", 15, ["job_queued", "job_started", "job_requeued", "job_started", "job_result"]),
         ("killed under threads", 15, ["job_queued", "job_started", "job_requeued", "job_started", "job_result"]),
         ("shut down cold", 15, ["job_queued", "job_started", "job_started", "job_result"]),
-        ("frozen", 30, ["job_queued", "job_started", "job_requeued", "job_started", "job_result"]),
     ],
 )
 def test_the_job_of_a_lost_worker_runs_again_soon(losses: Losses, how: str, within: float, life: list[str]) -> None:
     for job in losses.jobs[how]:
         losses.bench.second_attempt(job, within)
         assert losses.bench.attempts(job)[1] - losses.at < timedelta(seconds=within)
-    losses.release.touch()
+    losses.release(how)
     for job in losses.jobs[how]:
         assert losses.bench.end(job) == "held"
         assert losses.bench.life(job) == life
 
 
-def test_the_late_word_of_a_frozen_worker_is_refused_and_it_works_again(losses: Losses) -> None:
-    frozen, (job,) = losses.workers["frozen"], losses.jobs["frozen"]
-    losses.bench.second_attempt(job, 30)
-    losses.release.touch()
-    assert losses.bench.end(job) == "held"
-    assert "another worker" not in losses.left.output()
-    frozen.resume()
+def test_a_frozen_worker_loses_its_job_its_late_words_are_refused_and_it_works_again(losses: Losses) -> None:
+    frozen, (job,), bench = losses.workers["frozen"], losses.jobs["frozen"], losses.bench
+    bench.second_attempt(job, 30)
+    assert bench.attempts(job)[1] - losses.at < timedelta(seconds=30)
+    bench.writes(job, attempt=2)
+    written = bench.text(job, 1)
+    frozen.resume()  # and it goes on writing
     wait_until(lambda: "ended by somebody else" in frozen.output(), "refused end")
-    assert losses.bench.life(job)[-2:] == ["job_started", "job_result"]
-    wait_until(lambda: losses.bench.runs_in(frozen), "job that the worker runs which was frozen")
+    losses.release("frozen")
+    assert bench.end(job) == bench.text(job, 2)
+    assert bench.text(job, 1) == written
+    assert "another worker" not in losses.left.output()
+    assert bench.life(job) == ["job_queued", "job_started", "job_requeued", "job_started", "job_result"]
+    wait_until(lambda: bench.runs_in(frozen), "job that the worker runs which was frozen")
 
 
 def test_a_child_in_which_nothing_runs_any_more_is_killed(stuck: tuple[Bench, Worker, JobState, int]) -> None:
