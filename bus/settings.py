@@ -156,7 +156,7 @@ class Settings(Environment):
         1.0, description="Factor on the time that the four example jobs pretend to work; 0 for no wait."
     )
     job_result_max_bytes: MessageBytes = Field(
-        256 * 1024, description="Largest text a job may return; a larger one fails the job."
+        256 * 1024, description="Largest text a job may return or write; a larger one fails the job."
     )
     progress_interval: Seconds = Field(
         0.25, description="Least time between two progress messages of one job; the latest wins."

@@ -17,7 +17,9 @@ class Cancelled(threading.Event):
         self._callbacks: list[Callable[[], object]] = []
 
     def set(self) -> None:
-        """Set it, and call whoever asked for it."""
+        """Set it, and call whoever asked for it. The second time it does nothing."""
+        if self.is_set():
+            return
         super().set()
         for callback in list(self._callbacks):
             callback()

@@ -28,14 +28,17 @@ def call(function: Callable[[], Any], written: Written, loop: JobLoop, cancelled
         UnusableOutput: it wrote, yielded or returned something that cannot be put together to a text.
         BaseException: what the function raises; `Interrupted` or `asyncio.CancelledError` when it was stopped.
     """
-    value = function()
-    if inspect.isgenerator(value):
-        value = _drive(cast(Generator[Any, None, Any], value), written)
-    elif inspect.isasyncgen(value):
-        value = loop.run(_drive_async(cast(AsyncGenerator[Any, None], value), written), cancelled)
-    elif inspect.isawaitable(value):
-        value = loop.run(value, cancelled)
-    return written.whole(value)
+    try:
+        value = function()
+        if inspect.isgenerator(value):
+            value = _drive(cast(Generator[Any, None, Any], value), written)
+        elif inspect.isasyncgen(value):
+            value = loop.run(_drive_async(cast(AsyncGenerator[Any, None], value), written), cancelled)
+        elif inspect.isawaitable(value):
+            value = loop.run(value, cancelled)
+        return written.whole(value)
+    finally:
+        written.close()
 
 
 def writes(function: Callable[..., Any]) -> bool:

@@ -41,6 +41,7 @@ class Written:
         self._cancelled = cancelled
         self._texts: list[str] = []
         self._begun = False
+        self._closed = False
 
     def begin(self) -> None:
         """The function answers by writing, even if it never does."""
@@ -58,9 +59,9 @@ class Written:
         Raises:
             UnusableOutput: it is no text.
             Interrupted: the function has to stop (in a coroutine `asyncio.CancelledError`): it was cancelled, or this
-                is more than a result may have.
+                is more than a result may have. Or it has ended, and this is a thread that it left behind.
         """
-        if self.failure is not None or self._cancelled.is_set():
+        if self._closed or self.failure is not None or self._cancelled.is_set():
             raise self._leave()
         if not isinstance(text, str):
             raise UnusableOutput(f"{self._name} {how} {type(text).__name__}, not text")
@@ -87,7 +88,12 @@ class Written:
             return value
         if value is not None:
             self.add(value, "returned")
+        self.close()
         return "".join(self._texts)
+
+    def close(self) -> None:
+        """Take nothing more: the function has ended."""
+        self._closed = True
 
     def _added(self) -> Awaitable[None]:
         return NOW

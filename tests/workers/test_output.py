@@ -17,6 +17,7 @@ from bus import Bus, Settings, SyncBus, job_log, liveness, subjects
 from bus.job_log import JobRequest, JobState, new_job_id
 from testbed.servers import Nats, wait_until
 from workers.execute import execute
+from workers.interrupt import Interrupted
 from workers.process import WorkerProcess
 from workers.registry import Job, JobContext
 
@@ -286,6 +287,31 @@ def test_a_hundred_thousand_tiny_pieces_cost_little_more_than_one_text(process: 
     assert time.thread_time() - began < 2  # of this thread's CPU, so that a busy machine does not matter
     assert state.last.payload == "ab " * count == text(found)
     assert len(found) < count / 100
+
+
+def test_a_thread_that_a_job_left_behind_writes_nothing_more(process: WorkerProcess) -> None:
+    ended = threading.Event()
+    raised: list[BaseException] = []
+    threads: list[threading.Thread] = []
+
+    def leaves_a_thread(content: str, job: JobContext) -> str:
+        def write_late() -> None:
+            assert ended.wait(20)
+            try:
+                job.write("late")
+            except BaseException as error:
+                raised.append(error)
+
+        threads.append(threading.Thread(target=write_late))
+        threads[0].start()
+        job.write("in time")
+        return ""
+
+    state, _ = run(leaves_a_thread, process)
+    ended.set()
+    threads[0].join(20)
+    assert state.last.payload == "in time" == text(pieces(process, state.job_id))
+    assert [type(error) for error in raised] == [Interrupted]
 
 
 # Stopping. Each of these writes for ever, and notes that its `finally` ran.
