@@ -83,6 +83,8 @@ class Output(Written):
 
     async def flush(self) -> None:
         """Wait until everything that was written is stored, or refused. Nothing may be written any more."""
+        if not self._texts:
+            return
         self._flushing = True
         self._hurry.set()
         if self._sender is None or self._sender.done():
