@@ -1,4 +1,4 @@
-"""docs/how-to/add-a-job.md, done word for word in a package outside of this repository."""
+"""docs/how-to/add-a-job.md and test-a-job.md, done word for word in a package outside of this repository."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ import pytest
 from testbed.system import System
 from tests.cli.command import DEADLINE, busctl
 
-PAGE = Path(__file__).parents[1] / "docs" / "how-to" / "add-a-job.md"
+HOW_TO = Path(__file__).parents[1] / "docs" / "how-to"
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+def blocks(page: str, language: str) -> str:
+    return "\n".join(re.findall(rf"^```{language}\n(.*?)^```$", (HOW_TO / page).read_text(), re.DOTALL | re.MULTILINE))
 
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page's package, installed; the folder in which Python finds it."""
+    """The pages' package, installed; the folder in which Python finds it."""
     root = tmp_path_factory.mktemp("my_package")
-    source, (job, test), (entry_points,) = root / "source", blocks("python"), blocks("toml")
+    source = root / "source"
     (source / "my_package").mkdir(parents=True)
     (source / "my_package" / "__init__.py").touch()
-    (source / "my_package" / "jobs.py").write_text(job)
-    (source / "test_jobs.py").write_text(test)
+    (source / "my_package" / "jobs.py").write_text(blocks("add-a-job.md", "python"))
+    (source / "test_jobs.py").write_text(blocks("test-a-job.md", "python"))
     (source / "pyproject.toml").write_text(
         '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
-        f'[project]\nname = "my_package"\nversion = "1"\n{entry_points}'
+        '[project]\nname = "my_package"\nversion = "1"\n' + blocks("add-a-job.md", "toml")
     )
     install = ["install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--target", root / "site"]
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", *install, source]
@@ -47,11 +47,11 @@ def test_the_job_runs(package: Path, fresh: System) -> None:
     assert "HELLO!" in done.stdout
 
 
-def test_the_test_passes(package: Path) -> None:
+def test_the_tests_pass(package: Path) -> None:
     source = package.parent / "source"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "."]
     done = subprocess.run(command, cwd=source, capture_output=True, text=True, check=False, timeout=DEADLINE)
-    assert (done.returncode, "1 passed" in done.stdout) == (0, True), done.stdout
+    assert (done.returncode, "4 passed" in done.stdout) == (0, True), done.stdout
 
 
 def test_the_file_can_be_imported_before_anything_else(package: Path) -> None:
