@@ -48,7 +48,7 @@ def writes(function: Callable[..., Any]) -> bool:
 
 
 def _drive(generator: Generator[Any, None, Any], written: Written) -> object:
-    written.begin()
+    written.begun = True
     with closing(generator):
         while True:
             try:
@@ -59,7 +59,7 @@ def _drive(generator: Generator[Any, None, Any], written: Written) -> object:
 
 
 async def _drive_async(generator: AsyncGenerator[Any, None], written: Written) -> None:
-    written.begin()
+    written.begun = True
     async with aclosing(generator):
         async for piece in generator:
             await written.add(piece, "yielded")

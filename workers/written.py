@@ -32,6 +32,8 @@ class Written:
     """
 
     def __init__(self, name: str, max_bytes: int, cancelled: Cancelled) -> None:
+        self.begun = False
+        """Whether the function answers by writing: then its result is text."""
         self.failure: str | None = None
         """Why the job fails, whatever its function does now; None while nothing is wrong."""
         self.size = 0
@@ -40,12 +42,7 @@ class Written:
         self._max_bytes = max_bytes
         self._cancelled = cancelled
         self._texts: list[str] = []
-        self._begun = False
         self._closed = False
-
-    def begin(self) -> None:
-        """The function answers by writing, even if it never does."""
-        self._begun = True
 
     def add(self, text: object, how: str) -> Awaitable[None]:
         """Take a piece. This is called for each word that a job writes, so it does little.
@@ -73,7 +70,7 @@ class Written:
         if self.size + size > self._max_bytes:
             self.failure = f"the result has more than {self._max_bytes} bytes, the most that are allowed"
             raise self._leave()
-        self._begun = True
+        self.begun = True
         self._texts.append(text)
         self.size += size
         return self._added()
@@ -84,7 +81,7 @@ class Written:
         Raises:
             UnusableOutput, Interrupted: as `add`.
         """
-        if not self._begun:
+        if not self.begun:
             return value
         if value is not None:
             self.add(value, "returned")

@@ -25,6 +25,8 @@ JOBS = {
     "default": 12,
     "nonsense": 2,
     "chaos_slow": 4,
+    "chaos_stream": 4,
+    "chaos_stream_async": 4,
     "chaos_flaky": 3,
     "chaos_raise": 2,
     "chaos_rubbish": 1,
@@ -90,6 +92,8 @@ class ChaosClient:
         self._twin = twin
         self._resume: str | None = None
         self._cursors = {"client": 0, "system": 0}
+        self._written: dict[str, tuple[int, int]] = {}
+        """Attempt and index of the last piece that was seen of each job."""
 
     @property
     def accepted(self) -> list[tuple[str, str]]:
@@ -120,7 +124,7 @@ class ChaosClient:
             anew: with cursors at zero, as a page does that was reloaded.
         """
         before, self.events = self.events, {"client": [], "system": []}
-        cursors = self._cursors
+        cursors, self._written = self._cursors, {}
         if anew:
             self._cursors = dict.fromkeys(cursors, 0)
         async with self._connect() as socket:
@@ -202,7 +206,9 @@ class ChaosClient:
                 await socket.send(json.dumps(frame))
 
     def _take(self, frame: Frame) -> None:
-        if "seq" in frame:
+        if frame["action"] == "job_output":
+            self._read(frame)
+        elif "seq" in frame:
             scope = frame.get("group", "client")
             self.events[scope].append((frame["seq"], frame["action"]))
             self._cursors[scope] = frame["seq"]
@@ -214,6 +220,14 @@ class ChaosClient:
                 wish.job_ids.add(frame["payload"]["job_id"])
             case "error":
                 self._refused(frame, wish)
+
+    def _read(self, frame: Frame) -> None:
+        """A piece of an answer: those of one attempt come once and in order; a replay leaves out what has ended."""
+        self._cursors["client"] = frame["seq"]
+        place = frame["attempt"], frame["index"]
+        if place <= self._written.get(frame["job_id"], (0, 0)):
+            self._world.complain(f"client {self.number} was shown a piece late or twice: {frame}")
+        self._written[frame["job_id"]] = place
 
     def _refused(self, frame: Frame, wish: Wish | None) -> None:
         if frame["payload"][0]["type"] not in TRY_LATER:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import threading
 import time
+from collections.abc import AsyncIterator, Iterator
 
 from workers.registry import JobContext, job
 
@@ -22,6 +24,22 @@ def chaos_slow(content: str, job: JobContext) -> str:
         if job.cancelled.wait(0.1):
             break
     return content
+
+
+@job
+def chaos_stream(content: str, job: JobContext) -> Iterator[str]:
+    """Take about two seconds, and write the answer meanwhile."""
+    for character in content:
+        yield character
+        job.cancelled.wait(2 / len(content))
+
+
+@job
+async def chaos_stream_async(content: str, job: JobContext) -> AsyncIterator[str]:
+    """The same on an event loop."""
+    for character in content:
+        yield character
+        await asyncio.sleep(2 / len(content))
 
 
 @job

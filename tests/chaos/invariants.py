@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 import urllib.request
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,6 +18,7 @@ from bus.messages import (
     JobCancelled,
     JobEvent,
     JobFailed,
+    JobOutput,
     JobQueued,
     JobRequeued,
     JobResult,
@@ -58,6 +59,10 @@ class History:
 
     jobs: dict[tuple[str, str], list[JobEvent]] = field(default_factory=lambda: defaultdict(list))
     """Every step of every job."""
+    written: dict[tuple[str, str], list[JobOutput]] = field(default_factory=lambda: defaultdict(list))
+    """Every piece of what a job wrote."""
+    late: list[JobOutput] = field(default_factory=list)
+    """Pieces that are stored after the end of their job."""
     shown: dict[str, list[tuple[int, str]]] = field(default_factory=lambda: defaultdict(list))
     """Sequence and action of what is to be shown, by client id; of the group under its name."""
     amplified: list[str] = field(default_factory=list)
@@ -75,7 +80,9 @@ class History:
         address = subjects.parse(stored.subject)
         if address is None:
             return
-        if address.client_id is not None and address.job_id is not None:
+        if address.output:
+            self._add_piece(stored)
+        elif address.client_id is not None and address.job_id is not None:
             try:
                 step = job_log.step_of(stored).event
             except CorruptJob:
@@ -89,6 +96,15 @@ class History:
             return
         if isinstance(event, JobEvent) == (address.job_id is not None):
             self.shown[address.client_id or address.group or ""].append((stored.seq, action))
+
+    def _add_piece(self, stored: Stored) -> None:
+        address = subjects.parse(stored.subject)
+        assert address is not None
+        key = address.client_id or "", address.job_id or ""
+        piece = JobOutput.model_validate_json(stored.data)
+        self.written[key].append(piece)
+        if any(step.ended for step in self.jobs[key]):
+            self.late.append(piece)
 
     def _note_requeue(self, stored: Stored, step: JobEvent) -> None:
         before = self._requeued.pop(stored.subject, None)
@@ -171,6 +187,21 @@ def every_result_is_its_jobs(history: History, clients: Sequence[ChaosClient], w
                 result = results.get((client.client_id, job_id), expected)
                 if result != expected and not (wish.job_type == "analyze" and result.startswith(expected)):
                     world.complain(f"job {job_id} ({wish}) ended with the result {result!r}, not {expected!r}")
+
+
+def what_jobs_wrote_is_their_result(history: History, world: World) -> None:
+    """Of each attempt the pieces are stored once and in order; of the one that ended they are the result."""
+    if history.late:
+        world.complain(f"{len(history.late)} pieces are stored after the end of their job: {history.late[:3]}")
+    for key, pieces in history.written.items():
+        places = [(piece.attempt, piece.index) for piece in pieces]
+        attempts = Counter(piece.attempt for piece in pieces)
+        if places != [(attempt, index) for attempt in sorted(attempts) for index in range(attempts[attempt])]:
+            world.complain(f"job {key} wrote {places}")
+        end = history.jobs[key][-1]
+        text = "".join(piece.payload for piece in pieces if piece.attempt == end.attempt)
+        if isinstance(end, JobResult) and text != end.payload:
+            world.complain(f"job {key} wrote {text!r}, and its result is {end.payload!r}")
 
 
 def everybody_saw_everything(

@@ -88,6 +88,7 @@ async def run(world: World, schedule: list[Planned]) -> None:
             client.leave.set()
     invariants.every_job_ended_once(history, clients, world)
     invariants.every_result_is_its_jobs(history, clients, world)
+    invariants.what_jobs_wrote_is_their_result(history, world)
     invariants.everybody_saw_everything(history, clients, operator, world)
     await invariants.coming_back_shows_nothing_twice(history, clients, world)
     await invariants.nothing_grew(world)
