@@ -94,14 +94,14 @@ class Attempt:
 
     def _context(self) -> JobContext:
         return JobContext(
-            self.state.job_id,
-            self.state.client_id,
-            self.state.attempt,
-            self._process.settings.job_delay_scale,
-            self._cancelled,
-            self._running.progress,
-            self._output,
-            self._process.resources,
+            job_id=self.state.job_id,
+            client_id=self.state.client_id,
+            attempt=self.state.attempt,
+            delay_scale=self._process.settings.job_delay_scale,
+            cancelled=self._cancelled,
+            report=self._running.progress,
+            written=self._output,
+            resources=self._process.resources,
         )
 
     def _stopped(self) -> ends.End | None:

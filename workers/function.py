@@ -41,12 +41,6 @@ def call(function: Callable[[], Any], written: Written, loop: JobLoop, cancelled
         written.close()
 
 
-def writes(function: Callable[..., Any]) -> bool:
-    """Whether a function yields its answer piece by piece. One that calls `job.write` cannot be told from outside."""
-    function = inspect.unwrap(function)
-    return inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
-
-
 def _drive(generator: Generator[Any, None, Any], written: Written) -> object:
     written.begun = True
     with closing(generator):

@@ -114,14 +114,14 @@ class _Runner:
         done.output, done.error = written.pieces, None
         state = self._state(done.attempts)
         context = JobContext(
-            self.job_id,
-            self.client_id,
-            done.attempts,
-            self.delay_scale,
-            cancelled,
-            lambda fraction, message: done.progress.append((fraction, message)),
-            written,
-            resources,
+            job_id=self.job_id,
+            client_id=self.client_id,
+            attempt=done.attempts,
+            delay_scale=self.delay_scale,
+            cancelled=cancelled,
+            report=lambda fraction, message: done.progress.append((fraction, message)),
+            written=written,
+            resources=resources,
         )
         try:
             value = call(partial(self.job, self.content, context), written, loop, cancelled)
