@@ -48,6 +48,16 @@ def output(client_id: str, job_id: str) -> str:
     return f"{job(client_id, job_id)}.output"
 
 
+def steps(client_id: str) -> str:
+    """The events of all jobs of one client, without what these write."""
+    return f"bus.client.{token('client id', client_id)}.job.*"
+
+
+def all_output(client_id: str) -> str:
+    """What all jobs of one client write."""
+    return f"{steps(client_id)}.output"
+
+
 def client_event(client_id: str) -> str:
     """Where other events for one client are appended."""
     return f"bus.client.{token('client id', client_id)}.event"
@@ -88,9 +98,20 @@ def any_client(job_id: str) -> str:
     return f"bus.client.*.job.{token('job id', job_id)}"
 
 
+def any_output(job_id: str) -> str:
+    """What one job writes, whoever's it is."""
+    return f"{any_client(job_id)}.output"
+
+
 def live(subject: str) -> str:
     """Where NATS republishes what was stored on `subject` (which may have wildcards)."""
     return "live." + subject.removeprefix("bus.")
+
+
+def matches(subject: str, pattern: str) -> bool:
+    """Whether `pattern` (which may have wildcards `*`) means `subject`."""
+    given, wanted = subject.split("."), pattern.split(".")
+    return len(given) == len(wanted) and all(two in ("*", one) for one, two in zip(given, wanted, strict=True))
 
 
 @dataclass(frozen=True, slots=True)

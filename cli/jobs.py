@@ -184,7 +184,7 @@ def _span(time: timedelta) -> str:
 async def _list(
     settings: Settings, client_id: str | None, open_only: bool, limit: int, show: Callable[[Listed], None]
 ) -> int:
-    subject = subjects.ALL_JOBS if client_id is None else subjects.client(client_id)
+    subject = subjects.ALL_JOBS if client_id is None else subjects.steps(client_id)
     count = 0
     async with Bus(settings, name="busctl jobs") as bus:
         for key in await (_open(bus, subject, limit) if open_only else _newest(bus, subject, limit)):

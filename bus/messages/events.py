@@ -44,6 +44,8 @@ class JobEvent(Event):
     """Whether this is the last event of its job."""
     running: ClassVar[bool] = False
     """Whether a worker is running the job after it."""
+    replaces_output: ClassVar[bool] = False
+    """Whether what the job wrote before it means nothing any more: it says the whole, or the job begins again."""
 
     job_id: str | None = Field(None, description="The job this is about.", examples=["3f1c0a5be2774d0f"])
     ref: Ref | None = Field(None, description="The `ref` of the frame that submitted the job, if it had one.")
@@ -95,6 +97,7 @@ class JobStarted(JobEvent):
 
     plain: ClassVar[bool] = False
     running: ClassVar[bool] = True
+    replaces_output: ClassVar[bool] = True
 
     action: Literal["job_started"] = "job_started"
     payload: str = Field(examples=["▶ Job started: translate (attempt 1)"])
@@ -152,6 +155,7 @@ class JobResult(JobEvent):
     """The job is done; the payload is its text."""
 
     ended: ClassVar[bool] = True
+    replaces_output: ClassVar[bool] = True
     action: Literal["job_result"] = "job_result"
     payload: str = Field(examples=["🌍 Translated: 'hello' → 'hola'"])
 

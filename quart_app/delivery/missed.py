@@ -6,16 +6,21 @@ So a client that reads slowly costs the process no more than a piece of its repl
 from __future__ import annotations
 
 from array import array
-from collections.abc import AsyncGenerator, Collection, Iterator, Mapping
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
 from heapq import merge
+from itertools import repeat
 from types import TracebackType
 from typing import Self
 
-from bus import Bus, BusUnavailable, Settings, Stored
-from bus.messages import Event
+from bus import Bus, BusUnavailable, Settings, Stored, subjects
+from bus.messages import Event, JobEvent, JobOutput, JobStarted
+from quart_app.channel import CLIENT
 from quart_app.delivery.event_parser import EventParser
 from quart_app.delivery.ordered_events import TURN_BYTES
 from quart_app.delivery.replay_budget import ReplayBudget
+from quart_app.delivery.replayed_output import ReplayedOutput
 
 PIECE_BYTES = 64 * 1024
 """Bytes of events that are read and sent at a time; one larger event is a piece of its own."""
@@ -25,12 +30,41 @@ COPIES = 4
 """How often an event is in memory on its way: as it was read, parsed, encoded, and framed."""
 COUNTING_BYTES = 512 * 1024
 """Bytes to be taken while events are counted: for what was read, and for their sequences."""
+FEW = 256
+"""So many events of a client are read at once; of more, what its jobs wrote is read apart from everything else."""
+MOST_LEFT_OUT = 10
+"""Times `replay_max_events`: as many pieces of jobs may be left out."""
 TURN_EVENT = 2048
 """Bytes that take about as long as what is to be done for each event whatever its size."""
 
 
+@dataclass(slots=True)
+class _Part:
+    """One subject of what was missed.
+
+    Args:
+        subject: a `bus.` subject, wildcards allowed.
+        after: the sequence after which to read on.
+        output: whether it is what jobs write, of which pieces can be left out.
+        seqs: of the events that were counted.
+        sizes: their bytes.
+    """
+
+    subject: str
+    after: int
+    output: bool = False
+    seqs: array[int] = field(default_factory=lambda: array("q"))
+    sizes: array[int] = field(default_factory=lambda: array("q"))
+
+    def takes(self, stored: Stored, output: ReplayedOutput) -> bool:
+        """Whether an event that was counted is not left out."""
+        return not self.output or output.has(_job_id(stored), stored.seq)
+
+
 class Missed:
     """The stored events of a client's scopes after its cursors, in stream order.
+
+    Pieces of a job's output are left out where a later event replaces them (`ReplayedOutput`).
 
     Use it as a context manager: it may keep a part of the process's memory for replays until the end of the block.
 
@@ -38,7 +72,7 @@ class Missed:
         bus: whose stream is read.
         parser: makes events of what is stored.
         budget: what all replays share.
-        subjects: the subject behind each scope, by scope.
+        client_id: whose events those of the scope `client` are.
         shown: the actions of the events that the client's channel shows.
         settings: `replay_max_events` and `replay_max_bytes`.
     """
@@ -49,25 +83,26 @@ class Missed:
         parser: EventParser,
         budget: ReplayBudget,
         *,
-        subjects: Mapping[str, str],
+        client_id: str,
         shown: Collection[str],
         settings: Settings,
     ) -> None:
         self.shown = 0
         """How many of the events the client is shown."""
-        self.last: dict[str, int] = {}
-        """Per scope the last event's sequence, where there is one."""
         self.cut = False
         """Whether there is more than may be replayed."""
         self._bus = bus
         self._parser = parser
         self._budget = budget
-        self._subjects = subjects
+        self._client_id = client_id
         self._actions = shown
-        self._room = (settings.replay_max_events, settings.replay_max_bytes)
-        self._after: dict[str, int] = {}
+        self._room = [settings.replay_max_events, settings.replay_max_bytes, MOST_LEFT_OUT * settings.replay_max_events]
+        """Events, their bytes, and events that are left out, for which there is room."""
+        self._until = 0
+        self._parts: list[_Part] = []
+        self._output = ReplayedOutput()
         self._plan = array("q")
-        """For each piece its bytes, then per scope the number of its events and the last one's sequence."""
+        """For each piece its bytes, then per part the number of its events and the last one's sequence."""
         self._kept: list[tuple[int, Event]] | None = []
         """All events, when they are few."""
         self._kept_size = 0
@@ -83,39 +118,88 @@ class Missed:
         self._budget.memory.give_back(self._kept_size)
         self._kept_size = 0
 
-    async def count(self, cursors: Mapping[str, int]) -> None:
-        """Find out what there is after these cursors, by scope.
+    async def count(self, cursors: Mapping[str, int], until: int) -> None:
+        """Find out what there is after these cursors.
+
+        Args:
+            cursors: by scope.
+            until: the last sequence that counts, as the stream has it at some moment before the call.
 
         Raises:
             BusUnavailable: NATS is away or silent.
         """
-        self._after = dict(cursors)
-        events, size = self._room
-        found: list[Iterator[tuple[int, int, int]]] = []
-        for index, (scope, after) in enumerate(cursors.items()):
-            seqs, sizes = array("q"), array("q")
-            async for stored in self._bus.stream.replay(self._subjects[scope], after=after):
-                seqs.append(stored.seq)
-                sizes.append(len(stored.data) + EVENT_OVERHEAD)
-                events, size = events - 1, size - len(stored.data)
-                self._note(stored, sizes[-1])
-                if events < 0 or size < 0:
-                    self.cut = True
-                    break
-                await self._turn(stored)
-            if seqs:
-                self.last[scope] = seqs[-1]
-            found.append(zip(seqs, sizes, [index] * len(seqs), strict=True))
-        self._divide(merge(*found))
+        self._until = until
+        for scope, after in cursors.items():
+            if scope == CLIENT:
+                await self._count_client(after)
+            else:
+                await self._count(_Part(subjects.group(scope), after))
+        self._output.settle()
+        self._divide()
         if self._kept is not None:
             size = self._kept_size * COPIES
             self._kept_size = size if self._budget.memory.take_now(size) else 0
             if size and not self._kept_size:
                 self._kept = None
 
-    def _note(self, stored: Stored, size: int) -> None:
+    async def _count_client(self, after: int) -> None:
+        """The steps of its jobs come before what these wrote: then it is known which of that is replaced."""
+        client = self._client_id
+        parts = [_Part(subjects.steps(client), after), _Part(subjects.client_event(client), after)]
+        if JobOutput.action_name() in self._actions:
+            parts.append(_Part(subjects.all_output(client), after, output=True))
+        few = await self._few(parts, after)
+        for part in parts:
+            if few is not None:
+                await self._count(part, _each(few[part.subject]))
+                continue
+            if part.output and not after and JobStarted.action_name() in self._actions:
+                if self._output.begin is None:  # the beginning of every job was noted
+                    break
+                part.after = self._output.begin
+            await self._count(part)
+
+    async def _few(self, parts: Iterable[_Part], after: int) -> dict[str, list[Stored]] | None:
+        """The events of a client by the subjects of these parts, all read at once; None when they are many."""
+        few: dict[str, list[Stored]] = {part.subject: [] for part in parts}
+        count = size = 0
+        async with aclosing(self._bus.stream.replay(subjects.client(self._client_id), after=after, events=FEW)) as read:
+            async for stored in read:
+                count, size = count + 1, size + len(stored.data)
+                if count == FEW or size > PIECE_BYTES:
+                    return None
+                for subject in few:
+                    if subjects.matches(stored.subject, subject):
+                        few[subject].append(stored)
+        return few
+
+    async def _count(self, part: _Part, events: AsyncGenerator[Stored] | None = None) -> None:
+        if self.cut:
+            return
+        self._parts.append(part)
+        async with aclosing(events or self._bus.stream.replay(part.subject, after=part.after)) as read:
+            async for stored in read:
+                if stored.seq > self._until:
+                    break
+                self._note(part, stored)
+                if min(self._room) < 0:
+                    self.cut = True
+                    break
+                await self._turn(stored)
+
+    def _note(self, part: _Part, stored: Stored) -> None:
+        if part.output and not self._output.take(_job_id(stored), stored.seq):
+            self._room[2] -= 1
+            return
+        size = len(stored.data) + EVENT_OVERHEAD
+        part.seqs.append(stored.seq)
+        part.sizes.append(size)
+        self._room[0] -= 1
+        self._room[1] -= len(stored.data)
         event = self._shown(stored)
         self.shown += event is not None
+        if isinstance(event, JobEvent):
+            self._output.note(event, stored.seq)
         if self._kept is not None:
             self._kept_size += size
             if self._kept_size > PIECE_BYTES:
@@ -123,19 +207,22 @@ class Missed:
             elif event is not None:
                 self._kept.append((stored.seq, event))
 
-    def _divide(self, found: Iterator[tuple[int, int, int]]) -> None:
+    def _divide(self) -> None:
         """Plan the pieces. Each number of events is read again exactly, so that one which is gone by then is missed."""
-        scopes = len(self._after)
-        piece = [0] * (1 + 2 * scopes)
-        for seq, size, index in found:
+        width = 1 + 2 * len(self._parts)
+        piece = [0] * width
+        found = (zip(part.seqs, part.sizes, repeat(1 + 2 * index)) for index, part in enumerate(self._parts))
+        for seq, size, at in merge(*found):
             if piece[0] and piece[0] + size > PIECE_BYTES:
                 self._plan.extend(piece)
-                piece = [0] * (1 + 2 * scopes)
+                piece = [0] * width
             piece[0] += size
-            piece[1 + 2 * index] += 1
-            piece[2 + 2 * index] = seq
+            piece[at] += 1
+            piece[at + 1] = seq
         if piece[0]:
             self._plan.extend(piece)
+        for part in self._parts:
+            part.seqs, part.sizes = array("q"), array("q")
 
     async def pieces(self) -> AsyncGenerator[list[Event]]:
         """What the client is shown, in stream order. A piece is to be sent before the next one is asked for.
@@ -146,25 +233,31 @@ class Missed:
         if self._kept is not None:
             yield [event for _, event in sorted(self._kept, key=lambda entry: entry[0])]
             return
-        width = 1 + 2 * len(self._after)
+        width = 1 + 2 * len(self._parts)
         for begin in range(0, len(self._plan), width):
-            size, *parts = self._plan[begin : begin + width]
+            size, *counts = self._plan[begin : begin + width]
             async with self._budget.memory.hold(size * COPIES):
-                yield await self._piece(dict(zip(self._after, zip(parts[::2], parts[1::2], strict=True), strict=True)))
+                yield await self._piece(zip(self._parts, counts[::2], counts[1::2], strict=True))
 
-    async def _piece(self, parts: Mapping[str, tuple[int, int]]) -> list[Event]:
+    async def _piece(self, parts: Iterable[tuple[_Part, int, int]]) -> list[Event]:
         shown: list[tuple[int, Event]] = []
-        for scope, (count, last) in parts.items():
-            if not count:
-                continue
+        for part, count, last in parts:
             read = 0
-            async for stored in self._bus.stream.replay(self._subjects[scope], after=self._after[scope], events=count):
-                read += 1
-                self._after[scope] = stored.seq
-                if (event := self._shown(stored)) is not None:
-                    shown.append((stored.seq, event))
-                await self._turn(stored)
-            if (read, self._after[scope]) != (count, last):
+            # As many as there are to be read are enough, unless pieces between them are left out.
+            for most in (count, None):
+                if not count or part.after >= last:
+                    break
+                async with aclosing(self._bus.stream.replay(part.subject, after=part.after, events=most)) as events:
+                    async for stored in events:
+                        part.after = stored.seq
+                        if part.takes(stored, self._output):
+                            read += 1
+                            if (event := self._shown(stored)) is not None:
+                                shown.append((stored.seq, event))
+                        if stored.seq >= last:
+                            break
+                        await self._turn(stored)
+            if count and (read, part.after) != (count, last):
                 raise BusUnavailable("events were removed from the stream while they were replayed")
         return [event for _, event in sorted(shown, key=lambda entry: entry[0])]
 
@@ -178,3 +271,13 @@ class Missed:
         if self._since_turn > TURN_BYTES:
             self._since_turn = 0
             await self._budget.turn()
+
+
+async def _each(events: Iterable[Stored]) -> AsyncGenerator[Stored]:
+    for stored in events:
+        yield stored
+
+
+def _job_id(stored: Stored) -> str:
+    address = subjects.parse(stored.subject)
+    return (address.job_id if address is not None else None) or ""

@@ -53,19 +53,21 @@ async def resume(
         pipeline.bus,
         pipeline.parser,
         budget,
-        subjects=scopes,
+        client_id=connection.client_id,
         shown=connection.channel.events,
         settings=settings,
     ) as missed:
         async with budget.memory.hold(COUNTING_BYTES):
-            await missed.count({scope: min(cursor, state.last_seq) for scope, cursor in seen.items()})
+            await missed.count(
+                {scope: min(cursor, state.last_seq) for scope, cursor in seen.items()}, until=state.last_seq
+            )
         if asked:
             # Asked behind the read: what is not gone by now was there to be read.
             now = await end.state()
             if now.epoch != state.epoch:
                 raise BusUnavailable("the stream was made anew meanwhile")
             recovered &= not missed.cut and all(_whole(scope, seen[scope], identity, now) for scope in seen)
-        cursors = {scope: max(state.last_seq, missed.last.get(scope, 0)) for scope in scopes}
+        cursors = dict.fromkeys(scopes, state.last_seq)
         welcome = Welcome(
             payload=WelcomePayload(
                 client_id=identity.client_id,
