@@ -137,9 +137,9 @@ class Bus(Lifecycle):
         return await self._subscribe(subjects.live(subject), on_message, on_refused)
 
     def follow(
-        self, subject: str, *, after: int | None = None, on_interruption: Callable[[Interruption], None] | None = None
+        self, *subjects: str, after: int | None = None, on_interruption: Callable[[Interruption], None] | None = None
     ) -> AbstractAsyncContextManager[FollowedEvents]:
-        """The events of `subject`, each once and in order, whatever happens to NATS meanwhile.
+        """The events of these subjects, each once and in order, whatever happens to NATS meanwhile.
 
             async with bus.follow(subjects.client("ann"), after=0) as events:
                 async for stored in events:
@@ -149,7 +149,7 @@ class Bus(Lifecycle):
         Each event costs one read of the stream, so where thousands are heard at once see `subscribe`.
 
         Args:
-            subject: a `bus.` subject, wildcards allowed.
+            subjects: `bus.` subjects, wildcards allowed, none of which means what another one means.
             after: begin after this sequence, 0 for everything that the stream holds; None for what is stored from now
                 on.
             on_interruption: called on the event loop when NATS goes away, when it is back, and when the stream turns
@@ -161,7 +161,7 @@ class Bus(Lifecycle):
             BusRefused: at the beginning, NATS does not take the subscription; later, it has refused this process for
                 `heal_timeout`.
         """
-        return follow(self, subject, after=after, on_interruption=on_interruption)
+        return follow(self, subjects, after=after, on_interruption=on_interruption)
 
     async def subscribe_progress(self, client_id: str, handler: Handler) -> Subscription:
         """Hear the progress of a client's jobs from now on; of what is heard `seq` is 0, for it is not stored.

@@ -1,4 +1,4 @@
-"""Follow: the events of a subject, each once and in order, over outages of NATS.
+"""Follow: the events of one or more subjects, each once and in order, over outages of NATS.
 
 A whole script, which prints what everybody is told, with what was stored before it began, until Ctrl+C:
 
@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from enum import Enum
 from typing import TYPE_CHECKING, Self
 
@@ -53,26 +53,25 @@ class Interruption(Enum):
 
 @asynccontextmanager
 async def follow(
-    bus: Bus, subject: str, *, after: int | None, on_interruption: Callable[[Interruption], None] | None
+    bus: Bus, subjects: tuple[str, ...], *, after: int | None, on_interruption: Callable[[Interruption], None] | None
 ) -> AsyncGenerator[FollowedEvents, None]:
-    """Follow a subject until the end of the block; see `Bus.follow`."""
-    events = FollowedEvents(bus, subject, on_interruption)
+    """Follow subjects until the end of the block; see `Bus.follow`."""
+    events = FollowedEvents(bus, subjects, on_interruption)
     bus.add_gap_callback(events._expect_gap)
     try:
-        subscription = await bus.subscribe(subject, events._hear)
-        try:
+        async with AsyncExitStack() as subscriptions:
+            for subject in subjects:
+                subscriptions.push_async_callback((await bus.subscribe(subject, events._hear)).close)
             await bus.confirm_subscriptions()
             await events._begin(after)
             yield events
-        finally:
-            await subscription.close()
     finally:
         bus.remove_gap_callback(events._expect_gap)
         await events._stop_reading()
 
 
 class FollowedEvents(AsyncIterator[Stored]):
-    """The events of one subject as they are stored. `Bus.follow` makes it.
+    """The events of one or more subjects as they are stored. `Bus.follow` makes it.
 
     A live message only says that there is something to read. What is given out is always read from the stream, after
     the last event that was: so nothing is lost and nothing comes twice, whatever happened to the connection meanwhile,
@@ -80,16 +79,19 @@ class FollowedEvents(AsyncIterator[Stored]):
 
     Args:
         bus: the bus.
-        subject: a `bus.` subject, wildcards allowed.
+        subjects: `bus.` subjects, wildcards allowed.
         on_interruption: told of each interruption; it must not block and not raise.
     """
 
-    def __init__(self, bus: Bus, subject: str, on_interruption: Callable[[Interruption], None] | None) -> None:
+    def __init__(
+        self, bus: Bus, subjects: tuple[str, ...], on_interruption: Callable[[Interruption], None] | None
+    ) -> None:
         self._bus = bus
-        self._subject = subject
         self._on_interruption = on_interruption
-        self._seen = 0
-        """The sequence of the last event that was given out, or after which to begin."""
+        self._seen = dict.fromkeys(subjects, 0)
+        """By subject, the sequence of the last event that was given out, or after which to begin."""
+        self._end = 0
+        """How far the stream reached when it was asked last."""
         self._heard = 0
         """The largest sequence that a live message had."""
         self._news = asyncio.Event()
@@ -126,7 +128,8 @@ class FollowedEvents(AsyncIterator[Stored]):
     async def _begin(self, after: int | None) -> None:
         state = await self._bus.stream.state()
         self._epoch = state.epoch
-        self._seen = state.last_seq if after is None else after
+        self._end = state.last_seq
+        self._seen = dict.fromkeys(self._seen, state.last_seq if after is None else after)
 
     def _hear(self, stored: Stored) -> None:
         self._heard = max(self._heard, stored.seq)
@@ -149,7 +152,7 @@ class FollowedEvents(AsyncIterator[Stored]):
             await self._see_which_stream()
         if self._reading is None:
             self._news.clear()
-            self._reading = self._bus.stream.replay(self._subject, after=self._seen)
+            self._reading = self._in_order(max(self._end, self._heard))
         try:
             stored = await anext(self._reading, None)
         except BaseException:
@@ -157,9 +160,24 @@ class FollowedEvents(AsyncIterator[Stored]):
             raise
         if stored is None:
             self._reading = None
-        else:
-            self._seen = stored.seq
         return stored
+
+    async def _in_order(self, end: int) -> AsyncGenerator[Stored, None]:
+        """What the stream has, of several subjects up to this sequence: each is read at a time of its own."""
+        readings = {subject: self._bus.stream.replay(subject, after=seen) for subject, seen in self._seen.items()}
+        try:
+            heads = {subject: await anext(reading, None) for subject, reading in readings.items()}
+            while found := [(head.seq, subject) for subject, head in heads.items() if head is not None]:
+                seq, subject = min(found)
+                stored = heads[subject]
+                if stored is None or (seq > end and len(heads) > 1):
+                    return
+                self._seen[subject] = seq
+                yield stored
+                heads[subject] = await anext(readings[subject], None)
+        finally:
+            for reading in readings.values():
+                await reading.aclose()
 
     async def _wait_for_news(self) -> None:
         while not self._news.is_set():
@@ -169,7 +187,7 @@ class FollowedEvents(AsyncIterator[Stored]):
             self._give_up_if_hopeless()
             if not self._bus.connected:
                 self._tell_away()
-            elif self._heard > self._seen and self._looks < MOST_LOOKS:
+            elif self._heard > max(self._seen.values()) and self._looks < MOST_LOOKS:
                 self._looks += 1  # a replica that lags behind answered the last read, or what was heard was forged
                 return
 
@@ -181,9 +199,10 @@ class FollowedEvents(AsyncIterator[Stored]):
             self._gap = True
             raise
         if state.epoch != self._epoch:
-            self._epoch, self._seen = state.epoch, 0
+            self._epoch, self._seen = state.epoch, dict.fromkeys(self._seen, 0)
             self._tell(Interruption.MADE_ANEW)
-        self._seen = min(self._seen, state.last_seq)
+        self._end = state.last_seq
+        self._seen = {subject: min(seen, state.last_seq) for subject, seen in self._seen.items()}
 
     def _give_up_if_hopeless(self) -> None:
         if self._bus.lost is not None:

@@ -10,6 +10,7 @@ from bus import Interruption, Stored, subjects
 
 EVENT_STYLES = {
     "job_started": "cyan",
+    "job_output": "dim",
     "job_result": "green",
     "job_failed": "red",
     "job_cancelled": "yellow",

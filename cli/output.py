@@ -24,6 +24,10 @@ def printable(text: str) -> str:
     return escaped(_SPACES.sub(" ", text))
 
 
+def _lines(text: str) -> str:
+    return "\n".join(map(printable, text.split("\n")))
+
+
 def shortened(text: str, length: int = 200) -> str:
     """`text`, safe to show, cut to at most `length` characters."""
     shown = printable(text[: length + 1])
@@ -63,6 +67,15 @@ class Output:
             return
         shown = [(printable(part), "") if isinstance(part, str) else (printable(part[0]), part[1]) for part in parts]
         self._console.print(Text.assemble(*shown), soft_wrap=True)
+
+    def text(self, text: str, *, behind: str = "") -> None:
+        """Text for people as it comes: its lines are kept, and the last one is not ended.
+
+        Args:
+            behind: the character that was shown before it.
+        """
+        if not self._as_json and not self._quiet:
+            print(_lines(behind + text).removeprefix(_lines(behind)), end="", flush=True)
 
     def record(self, /, **fields: object) -> None:
         """A line for programs: one JSON object."""

@@ -17,6 +17,7 @@ from bus.job_log import JobState
 from bus.messages import TaskPayload
 from cli.errors import CommandFailed, Interrupted
 from cli.events import INTERRUPTIONS, STATES, record, text
+from cli.live_text import LiveText
 from cli.names import client_option
 from cli.options import PANEL, AsJson, NoColor, Quiet, Server, client_settings, seconds
 from cli.output import Output, printable, shortened
@@ -84,7 +85,8 @@ def submit(
     """Submit a job and print its id; with --wait, print its result.
 
     Exits with 0 once the job is stored, even while Redis is away: it runs when Redis is back. With --wait, exits
-    with 0 for a result, and with 1 when the job failed, was cancelled or took too long.
+    with 0 for a result, and with 1 when the job failed, was cancelled or took too long. What the job writes while it
+    runs is printed as it comes.
 
     Example: busctl submit translate hello --wait
     """
@@ -130,6 +132,7 @@ class Submit:
         self._output = output
         self._beside = beside
         self._as_json = as_json
+        self._live = LiveText(output, self._say)
 
     async def run(self, settings: Settings, *, wait: bool, patience: float | None) -> None:
         """Submit it, and wait for its end at most `patience` seconds.
@@ -146,9 +149,11 @@ class Submit:
             try:
                 async with asyncio.timeout(patience):
                     end = await self._wait(bus, settings, jobs)
+                self._show_end(end)
             except TimeoutError:
                 raise CommandFailed(f"job {self._job_id} has not ended within {patience:g} s; {self.outlook}") from None
-        self._show_end(end)
+            finally:
+                self._live.end_line()
 
     def _find_jobs(self) -> Mapping[str, Job]:
         # Here, because it imports every job, and other commands need none.
@@ -204,7 +209,7 @@ class Submit:
         self.outlook = f"the job goes on: follow it with 'busctl watch --job {self._job_id}'"
 
     async def _wait(self, bus: Bus, settings: Settings, jobs: Mapping[str, Job]) -> dict[str, Any]:
-        subject = subjects.job(self._client_id, self._job_id)
+        steps, output = subjects.job(self._client_id, self._job_id), subjects.output(self._client_id, self._job_id)
         with ExitStack() as stack:
             bar = None
             if self._beside.is_terminal and not self._beside.quiet and not self._as_json:
@@ -222,14 +227,18 @@ class Submit:
             if bar is not None:
                 await bus.subscribe_progress(self._client_id, on_progress)
             async with bus.follow(
-                subject, after=0, on_interruption=lambda interruption: self._say(INTERRUPTIONS[interruption])
+                steps, output, after=0, on_interruption=lambda interruption: self._say(INTERRUPTIONS[interruption])
             ) as events:
                 await self._submit(bus, settings, jobs)
                 async for stored in events:
                     event = record(stored)
                     if self._as_json:
                         self._output.record(**event)
-                    if bar is not None:
+                    if event["action"] == "job_output":
+                        if bar is not None:
+                            bar.stop()  # it would stand in the text
+                        self._live.piece(event)
+                    elif bar is not None:
                         bar.update(task, description=STATES.get(event["action"], "running"))
                     with suppress(CorruptJob):  # another program wrote on the job's subject
                         if job_log.step_of(stored).event.ended:
@@ -244,8 +253,7 @@ class Submit:
     def _show_end(self, event: dict[str, Any]) -> None:
         match event["action"]:
             case "job_result":
-                for line in text(event).split("\n"):
-                    self._output.line(line)
+                self._live.finish(text(event))
             case "job_cancelled":
                 raise CommandFailed(f"job {self._job_id} was cancelled; submit it again if it is still wanted")
             case _:

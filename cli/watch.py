@@ -13,6 +13,7 @@ from bus import Bus, Interruption, Settings, Stored, subjects
 from cli.columns import Column, Columns
 from cli.errors import Interrupted
 from cli.events import EVENT_STYLES, INTERRUPTIONS, moment, record, text
+from cli.live_text import LiveText
 from cli.names import client_option, name
 from cli.options import AsJson, NoColor, Quiet, Server, Timeout, client_settings
 from cli.output import Output, Part, printable, room
@@ -47,13 +48,16 @@ def watch(
 ) -> None:
     """Show events as they are stored, of all clients and groups, until Ctrl+C.
 
-    When NATS goes away and comes back, everything that was stored meanwhile follows, each event once.
+    When NATS goes away and comes back, everything that was stored meanwhile follows, each event once. With --job,
+    what the job writes is shown as text that grows.
 
     Example: busctl watch --group system
     """
     if group and (client or job):
         raise typer.BadParameter("--group goes with neither --client nor --job: an event is for a group or a client")
-    watcher = Watcher(_subject(client, group, job), Output(as_json=as_json, quiet=quiet), quiet=quiet)
+    watcher = Watcher(
+        _subjects(client, group, job), Output(as_json=as_json, quiet=quiet), quiet=quiet, one_job=job is not None
+    )
     settings = client_settings(server, timeout)
     try:
         asyncio.run(watcher.run(settings, after=0 if job else None))
@@ -62,26 +66,30 @@ def watch(
         raise Interrupted(f"interrupted after {shown}") from None
 
 
-def _subject(client: str | None, group: str | None, job: str | None) -> str:
+def _subjects(client: str | None, group: str | None, job: str | None) -> tuple[str, ...]:
     if group:
-        return subjects.group(group)
+        return (subjects.group(group),)
+    if job and client:
+        return subjects.job(client, job), subjects.output(client, job)
     if job:
-        return subjects.job(client, job) if client else subjects.any_client(job)
-    return subjects.client(client) if client else subjects.STREAM_SUBJECTS
+        return subjects.any_client(job), subjects.any_output(job)
+    return (subjects.client(client) if client else subjects.STREAM_SUBJECTS,)
 
 
 class Watcher:
-    """Prints the events of one subject.
+    """Prints the events of some subjects.
 
     Args:
-        subject: a `bus.` subject, wildcards allowed.
+        followed: `bus.` subjects, wildcards allowed.
         output: where events go; sentences about NATS go to standard error.
         quiet: leave those out too.
+        one_job: they are those of one job, so that what it writes is one text.
     """
 
-    def __init__(self, subject: str, output: Output, *, quiet: bool) -> None:
+    def __init__(self, followed: tuple[str, ...], output: Output, *, quiet: bool, one_job: bool) -> None:
         self.shown = 0
-        self._subject = subject
+        self._followed = followed
+        self._live = LiveText(output, self._tell) if one_job else None
         self._output = output
         self._beside = Console(stderr=True, highlight=False, quiet=quiet)
 
@@ -89,17 +97,28 @@ class Watcher:
         """Print until cancelled: what was stored after this sequence, or from now on."""
         async with (
             Bus(settings, name="busctl watch") as bus,
-            bus.follow(self._subject, after=after, on_interruption=self._tell_of) as events,
+            bus.follow(*self._followed, after=after, on_interruption=self._tell_of) as events,
         ):
             self._tell("watching; Ctrl+C ends it")
-            async for stored in events:
-                self._show(stored)
+            try:
+                async for stored in events:
+                    self._show(stored)
+            finally:
+                if self._live is not None:
+                    self._live.end_line()
 
     def _show(self, stored: Stored) -> None:
         event = record(stored)
-        self._output.record(**event)
-        self._output.line(*self._row(stored, event))
         self.shown += 1
+        self._output.record(**event)
+        if self._live is not None:
+            if event["action"] == "job_output":
+                self._live.piece(event)
+                return
+            self._live.end_line()
+            if event["action"] == "job_result" and self._live.has(text(event)):
+                event["payload"] = "what is above"
+        self._output.line(*self._row(stored, event))
 
     def _row(self, stored: Stored, event: dict[str, Any]) -> list[Part]:
         stored_at = moment(stored.timestamp)
