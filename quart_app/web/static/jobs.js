@@ -6,6 +6,7 @@ const STEPS = {
   job_queued: "queued",
   job_started: "started",
   job_progress: "started",
+  job_output: "started",
   job_result: "done",
   job_failed: "failed",
   job_cancelled: "cancelled",
@@ -25,10 +26,13 @@ const RANK = {
   refused: ENDED,
 };
 
+const OMITTED = "\n[…]\n"; // where pieces are missing because history was cut
+
 const PASSING = new Set(["bus_unavailable", "busy", "internal_error"]); // errors after which the same frame may do
 
 /**
- * A job is `{ref, id, type, content, phase, text, attempt, progress, message, cancelling, at}`. Its `ref` is also its
+ * A job is `{ref, id, type, content, phase, text, attempt, progress, message, output, cancelling, at}`; `output` is
+ * `{text, attempt, next}`, what it has written while it runs, and the index of the next piece. Its `ref` is also its
  * idempotency key, so that it may be sent as often as needed. `watcher` hears of every change.
  */
 export class Jobs {
@@ -111,8 +115,27 @@ export class Jobs {
     this.#advance(job, id, STEPS[action], frame.payload, at);
     if (job.phase === "started" && action === "job_started") {
       this.#change(job, { attempt: frame.attempt, progress: null, message: "" });
+      this.#beginOutput(job, frame.attempt);
+    } else if (job.phase === "started" && action === "job_output") {
+      this.#beginOutput(job, frame.attempt);
+      this.#write(job, frame);
     } else if (job.phase === "started" && action === "job_progress") {
       this.#change(job, { progress: frame.payload, message: frame.message ?? "" });
+    }
+  }
+
+  // What an earlier attempt has written means nothing any more.
+  #beginOutput(job, attempt) {
+    if (attempt > (job.output?.attempt ?? 0)) {
+      this.#change(job, { output: { text: "", attempt, next: 0 } });
+    }
+  }
+
+  #write(job, { attempt, index, payload }) {
+    const { output } = job;
+    if (attempt === output.attempt && index >= output.next) {
+      const text = output.text + (index > output.next ? OMITTED : "") + payload;
+      this.#change(job, { output: { text, attempt, next: index + 1 } });
     }
   }
 
@@ -121,7 +144,8 @@ export class Jobs {
     this.#byId.set(id, job);
     if (RANK[phase] > RANK[job.phase]) {
       const ended = RANK[phase] === ENDED;
-      this.#change(job, { phase, text: ended ? String(text) : "", at, cancelling: job.cancelling && !ended });
+      const output = phase === "done" ? null : job.output; // the text is all of it
+      this.#change(job, { phase, text: ended ? String(text) : "", output, at, cancelling: job.cancelling && !ended });
     }
   }
 

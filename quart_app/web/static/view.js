@@ -2,6 +2,7 @@
 
 const MOST_NOTICES = 100;
 const MOST_SPOKEN = 20;
+const NEARLY = 8; // pixels from the end of a text within which a reader is at its end
 const LONGEST_NAME = 60; // characters of a job's content in the names of its buttons
 const LONGEST_SPOKEN = 200; // characters; a screen reader's user reads the rest in the list
 
@@ -24,6 +25,7 @@ const calendar = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeS
 /** Text from outside goes through `textContent` only. */
 export class View {
   #items = new Map();
+  #writing = new Set(); // jobs whose output has grown since the last frame
   #countdown = 0;
   #opened = false; // whether it was connected once: what is there from before the page was opened is no news
 
@@ -121,17 +123,21 @@ export class View {
 
   /** Show a job again of which these `keys` have changed. */
   changed(job, keys) {
+    if (keys.every((key) => key === "output")) {
+      this.#writeSoon(job);
+      return;
+    }
     const item = this.#items.get(job);
     item.dataset.phase = job.phase;
     this.#fill(item, {
       phase: LABELS[job.phase],
       attempt: job.attempt > 1 ? `attempt ${job.attempt}` : "",
       id: job.id ?? "",
-      text: job.text,
+      reason: job.phase !== "done" && job.output?.text ? job.text : "",
       message: job.message ?? "",
     });
+    this.#write(job);
     this.#time(item, job.at);
-    this.#progress(item, job);
     this.#buttons(item, job);
     if (job.text && keys.includes("text") && this.#opened) {
       this.#say(`${LABELS[job.phase]}: ${job.text}`);
@@ -139,6 +145,7 @@ export class View {
   }
 
   removed(job) {
+    this.#writing.delete(job);
     this.#items.get(job).remove();
     this.#items.delete(job);
   }
@@ -172,9 +179,40 @@ export class View {
     }
   }
 
+  // Once a frame, however many pieces have come: no reader sees more, and each needs a layout.
+  #writeSoon(job) {
+    if (!this.#writing.size) {
+      requestAnimationFrame(() => this.#writing.forEach((grown) => this.#write(grown)));
+    }
+    this.#writing.add(job);
+  }
+
+  // A result that is what was written changes nothing: neither the place of a reader in it, nor what is marked.
+  #write(job) {
+    this.#writing.delete(job);
+    const item = this.#items.get(job);
+    const box = item.querySelector("[data-field=text]");
+    const text = (job.phase !== "done" && job.output?.text) || job.text;
+    const shown = box.textContent;
+    if (text !== shown) {
+      const atEnd = box.scrollHeight - box.scrollTop - box.clientHeight < NEARLY;
+      const grown = shown && text.startsWith(shown);
+      if (grown) {
+        box.firstChild.appendData(text.slice(shown.length));
+      } else {
+        box.textContent = text;
+      }
+      if (atEnd && (grown || job.phase === "started")) {
+        box.scrollTop = box.scrollHeight;
+      }
+    }
+    this.#progress(item, job);
+  }
+
   #progress(item, job) {
     const bar = item.querySelector("progress");
-    item.querySelector("[data-field=progress]").hidden = job.phase !== "started";
+    const told = job.progress != null || job.message || !job.output?.text; // else the text shows that it goes on
+    item.querySelector("[data-field=progress]").hidden = job.phase !== "started" || !told;
     if (job.progress == null) {
       bar.removeAttribute("value"); // moves without saying how far
     } else {
