@@ -14,7 +14,7 @@ from benchmarks import page, report
 from benchmarks.figure import Invalid
 from benchmarks.results import Results
 
-TOPICS = ("fan_out", "stalled", "connections", "jobs")
+TOPICS = ("fan_out", "stalled", "connections", "jobs", "streaming")
 ROUNDS = 3
 
 

@@ -106,6 +106,13 @@ time is from the first SYN to the last replayed frame of the last of them.""",
 
 Through the WebSocket and back, against bare Celery that runs tasks doing nothing with the same settings, in turns.
 Columns are numbers of jobs.""",
+    "streaming": """\
+## Streamed output
+
+A job writes its answer while it runs, and clients of `bus.v1` read it. What it writes within `BUS_OUTPUT_INTERVAL` is
+one event. A hundred jobs write at once, each for a client of its own, on the threads of one worker; every piece has to
+arrive, once and in order, or the run counts for nothing. CPU is that of web process, worker, NATS and Valkey together,
+the jobs' own included, divided by what the jobs yielded. Columns are numbers of jobs, or of pieces.""",
 }
 
 
