@@ -148,11 +148,6 @@ class Hub:
         feed = self._clients.get(member.client_id)
         return feed is not None and feed.begun
 
-    def scopes(self, member: HubMember) -> dict[str, str]:
-        """The subject behind each scope of a member, by scope."""
-        own = {CLIENT: subjects.client(member.client_id)}
-        return own | {group: subjects.group(group) for group in member.groups}
-
     def close_all(self, code: CloseCode) -> None:
         """Ask every connection to close."""
         for member in self:

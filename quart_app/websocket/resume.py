@@ -37,7 +37,7 @@ async def resume(
     end, budget = pipeline.end, pipeline.replay_budget
     if not pipeline.hub.follows(connection):
         raise BusUnavailable("NATS was away when the client came")
-    scopes = pipeline.hub.scopes(connection)
+    scopes = (CLIENT, *connection.groups)
     asked = {scope: cursor for scope, cursor in connect.payload.cursors.items() if scope in scopes}
     state = await end.state()
     for _ in range(MOST_READS):

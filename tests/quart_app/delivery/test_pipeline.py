@@ -116,12 +116,6 @@ async def test_all_connections_can_be_asked_to_close(settings: Settings) -> None
     assert [member.closed for member in members] == [[SERVICE_RESTART]] * 3
 
 
-async def test_each_scope_of_a_member_has_its_subject(settings: Settings, group: str) -> None:
-    async with started(settings, group) as pipeline:
-        scopes = pipeline.hub.scopes(RecordingMember("ann", (group,)))
-    assert scopes == {"client": "bus.client.ann.>", group: f"bus.group.{group}"}
-
-
 async def test_nothing_runs_any_more_when_it_has_stopped(settings: Settings, group: str) -> None:
     async with Bus(settings) as bus:
         before = asyncio.all_tasks()
