@@ -108,12 +108,6 @@ def live(subject: str) -> str:
     return "live." + subject.removeprefix("bus.")
 
 
-def matches(subject: str, pattern: str) -> bool:
-    """Whether `pattern` (which may have wildcards `*`) means `subject`."""
-    given, wanted = subject.split("."), pattern.split(".")
-    return len(given) == len(wanted) and all(two in ("*", one) for one, two in zip(given, wanted, strict=True))
-
-
 @dataclass(frozen=True, slots=True)
 class Address:
     """Who an event is for: one client (perhaps about one job), or a group.

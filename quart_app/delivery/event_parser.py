@@ -31,12 +31,13 @@ class EventParser:
             None for another program's action, or one that only newer servers know. None, logged and counted, for what
             is not an event, or is on a subject where it does not belong.
         """
-        address = subjects.parse(stored.subject) or subjects.Address()
         try:
             fields = from_json(stored.data, allow_inf_nan=False)
             kind = self._events.get(fields["action"])
             if kind is None or not issubclass(kind, Event):
                 return None
+            if (address := subjects.parse(stored.subject)) is None:
+                raise ValueError(f"no events are stored on {stored.subject}")
             about = (issubclass(kind, JobEvent), issubclass(kind, JobOutput), issubclass(kind, JobProgress))
             if about != (address.job_id is not None, address.output, address.progress):
                 raise ValueError(f"{fields['action']} does not belong on {stored.subject}")

@@ -5,12 +5,8 @@ So a client that reads slowly costs the process no more than a piece of its repl
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import AsyncGenerator, Collection, Iterable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, field
-from heapq import merge
-from itertools import repeat
 from types import TracebackType
 from typing import Self
 
@@ -20,6 +16,7 @@ from quart_app.channel import CLIENT
 from quart_app.delivery.event_parser import EventParser
 from quart_app.delivery.ordered_events import TURN_BYTES
 from quart_app.delivery.replay_budget import ReplayBudget
+from quart_app.delivery.replay_plan import Part, ReplayPlan
 from quart_app.delivery.replayed_output import ReplayedOutput
 
 PIECE_BYTES = 64 * 1024
@@ -36,29 +33,6 @@ MOST_LEFT_OUT = 10
 """Times `replay_max_events`: as many pieces of jobs may be left out."""
 TURN_EVENT = 2048
 """Bytes that take about as long as what is to be done for each event whatever its size."""
-
-
-@dataclass(slots=True)
-class _Part:
-    """One subject of what was missed.
-
-    Args:
-        subject: a `bus.` subject, wildcards allowed.
-        after: the sequence after which to read on.
-        output: whether it is what jobs write, of which pieces can be left out.
-        seqs: of the events that were counted.
-        sizes: their bytes.
-    """
-
-    subject: str
-    after: int
-    output: bool = False
-    seqs: array[int] = field(default_factory=lambda: array("q"))
-    sizes: array[int] = field(default_factory=lambda: array("q"))
-
-    def takes(self, stored: Stored, output: ReplayedOutput) -> bool:
-        """Whether an event that was counted is not left out."""
-        return not self.output or output.has(_job_id(stored), stored.seq)
 
 
 class Missed:
@@ -99,10 +73,8 @@ class Missed:
         self._room = [settings.replay_max_events, settings.replay_max_bytes, MOST_LEFT_OUT * settings.replay_max_events]
         """Events, their bytes, and events that are left out, for which there is room."""
         self._until = 0
-        self._parts: list[_Part] = []
         self._output = ReplayedOutput()
-        self._plan = array("q")
-        """For each piece its bytes, then per part the number of its events and the last one's sequence."""
+        self._plan = ReplayPlan()
         self._kept: list[tuple[int, Event]] | None = []
         """All events, when they are few."""
         self._kept_size = 0
@@ -133,9 +105,9 @@ class Missed:
             if scope == CLIENT:
                 await self._count_client(after)
             else:
-                await self._count(_Part(subjects.group(scope), after))
+                await self._count(Part(subjects.group(scope), after))
         self._output.settle()
-        self._divide()
+        self._plan.divide(PIECE_BYTES)
         if self._kept is not None:
             size = self._kept_size * COPIES
             self._kept_size = size if self._budget.memory.take_now(size) else 0
@@ -145,13 +117,15 @@ class Missed:
     async def _count_client(self, after: int) -> None:
         """The steps of its jobs come before what these wrote: then it is known which of that is replaced."""
         client = self._client_id
-        parts = [_Part(subjects.steps(client), after), _Part(subjects.client_event(client), after)]
-        if JobOutput.action_name() in self._actions:
-            parts.append(_Part(subjects.all_output(client), after, output=True))
-        few = await self._few(parts, after)
-        for part in parts:
+        parts = [
+            Part(subjects.steps(client), after),
+            Part(subjects.client_event(client), after),
+            Part(subjects.all_output(client), after, output=True),
+        ]
+        few = await self._few(after)
+        for index, part in enumerate(parts[: 3 if JobOutput.action_name() in self._actions else 2]):
             if few is not None:
-                await self._count(part, _each(few[part.subject]))
+                await self._count(part, _each(few[index]))
                 continue
             if part.output and not after and JobStarted.action_name() in self._actions:
                 if self._output.begin is None:  # the beginning of every job was noted
@@ -159,24 +133,25 @@ class Missed:
                 part.after = self._output.begin
             await self._count(part)
 
-    async def _few(self, parts: Iterable[_Part], after: int) -> dict[str, list[Stored]] | None:
-        """The events of a client by the subjects of these parts, all read at once; None when they are many."""
-        few: dict[str, list[Stored]] = {part.subject: [] for part in parts}
+    async def _few(self, after: int) -> tuple[list[Stored], list[Stored], list[Stored]] | None:
+        """All steps, other events, and pieces, read at once; None when they are many."""
+        steps: list[Stored] = []
+        other: list[Stored] = []
+        output: list[Stored] = []
         count = size = 0
         async with aclosing(self._bus.stream.replay(subjects.client(self._client_id), after=after, events=FEW)) as read:
             async for stored in read:
                 count, size = count + 1, size + len(stored.data)
                 if count == FEW or size > PIECE_BYTES:
                     return None
-                for subject in few:
-                    if subjects.matches(stored.subject, subject):
-                        few[subject].append(stored)
-        return few
+                if (address := subjects.parse(stored.subject)) is not None:
+                    (output if address.output else steps if address.job_id is not None else other).append(stored)
+        return steps, other, output
 
-    async def _count(self, part: _Part, events: AsyncGenerator[Stored] | None = None) -> None:
+    async def _count(self, part: Part, events: AsyncGenerator[Stored] | None = None) -> None:
         if self.cut:
             return
-        self._parts.append(part)
+        self._plan.parts.append(part)
         async with aclosing(events or self._bus.stream.replay(part.subject, after=part.after)) as read:
             async for stored in read:
                 if stored.seq > self._until:
@@ -187,7 +162,7 @@ class Missed:
                     break
                 await self._turn(stored)
 
-    def _note(self, part: _Part, stored: Stored) -> None:
+    def _note(self, part: Part, stored: Stored) -> None:
         if part.output and not self._output.take(_job_id(stored), stored.seq):
             self._room[2] -= 1
             return
@@ -207,23 +182,6 @@ class Missed:
             elif event is not None:
                 self._kept.append((stored.seq, event))
 
-    def _divide(self) -> None:
-        """Plan the pieces. Each number of events is read again exactly, so that one which is gone by then is missed."""
-        width = 1 + 2 * len(self._parts)
-        piece = [0] * width
-        found = (zip(part.seqs, part.sizes, repeat(1 + 2 * index)) for index, part in enumerate(self._parts))
-        for seq, size, at in merge(*found):
-            if piece[0] and piece[0] + size > PIECE_BYTES:
-                self._plan.extend(piece)
-                piece = [0] * width
-            piece[0] += size
-            piece[at] += 1
-            piece[at + 1] = seq
-        if piece[0]:
-            self._plan.extend(piece)
-        for part in self._parts:
-            part.seqs, part.sizes = array("q"), array("q")
-
     async def pieces(self) -> AsyncGenerator[list[Event]]:
         """What the client is shown, in stream order. A piece is to be sent before the next one is asked for.
 
@@ -233,13 +191,11 @@ class Missed:
         if self._kept is not None:
             yield [event for _, event in sorted(self._kept, key=lambda entry: entry[0])]
             return
-        width = 1 + 2 * len(self._parts)
-        for begin in range(0, len(self._plan), width):
-            size, *counts = self._plan[begin : begin + width]
+        for size, parts in self._plan:
             async with self._budget.memory.hold(size * COPIES):
-                yield await self._piece(zip(self._parts, counts[::2], counts[1::2], strict=True))
+                yield await self._piece(parts)
 
-    async def _piece(self, parts: Iterable[tuple[_Part, int, int]]) -> list[Event]:
+    async def _piece(self, parts: Iterable[tuple[Part, int, int]]) -> list[Event]:
         shown: list[tuple[int, Event]] = []
         for part, count, last in parts:
             read = 0
@@ -250,7 +206,7 @@ class Missed:
                 async with aclosing(self._bus.stream.replay(part.subject, after=part.after, events=most)) as events:
                     async for stored in events:
                         part.after = stored.seq
-                        if part.takes(stored, self._output):
+                        if not part.output or self._output.has(_job_id(stored), stored.seq):
                             read += 1
                             if (event := self._shown(stored)) is not None:
                                 shown.append((stored.seq, event))

@@ -7,13 +7,14 @@ import json
 import pytest
 
 from bus import Bus, Settings, Stored, SystemNotification
-from bus.messages import JobProgress, JobResult, Ping
+from bus.messages import JobOutput, JobProgress, JobResult, Ping
 from quart_app.delivery.event_parser import EventParser
 
 EVENTS = {
     "system_notification": SystemNotification,
     "job_result": JobResult,
     "job_progress": JobProgress,
+    "job_output": JobOutput,
     "ping": Ping,
 }
 GROUP = "bus.group.system"
@@ -86,6 +87,9 @@ async def test_what_is_no_event_is_dropped_and_counted(data: bytes) -> None:
         (JOB, {"action": "system_notification", "payload": "an announcement in a job"}),
         (JOB, {"action": "job_progress", "payload": 0.5}),
         ("progress.client.ann.j1", {"action": "job_result", "payload": "stored by nobody"}),
+        (JOB, {"action": "job_output", "payload": "among the steps", "attempt": 1, "index": 0}),
+        (f"{JOB}.output", {"action": "job_result", "payload": "a step among the output"}),
+        ("bus.client.ann.elsewhere", {"action": "system_notification", "payload": "no subject of ours"}),
     ],
 )
 async def test_an_event_where_it_does_not_belong_is_dropped_and_counted(

@@ -29,6 +29,7 @@ class Writer:
     def __init__(self, bus: Bus) -> None:
         self.bus = bus
         self.client_id = f"c{secrets.token_hex(4)}"
+        self.memory = 10 * 64 * 1024
         self.seqs: list[int] = []
 
     async def _store(self, subject: str, event: Event) -> int:
@@ -62,7 +63,7 @@ class Writer:
         return Missed(
             self.bus,
             EventParser(self.bus, EVENTS),
-            ReplayBudget(10 * 64 * 1024),
+            ReplayBudget(self.memory),
             client_id=self.client_id,
             shown=EVENTS,
             settings=self.bus.settings.model_copy(update=limits),
@@ -98,6 +99,16 @@ async def test_a_running_job_shows_what_it_has_written_in_stream_order(writer: W
     await writer.write("two", *texts)
     await writer.write("one", *texts)
     assert await writer.replay() == writer.seqs
+
+
+async def test_also_where_there_is_no_memory_to_keep_a_few_events(writer: Writer, texts: list[str]) -> None:
+    writer.memory = 1
+    for job_id in ("one", "two", "three"):
+        await writer.begin(job_id)
+        await writer.note()
+        pieces = await writer.write(job_id, *texts)
+    await writer.end("three")
+    assert await writer.replay() == [seq for seq in writer.seqs if seq not in pieces]
 
 
 async def test_what_was_seen_does_not_come_again(writer: Writer, texts: list[str]) -> None:
