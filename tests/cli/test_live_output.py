@@ -61,35 +61,14 @@ async def test_submit_prints_what_is_written_before_the_end_and_the_result_once(
     with background("submit", "default", "x", "--wait", "--client", "live", **system.env) as command:
         job = await Job.submitted(bus, "live")
         await job.begin()
-        await job.write("one\ntw", "o\nthr")
-        assert [await line(command), await line(command)] == ["one", "two"]
-        await job.step(JobResult(payload="one\ntwo\nthree"))  # whose last piece came late
-        assert await line(command) == "three"
-        assert command.end() == 0
-        assert command.rest() == ([], [])
-
-
-async def test_submit_says_that_another_attempt_begins_again(system: System, bus: Bus) -> None:
-    with background("submit", "default", "x", "--wait", "--client", "again", **system.env) as command:
-        job = await Job.submitted(bus, "again")
-        await job.begin()
         await job.write("half an ans")
         await job.begin(2)
-        await job.write("the ", "answer", attempt=2)
-        await job.step(JobResult(payload="the answer"))
-        assert [await line(command), await line(command)] == ["half an ans", "the answer"]
+        await job.write("one\ntw", "o\nthr", attempt=2)
+        assert [await line(command) for _ in range(3)] == ["half an ans", "one", "two"]
+        await job.step(JobResult(payload="one\ntwo\nthree"))  # whose last piece was not stored
+        assert await line(command) == "three"
         assert command.end() == 0
         assert command.rest() == ([], ["attempt 2 begins again; what is above is of attempt 1"])
-
-
-async def test_a_result_that_is_not_what_was_written_is_printed_whole(system: System, bus: Bus) -> None:
-    with background("submit", "default", "x", "--wait", "--client", "other", **system.env) as command:
-        job = await Job.submitted(bus, "other")
-        await job.begin()
-        await job.write("notes")
-        await job.step(JobResult(payload="answer\nin lines"))
-        assert [await line(command) for _ in range(3)] == ["notes", "answer", "in lines"]
-        assert command.end() == 0
 
 
 async def test_what_was_written_stays_when_the_job_is_cancelled(system: System, bus: Bus) -> None:
@@ -132,16 +111,6 @@ async def test_watching_a_job_shows_a_text_that_grows_between_its_steps(system: 
         rows.append(await line(command))
     assert [row.split()[3] for row in rows] == ["queued", "started", "result"]
     assert rows[-1].endswith("what is above")
-
-
-async def test_watching_a_client_shows_a_row_for_each_piece(system: System, bus: Bus) -> None:
-    with background("watch", "--client", "bob", **system.env) as command:
-        await asyncio.to_thread(command.note, "watching")
-        job = Job(bus, Stored(0, subjects.job("bob", "rows"), b""))
-        await job.begin()
-        await job.write("one\nline")
-        rows = [await line(command), await line(command)]
-    assert rows[1].split()[1:] == ["bob", "rows", "output", "one", "line"]
 
 
 async def test_a_terminal_shows_the_text_and_no_bar_in_it(system: System, bus: Bus) -> None:
