@@ -24,6 +24,7 @@ from bus.messages import (
     JobResult,
     JobStarted,
     State,
+    as_text,
 )
 from bus.stream import EventStream
 
@@ -85,17 +86,14 @@ async def create(
         BusUnavailable: not stored, or (`maybe_done`) perhaps stored.
         EventTooLarge: the content is larger than NATS takes, or no later step of the job would fit; nothing was stored.
     """
-    queued = JobQueued(
-        payload=f"⏳ Job queued: {request.task_type} for '{request.content}' (ID: {job_id})",
-        job_id=job_id,
-        ref=ref,
-        task_type=request.task_type,
-        content=request.content,
-    )
+    content = f"'{request.content}'" if isinstance(request.content, str) else as_text(request.content)
+    payload = f"⏳ Job queued: {request.task_type} for {content} (ID: {job_id})"
+    stored = JobQueued(payload=payload, job_id=job_id, ref=ref, task_type=request.task_type)
+    queued = stored.model_copy(update={"content": request.content})
     state = JobState(client_id, job_id, request, queued, 0, ref)
     stream.require_room(len(_started(state).encode(instance=LONGEST_INSTANCE).encode()) + SPARE_BYTES)
-    stored = queued.encode(request=request.model_dump(), content=None)  # which stands in the request
-    seq = await append_step(stream, subjects.job(client_id, job_id), stored, after=0)
+    frame = stored.encode(request=request.model_dump())  # in which the content stands
+    seq = await append_step(stream, subjects.job(client_id, job_id), frame, after=0)
     return replace(state, seq=seq)
 
 
@@ -144,9 +142,12 @@ async def start(
     return await _step(stream, job, _started(job), message_id, instance)
 
 
-async def finish(stream: EventStream, job: JobState, text: str, *, message_id: str | None = None) -> JobState:
-    """End the job with its result. Raises as `start` does; `message_id` as for `EventStream.append`."""
-    return await _step(stream, job, JobResult(payload=text, **_facts(job)), message_id)
+async def finish(stream: EventStream, job: JobState, value: Any, *, message_id: str | None = None) -> JobState:
+    """End the job with its result, a text or another JSON value.
+
+    Raises as `start` does; `message_id` as for `EventStream.append`.
+    """
+    return await _step(stream, job, JobResult(payload=value, **_facts(job)), message_id)
 
 
 async def fail(stream: EventStream, job: JobState, reason: str, *, message_id: str | None = None) -> JobState:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -25,7 +25,8 @@ class JobRequest(BaseModel):
     """The type as the client wrote it; it may not exist."""
     job_type: str
     """The registered type that runs."""
-    content: str
+    content: Any
+    """A JSON value; text, unless the job takes another type."""
 
 
 class _Beside(BaseModel):

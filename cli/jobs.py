@@ -12,6 +12,7 @@ import typer
 
 from bus import Bus, CorruptJob, Settings, UnknownJob, job_log, subjects
 from bus.job_log import JobState
+from bus.messages import as_text
 from cli.columns import LONGEST_SHOWN, Column, Columns
 from cli.errors import Interrupted
 from cli.events import EVENT_STYLES, STATES
@@ -105,7 +106,7 @@ class Listed:
             "queued_at": self.queued_at.isoformat(),
             "last_at": self.last_at.isoformat(),
             "seq": self.state.seq,
-            "text": self.state.last.payload,
+            "text": as_text(self.state.last.payload),
         }
 
 
@@ -127,7 +128,7 @@ class JobTable:
     def add(self, job: Listed) -> None:
         """Add a row. Of what is printed at the end it keeps only what is shown."""
         state = job.state
-        text = state.last.payload if state.ended else state.request.content
+        text = as_text(state.last.payload if state.ended else state.request.content)
         row: dict[str, Part] = {
             "JOB": state.job_id,
             "TYPE": state.request.task_type,

@@ -41,7 +41,7 @@ class Refused(WebError):
 
 
 class BadFrame(WebError):
-    """A frame that cannot be accepted; `error` is the frame to answer with."""
+    """A frame that cannot be accepted, as its parser or its handler finds; `error` is the frame to answer with."""
 
     def __init__(self, items: tuple[ErrorItem, ...], ref: str | None = None) -> None:
         self.error = Error(payload=items, ref=ref)

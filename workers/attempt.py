@@ -11,7 +11,8 @@ from bus.job_log import JobState
 from workers import ends
 from workers.cancelled import Cancelled
 from workers.context import JobContext
-from workers.function import call
+from workers.errors import Misfit
+from workers.function import answer
 from workers.interrupt import Interrupted, Signals, process_is_ending
 from workers.limits import Limits
 from workers.output import Output
@@ -69,10 +70,10 @@ class Attempt:
     def run(self) -> ends.End | None:
         """Run the function once. Returns how the job ends, or None when it is to be tried again."""
         output, cancelled, process = self._output, self._cancelled, self._process
-        function = partial(self._job, self.state.request.content, self._context())
+        content, context = self.state.request.content, self._context()
         try:
             with self._signals.function():
-                value = None if cancelled.is_set() else call(function, output, process.loop, cancelled)
+                value = None if cancelled.is_set() else answer(self._job, content, context, process.loop)
         except BaseException as error:
             if process_is_ending(error):
                 raise
@@ -118,6 +119,9 @@ class Attempt:
         if isinstance(error, Interrupted):
             log.info("the job was interrupted")
             return ends.failed(self.state, "it was stopped by SIGUSR1, the signal of Celery's soft time limit")
+        if isinstance(error, Misfit):
+            log.warning("the job's content or result does not fit", error=str(error))
+            return ends.failed(self.state, str(error))
         log.error("the job raised", exc_info=error)
         if isinstance(error, self._job.retry_on) and self.state.attempt < self._job.max_attempts:
             return None

@@ -6,6 +6,8 @@ import secrets
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from pydantic_core import to_json
+
 from bus import Bus, EventTooLarge, job_log
 from bus.job_log import JobState
 from workers.errors import UnusableOutput
@@ -20,14 +22,14 @@ def result(state: JobState, value: object, *, job_name: str, max_bytes: int) -> 
     """The job is done, if what its function returned can be its result; else it has failed.
 
     Args:
+        value: text, or another JSON value as `Signature.dump` makes it.
         job_name: names the function in the reason.
-        max_bytes: the largest result that is stored.
+        max_bytes: the largest result that is stored: as text, or as JSON.
     """
-    if not isinstance(value, str):
-        return failed(state, f"{job_name} returned {type(value).__name__}, not text")
     try:
-        text = str.__str__(value)  # of a subclass only the text: its methods may do anything
-        size = len(text.encode())
+        # Of a subclass only the text: its methods may do anything.
+        payload = str.__str__(value) if isinstance(value, str) else value
+        size = len(payload.encode() if isinstance(payload, str) else to_json(payload))
     except UnicodeEncodeError:
         return failed(state, f"{job_name} returned text that is not valid Unicode")
     except MemoryError:
@@ -38,7 +40,7 @@ def result(state: JobState, value: object, *, job_name: str, max_bytes: int) -> 
 
     async def finish(bus: Bus) -> JobState:
         try:
-            return await job_log.finish(bus.stream, state, text, message_id=message_id)
+            return await job_log.finish(bus.stream, state, payload, message_id=message_id)
         except EventTooLarge as error:
             return await _fail(bus, state, f"the result is too large: {error}", message_id)
 

@@ -4,6 +4,7 @@ WorkersError
 ├── JobDefinitionError      a job is written or named in a way that cannot work
 ├── UnusableOutput          a job wrote, yielded or returned what cannot be part of its text (a `TypeError` too)
 ├── UnusableResource        a resource of a job cannot be used where it is asked for (a `TypeError` too)
+├── Misfit                  a content or a result is not what its job takes or gives
 ├── BrokerUnavailable       Redis does not answer, or takes no tasks
 ├── BacklogFull             more jobs wait for Redis than this process may hold
 ├── ForeignRedis            the Redis database belongs to another system (a `BusError` too)
@@ -15,6 +16,7 @@ from __future__ import annotations
 from typing import Self
 
 from bus import BusError
+from bus.messages import ErrorItem
 
 
 class WorkersError(Exception):
@@ -31,6 +33,24 @@ class UnusableOutput(WorkersError, TypeError):
 
 class UnusableResource(WorkersError, TypeError):
     """A resource cannot be used where it is asked for; see `JobContext.resource`."""
+
+
+class Misfit(WorkersError):
+    """A content or a result is not what its job takes or gives.
+
+    Args:
+        what: "content" or "result".
+        items: what is wrong, as pydantic reports it; `loc` begins within the value.
+        message: for people; by default made of the items.
+    """
+
+    def __init__(self, what: str, items: tuple[ErrorItem, ...], message: str | None = None) -> None:
+        self.items = items
+        super().__init__(message or f"the {what} does not fit: " + "; ".join(map(_placed, items[:3])))
+
+
+def _placed(item: ErrorItem) -> str:
+    return f"{'.'.join(map(str, item.loc))}: {item.msg}" if item.loc else item.msg
 
 
 class BrokerUnavailable(WorkersError):

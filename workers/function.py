@@ -8,8 +8,22 @@ from contextlib import aclosing, closing
 from typing import Any, cast
 
 from workers.cancelled import Cancelled
+from workers.context import JobContext
 from workers.job_loop import JobLoop
+from workers.registry import Job
 from workers.written import Written
+
+
+def answer(job: Job, content: object, context: JobContext, loop: JobLoop) -> object:
+    """Call a job's function with a JSON value, and return the JSON value of its answer.
+
+    Raises:
+        Misfit: the content is not what the job takes, or the answer is not what it gives.
+        UnusableOutput, BaseException: as for `call`.
+    """
+    taken = job.signature.load(content)
+    value = call(lambda: job(taken, context), context.written, loop, context.cancelled)
+    return value if context.written.begun and job.signature.may_write else job.signature.dump(value)
 
 
 def call(function: Callable[[], Any], written: Written, loop: JobLoop, cancelled: Cancelled) -> object:

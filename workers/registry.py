@@ -7,6 +7,8 @@ point group `busctl.jobs`:
     def shout(content: str, job: JobContext) -> str:
         \"\"\"Say it louder.\"\"\"
         return content.upper() + "!"
+
+Content and result are text, or of any type that pydantic knows; see `workers.signature`.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import pkgutil
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from importlib.metadata import entry_points
 from types import MappingProxyType, ModuleType
 from typing import Any, TypeVar, overload
@@ -25,6 +27,7 @@ from typing import Any, TypeVar, overload
 from bus import subjects
 from workers.context import JobContext
 from workers.errors import JobDefinitionError
+from workers.signature import Signature
 
 __all__ = ["Job", "JobContext", "JobDefinitionError", "discover", "job", "resolve"]
 
@@ -33,7 +36,7 @@ DEFAULT = "default"
 
 T = TypeVar("T")
 
-JobFunction = Callable[[str, JobContext], Any]
+JobFunction = Callable[[Any, JobContext], Any]
 """Plain or async, it returns its answer, yields it piece by piece, or writes it; see `JobContext.write`."""
 
 
@@ -60,7 +63,16 @@ class Job:
         """The name of the Celery task that runs this job."""
         return f"jobs.{self.name}"
 
-    def __call__(self, content: str, job: JobContext) -> Any:
+    @cached_property
+    def signature(self) -> Signature:
+        """What the function takes and gives.
+
+        Raises:
+            JobDefinitionError: its annotations cannot be used. Of a job that `@job` made they can.
+        """
+        return Signature.of(self.function, self.name)
+
+    def __call__(self, content: Any, job: JobContext) -> Any:
         return self.function(content, job)
 
 
@@ -84,10 +96,11 @@ def job(
     retry_on: tuple[type[Exception], ...] = (),
     time_limit: float = 600.0,
 ) -> Job | Callable[[JobFunction], Job]:
-    """Make a function of `(content: str, job: JobContext)` a job.
+    """Make a function of `(content, job: JobContext)` a job.
 
     It may be plain or `async`. Its answer is the text that it returns, or that it yields piece by piece, or that it
     writes with `job.write`: clients see what is yielded and written at once. What it returns after that is added.
+    Content and what is returned may be of other types than `str`, as `Signature` has them.
 
     Args:
         name: the job type that clients send; by default the function's name.
@@ -97,7 +110,7 @@ def job(
         time_limit: seconds after which one attempt is given up and the job fails.
 
     Raises:
-        JobDefinitionError: the function takes other arguments, or has an unusable name or limit.
+        JobDefinitionError: the function takes other arguments, or has an unusable name, limit or annotation.
     """
 
     def register(function: JobFunction) -> Job:
@@ -108,11 +121,13 @@ def job(
             raise JobDefinitionError(str(error)) from error
         where = f"job {chosen!r} ({function.__module__}.{function.__qualname__})"
         if list(inspect.signature(function).parameters) != ["content", "job"]:
-            raise JobDefinitionError(f"{where} must take exactly (content: str, job: JobContext)")
+            raise JobDefinitionError(f"{where} must take exactly (content, job: JobContext)")
         if max_attempts < 1 or backoff < 0 or time_limit <= 0:
             raise JobDefinitionError(f"{where} needs max_attempts >= 1, backoff >= 0 and time_limit > 0")
         summary = (inspect.getdoc(function) or chosen).strip().splitlines()[0]
-        return Job(function, chosen, summary, max_attempts, backoff, retry_on, time_limit)
+        made = Job(function, chosen, summary, max_attempts, backoff, retry_on, time_limit)
+        _ = made.signature
+        return made
 
     return register if function is None else register(function)
 

@@ -85,12 +85,14 @@ async def submit(
 
     Raises:
         BusUnavailable: NATS is away or silent; the job is not stored, or (`maybe_done`) perhaps it is.
+        Misfit: the content is not what a job of this type takes; nothing was stored.
         EventTooLarge: the content is larger than NATS takes; nothing was stored.
         UnknownJob, CorruptJob: the id was used before, for a job whose beginning is past retention.
         Exception: what taking the place raises, such as `BacklogFull`; nothing was stored.
     """
-    job_type = resolve(jobs, task.task_type).name
-    request = JobRequest(task_type=task.task_type, job_type=job_type, content=task.content)
+    runs = resolve(jobs, task.task_type)
+    runs.signature.check(task.content)
+    request = JobRequest(task_type=task.task_type, job_type=runs.name, content=task.content)
     with queue as enqueue:
         try:
             job = await job_log.create(bus.stream, client_id, request, job_id=job_id, ref=ref)

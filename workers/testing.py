@@ -12,7 +12,6 @@ import asyncio
 import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, cast
 
 from bus import Bus, Settings
@@ -21,7 +20,8 @@ from bus.messages import JobStarted
 from workers import ends
 from workers.cancelled import Cancelled
 from workers.context import JobContext
-from workers.function import call
+from workers.errors import Misfit
+from workers.function import answer
 from workers.job_loop import JobLoop
 from workers.registry import Job
 from workers.resources import Resources
@@ -33,7 +33,7 @@ class Run:
     """What became of a job.
 
     Args:
-        result: what its client gets, when it is done; else None.
+        result: what its client gets, when it is done, as JSON has it; else None.
         failure: why it failed, as its client is told; None when it did not.
         cancelled: whether it was cancelled.
         output: what it yielded and wrote in its last attempt, each piece for itself. A worker joins small ones.
@@ -53,7 +53,7 @@ class Run:
 
 def run(
     job: Job,
-    content: str,
+    content: Any,
     *,
     job_id: str = "job",
     client_id: str = "client",
@@ -66,7 +66,7 @@ def run(
     There is no pause between two attempts, and no time limit. Resources are opened and closed in each run.
 
     Args:
-        content: what a client sends.
+        content: what a client sends, as JSON has it.
         job_id, client_id: what the job sees of its client.
         delay_scale: factor on pretended work; by default there is none.
         cancel_after: cancel the job as soon as it has written so many pieces.
@@ -87,7 +87,7 @@ def run(
 @dataclass
 class _Runner:
     job: Job
-    content: str
+    content: Any
     job_id: str
     client_id: str
     delay_scale: float
@@ -124,11 +124,13 @@ class _Runner:
             resources=resources,
         )
         try:
-            value = call(partial(self.job, self.content, context), written, loop, cancelled)
+            value = answer(self.job, self.content, context, loop)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
             done.error = error
+            if isinstance(error, Misfit):
+                return ends.failed(state, str(error))
             if isinstance(error, self.job.retry_on) and done.attempts < self.job.max_attempts:
                 return None
             end = ends.raised(state, error)

@@ -10,7 +10,10 @@ from bus.job_log import JobRequest, JobState
 from bus.messages import JobQueued
 
 LARGEST_CONTENT = 4096
-"""Characters of content that a ticket carries; a longer one is read from the stream, so that Redis stays small."""
+"""Characters of text that a ticket carries; a longer one is read from the stream, so that Redis stays small.
+
+Other content than text is read from there too: Celery's JSON has a meaning of its own for some objects.
+"""
 
 
 class Ticket(BaseModel):
@@ -29,8 +32,8 @@ class Ticket(BaseModel):
 
     @classmethod
     def of(cls, job: JobState) -> Self | None:
-        """The ticket of a waiting job, or None when its content is too long to be carried twice."""
-        if len(job.request.content) > LARGEST_CONTENT:
+        """The ticket of a waiting job, or None when its content is no text, or too long to be carried twice."""
+        if not isinstance(job.request.content, str) or len(job.request.content) > LARGEST_CONTENT:
             return None
         return cls(seq=job.seq, attempt=job.attempt, ref=job.ref, request=job.request)
 

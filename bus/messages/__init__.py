@@ -35,6 +35,7 @@ from bus.messages.from_clients import (
 from bus.messages.message import (
     Message,
     Ref,
+    as_text,
 )
 from bus.messages.replies import (
     Error,
@@ -86,4 +87,5 @@ __all__ = [
     "TaskPayload",
     "Welcome",
     "WelcomePayload",
+    "as_text",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, TypeAlias, cast
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias, cast
 
 from pydantic import AliasChoices, AliasPath, Field
 
@@ -75,19 +75,21 @@ class JobEvent(Event):
 class JobQueued(JobEvent):
     """The job is accepted: its end will come, whatever dies in between."""
 
+    nullable: ClassVar[frozenset[str]] = frozenset({"content"})
+
     action: Literal["job_queued"] = "job_queued"
     payload: str = Field(examples=["⏳ Job queued: translate for 'hello' (ID: 3f1c0a5be2774d0f)"])
-    # Both are stored once, in the request that workers read.
+    # The content is stored once, in the request that workers read; the type too in events of older versions.
     task_type: str | None = Field(
         None,
         validation_alias=AliasChoices("task_type", AliasPath("request", "task_type")),
         description="What was asked for, as the client wrote it.",
         examples=["translate"],
     )
-    content: str | None = Field(
+    content: Any = Field(
         None,
         validation_alias=AliasChoices("content", AliasPath("request", "content")),
-        description="The text to work on.",
+        description="What to work on: a text, or the JSON value that the job takes.",
         examples=["hello"],
     )
 
@@ -152,12 +154,12 @@ class JobOutput(JobEvent):
 
 
 class JobResult(JobEvent):
-    """The job is done; the payload is its text."""
+    """The job is done; the payload is its text, or the JSON value that the job gives."""
 
     ended: ClassVar[bool] = True
     replaces_output: ClassVar[bool] = True
     action: Literal["job_result"] = "job_result"
-    payload: str = Field(examples=["🌍 Translated: 'hello' → 'hola'"])
+    payload: Any = Field(examples=["🌍 Translated: 'hello' → 'hola'"])
 
 
 class JobFailed(JobEvent):

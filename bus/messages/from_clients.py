@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic_core import PydanticKnownError
 
 from bus.messages.message import Message, Ref
 
@@ -35,7 +36,17 @@ class TaskPayload(BaseModel):
         description="A job type of the registry; any other runs `default`.",
         examples=["translate"],
     )
-    content: str = Field(description="The text to work on.", examples=["hello"])
+    content: Any = Field(
+        description="What to work on: a text, unless the job takes another JSON value.", examples=["hello"]
+    )
+
+    @field_validator("content")
+    @classmethod
+    def _is_text_if_nobody_knows_for_whom(cls, content: Any, info: ValidationInfo) -> Any:
+        # What the job of a usable type takes is looked at when the job is submitted.
+        if "task_type" not in info.data and not isinstance(content, str):
+            raise PydanticKnownError("string_type")
+        return content
 
 
 class SystemMessage(ClientMessage):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, ClassVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import to_json
@@ -11,10 +11,18 @@ from pydantic_core import to_json
 Ref = Annotated[str, Field(max_length=128)]
 
 
+def as_text(value: object) -> str:
+    """A JSON value for people: text as it is, anything else as compact JSON."""
+    return value if isinstance(value, str) else to_json(value).decode()
+
+
 class Message(BaseModel):
     """Anything with an `action`. Subclasses narrow it to one `Literal` and say what `payload` is."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+
+    nullable: ClassVar[frozenset[str]] = frozenset()
+    """Flat keys for which null is a value: they are left out when nobody set them, and not when they are None."""
 
     action: str
     payload: Any = None
@@ -39,7 +47,8 @@ class Message(BaseModel):
         """
         keys = self.model_dump(mode="json")
         frame = {"action": keys.pop("action"), "payload": keys.pop("payload")}
-        frame.update((key, value) for key, value in (keys | extra).items() if value is not None)
+        told = self.nullable & self.model_fields_set
+        frame.update((key, value) for key, value in (keys | extra).items() if value is not None or key in told)
         if isinstance(self.payload, float):
             return json.dumps(frame, ensure_ascii=False, separators=(",", ":"))  # to_json writes 1e-05 in another way
         return to_json(frame).decode()

@@ -9,6 +9,7 @@ from bus import CorruptJob, InvalidName, UnknownJob, job_log
 from bus.job_log import JobState
 from bus.messages import (
     CancelJob,
+    ErrorItem,
     GetJob,
     JobCancelled,
     JobFailed,
@@ -23,11 +24,12 @@ from bus.messages import (
     Pong,
     SystemMessage,
     SystemNotification,
+    as_text,
 )
 from quart_app.channel import Channel, channel, ws_handler
-from quart_app.errors import Refused
+from quart_app.errors import BadFrame, Refused
 from workers import submission
-from workers.errors import BacklogFull
+from workers.errors import BacklogFull, Misfit
 
 
 @channel("/ws/system", name="system")
@@ -57,9 +59,10 @@ class SystemChannel(Channel):
 
         It is stored before anything else happens, and `job_queued` reaches the client from the stream like every
         later event of the job; Redis may be away meanwhile. A `key` that was used before changes nothing, and the
-        answer is how that job stands.
+        answer is how that job stands. What is wrong with `content` for the job of this type is told as an `error`,
+        whose items have a `loc` that begins with `system_message`, `payload`, `content`.
         """
-        with _refusing():
+        with _refusing(), _checking_content(message):
             submitted = await submission.submit(
                 self.services.bus,
                 self.services.jobs,
@@ -96,5 +99,18 @@ def _refusing() -> Iterator[None]:
         raise Refused("unknown_job", str(error)) from error
 
 
+@contextmanager
+def _checking_content(message: SystemMessage) -> Iterator[None]:
+    """Answer with what is wrong with the content as with anything else that is wrong with a frame."""
+    try:
+        yield
+    except Misfit as error:
+        raise BadFrame(tuple(_in_frame(item) for item in error.items), message.ref) from error
+
+
+def _in_frame(item: ErrorItem) -> ErrorItem:
+    return item.model_copy(update={"loc": (SystemMessage.action_name(), "payload", "content", *item.loc)})
+
+
 def _status(job: JobState) -> JobStatus:
-    return JobStatus(payload=JobStatusPayload(job_id=job.job_id, state=job.state, text=job.last.payload))
+    return JobStatus(payload=JobStatusPayload(job_id=job.job_id, state=job.state, text=as_text(job.last.payload)))

@@ -245,6 +245,8 @@ class Connection:
         operation = self.channel.receives[message.action]
         try:
             reply = await _call(operation, self._instance, message)
+        except BadFrame as bad:
+            self.send(bad.error.encode())
         except BusUnavailable as error:
             self.send(_error("bus_unavailable", message.action, str(error), message.ref))
         except EventTooLarge as error:

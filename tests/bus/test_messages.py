@@ -54,7 +54,7 @@ def test_a_frame_is_the_compact_json_of_python(text: str, number: int, fraction:
 
 def test_types_are_not_coerced() -> None:
     with pytest.raises(ValidationError):
-        SystemMessage.model_validate({"payload": {"task_type": "x", "content": 5}})
+        SystemMessage.model_validate({"payload": {"task_type": 5, "content": "x"}})
     with pytest.raises(ValidationError):
         SystemNotification.model_validate({"payload": 5})
 
