@@ -88,7 +88,7 @@ class Edge:
         app.register_blueprint(health(self.services, self.admission))
         app.register_blueprint(metrics(self.metrics, self.settings.metrics_token))
         app.register_blueprint(pages(self.services, self.channels))
-        app.register_blueprint(asyncapi(self.channels))
+        app.register_blueprint(asyncapi(self.channels, self.services.jobs))
         answer_for(app, self.settings.allowed_hosts, self.metrics)
         app.while_serving(self._serve)
         for channel in self.channels:

@@ -30,6 +30,7 @@ class ValueType:
     """
 
     def __init__(self, hint: Any = str) -> None:
+        self.hint = hint
         self.is_text = hint is str
         self.adapter: TypeAdapter[Any] = TypeAdapter(hint)
         _ = self.taken, self.given

@@ -9,17 +9,16 @@ sense of AsyncAPI is the whole frame, so the frame's own key `payload` is one of
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version as installed_version
-from typing import Any
+from types import MappingProxyType
 
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_json_schema
-from pydantic_core import core_schema
-
-from bus.messages import ClientMessage, Connect, Error, Message, ResumeToken, Welcome
+from bus.messages import Connect, Error, Message, ResumeToken, Welcome
 from quart_app.channel import Channel, Operation
 from quart_app.web.asyncapi.examples import SCHEMAS, Json, examples_of
-
-Names = Mapping[type[Message], str]
+from quart_app.web.asyncapi.job_messages import Variants, variants_with
+from quart_app.web.asyncapi.schemas import Names, schemas_of
+from workers.registry import Job
 
 ASYNCAPI = "3.1.0"
 
@@ -55,24 +54,31 @@ RENEWAL = Operation(
 """What `quart_app.websocket.renewal` does for every connection."""
 
 
-def build(channels: Iterable[type[Channel]], *, title: str = "busctl", version: str | None = None) -> Json:
-    """Describe what `channels` take and send. The same channels always give the same document.
+def build(
+    channels: Iterable[type[Channel]],
+    jobs: Mapping[str, Job] = MappingProxyType({}),
+    *,
+    title: str = "busctl",
+    version: str | None = None,
+) -> Json:
+    """Describe what `channels` take and send. The same channels and jobs always give the same document.
 
     Args:
         channels: the endpoints.
+        jobs: what can be asked for there, by name.
         title: the name of the application.
         version: its version; by default the installed one.
     """
-    channels = tuple(channels)
-    messages = list(dict.fromkeys(message for channel in channels for message in _messages(channel)))
-    names, schemas = _schemas(messages)
+    channels, variants = tuple(channels), variants_with(jobs)
+    messages = list(dict.fromkeys(message for channel in channels for message in _messages(channel, variants)))
+    names, schemas = schemas_of(messages)
     operations: Json = {}
     for channel in channels:
-        for operation in _received(channel):
+        for operation in _received(channel, variants):
             operations[f"{channel.name}_receive_{operation.message.action_name()}"] = _receive(
                 channel, operation, names
             )
-        for action, operation in _sent(channel):
+        for action, operation in _sent(channel, variants):
             if operation.outputs:
                 operations[f"{channel.name}_send_{action}"] = _send(channel, operation, names)
     return {
@@ -84,7 +90,7 @@ def build(channels: Iterable[type[Channel]], *, title: str = "busctl", version: 
             "license": {"name": "MIT"},
         },
         "defaultContentType": "application/json",
-        "channels": {channel.name: _channel(channel, names) for channel in channels},
+        "channels": {channel.name: _channel(channel, names, variants) for channel in channels},
         "operations": operations,
         "components": {
             "messages": {names[message]: _message(message, names[message], schemas) for message in messages},
@@ -99,19 +105,26 @@ def build(channels: Iterable[type[Channel]], *, title: str = "busctl", version: 
     }
 
 
-def _received(channel: type[Channel]) -> tuple[Operation, ...]:
-    return (HANDSHAKE, *channel.receives.values())
+def _received(channel: type[Channel], variants: Variants) -> tuple[Operation, ...]:
+    return tuple(_described(operation, variants) for operation in (HANDSHAKE, *channel.receives.values()))
 
 
-def _sent(channel: type[Channel]) -> tuple[tuple[str, Operation], ...]:
-    return (*channel.events.items(), (RENEWAL.message.action_name(), RENEWAL))
+def _sent(channel: type[Channel], variants: Variants) -> tuple[tuple[str, Operation], ...]:
+    sent = (*channel.events.items(), (RENEWAL.message.action_name(), RENEWAL))
+    return tuple((action, _described(operation, variants)) for action, operation in sent)
 
 
-def _messages(channel: type[Channel]) -> Iterable[type[Message]]:
-    for operation in _received(channel):
+def _described(operation: Operation, variants: Variants) -> Operation:
+    [message, *_] = variants.get(operation.message, (operation.message,))
+    outputs = tuple(variant for output in operation.outputs for variant in variants.get(output, (output,)))
+    return replace(operation, message=message, outputs=outputs)
+
+
+def _messages(channel: type[Channel], variants: Variants) -> Iterable[type[Message]]:
+    for operation in _received(channel, variants):
         yield operation.message
         yield from _replies(operation)
-    for _, operation in _sent(channel):
+    for _, operation in _sent(channel, variants):
         yield from operation.outputs
 
 
@@ -119,9 +132,9 @@ def _replies(operation: Operation) -> tuple[type[Message], ...]:
     return tuple(dict.fromkeys((*operation.outputs, Error)))
 
 
-def _channel(channel: type[Channel], names: Names) -> Json:
+def _channel(channel: type[Channel], names: Names, variants: Variants) -> Json:
     summary, _, description = (channel.__doc__ or "").strip().partition("\n")
-    messages = dict.fromkeys(names[message] for message in _messages(channel))
+    messages = dict.fromkeys(names[message] for message in _messages(channel, variants))
     return {
         "address": channel.path,
         **_texts(summary, description),
@@ -173,76 +186,3 @@ def _message(message: type[Message], name: str, schemas: Json) -> Json:
 def _texts(summary: str, description: str) -> Json:
     texts = {"summary": " ".join(summary.split()), "description": " ".join(description.split())}
     return {key: text for key, text in texts.items() if text}
-
-
-# --- schemas ---------------------------------------------------------------------------------------------
-
-
-class _Schemas(GenerateJsonSchema):
-    """pydantic's JSON Schema without what AsyncAPI refuses or nobody reads."""
-
-    def field_title_should_be_set(self, schema: Any) -> bool:
-        return False
-
-    def tagged_union_schema(self, schema: core_schema.TaggedUnionSchema) -> JsonSchemaValue:
-        # AsyncAPI's discriminator is a string, pydantic's the object of OpenAPI.
-        return {key: value for key, value in super().tagged_union_schema(schema).items() if key != "discriminator"}
-
-
-def _schemas(messages: Sequence[type[Message]]) -> tuple[Names, Json]:
-    """Names for the messages, and by name the schema of each and of what it refers to."""
-    refs, document = models_json_schema(
-        [(message, "validation") for message in messages],
-        ref_template=SCHEMAS + "{model}",
-        schema_generator=_Schemas,
-    )
-    names = {message: refs[message, "validation"]["$ref"].removeprefix(SCHEMAS) for message in messages}
-    schemas = {name: _wrap_refs(schema) for name, schema in document.get("$defs", {}).items()}
-    for message, name in names.items():
-        schemas[name] = _frame(message, schemas[name])
-    return names, schemas
-
-
-def _wrap_refs(node: Any) -> Any:
-    """Move a `$ref` with neighbours into `allOf`: JSON Schema draft 7, on which AsyncAPI stands, ignores them."""
-    if isinstance(node, list):
-        return [_wrap_refs(item) for item in node]
-    if not isinstance(node, dict):
-        return node
-    node = {key: _wrap_refs(value) for key, value in node.items()}
-    if isinstance(node.get("$ref"), str) and len(node) > 1:
-        ref = node.pop("$ref")
-        return {"allOf": [{"$ref": ref}], **node}
-    return node
-
-
-def _frame(message: type[Message], schema: Json) -> Json:
-    """The schema of a frame as `Message.encode` writes it: action and payload first, flat keys left out when None."""
-    flat = dict(schema["properties"])
-    action = _without_default(flat.pop("action"))
-    payload = flat.pop("payload")
-    properties = {
-        "action": action,
-        "payload": _without_default(payload) if payload.get("default") is None else payload,
-        **{key: _without_null(value) for key, value in flat.items()},
-    }
-    always = {"action"} if issubclass(message, ClientMessage) else {"action", "payload"}
-    required = always.union(schema.get("required", ()))
-    return schema | {"properties": properties, "required": [key for key in properties if key in required]}
-
-
-def _without_default(schema: Json) -> Json:
-    return {key: value for key, value in schema.items() if key != "default"}
-
-
-def _without_null(schema: Json) -> Json:
-    if schema.get("default", ...) is None:
-        schema = _without_default(schema)
-    choices = [choice for choice in schema.get("anyOf", ()) if choice != {"type": "null"}]
-    if not choices:
-        return schema
-    rest = {key: value for key, value in schema.items() if key != "anyOf"}
-    return rest | (choices[0] if len(choices) == 1 else {"anyOf": choices})
-
-
-# --- examples --------------------------------------------------------------------------------------------

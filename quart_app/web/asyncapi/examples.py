@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from bus.messages import Message
+from bus.messages import Message, SystemMessage
 
 Json = dict[str, Any]
 
@@ -15,8 +15,15 @@ SCHEMAS = "#/components/schemas/"
 
 
 def examples_of(message: type[Message], schema: Json, schemas: Json) -> list[Any]:
-    """The model's own examples, or one put together from those of its fields; only what the model accepts."""
-    return [example for example in schema.get("examples") or [_example(schema, schemas)] if _accepts(message, example)]
+    """The model's own examples, or one put together from those of its fields; of `system_message` one for each job.
+
+    Only what the model accepts: a type of a job's own may take less than its schema says.
+    """
+    kinds = [schema]
+    if issubclass(message, SystemMessage) and "oneOf" in (payload := schema["properties"]["payload"]):
+        kinds = [schema | {"properties": schema["properties"] | {"payload": one}} for one in payload["oneOf"]]
+    examples = schema.get("examples") or [_example(kind, schemas) for kind in kinds]
+    return [example for example in examples if _accepts(message, example)]
 
 
 def _accepts(message: type[Message], example: Any) -> bool:
@@ -50,7 +57,9 @@ def _example(schema: Json, schemas: Json, inside: tuple[str, ...] = ()) -> Any:
             shown = {k: v for k, v in properties.items() if k in required or _has_examples(v, schemas)}
             return {key: _example(value, schemas, inside) for key, value in shown.items()}
         case "array":
-            return [_example(schema["items"], schemas, inside)] if schema.get("items") else []
+            items = schema.get("items") or []
+            several = items if isinstance(items, list) else [items]
+            return [_example(item, schemas, inside) for item in several]
         case "integer" | "number":
             return schema.get("minimum", 0)
         case "string":
@@ -62,5 +71,6 @@ def _example(schema: Json, schemas: Json, inside: tuple[str, ...] = ()) -> Any:
 
 def _has_examples(schema: Json, schemas: Json) -> bool:
     """Whether a key, or one directly in it, is worth showing though it may be left out."""
-    inside = [schemas[ref["$ref"].removeprefix(SCHEMAS)] for ref in schema.get("allOf", ())]
-    return "examples" in schema or any("examples" in key for one in inside for key in one["properties"].values())
+    refs = [ref["$ref"].removeprefix(SCHEMAS) for ref in schema.get("allOf", ())]
+    inside = [key for ref in refs for key in schemas[ref].get("properties", {}).values()]
+    return any("examples" in one for one in (schema, *inside))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -15,6 +15,7 @@ from quart import Blueprint, Response, render_template
 from quart_app.channel import Channel
 from quart_app.web.asyncapi.document import build
 from quart_app.web.asyncapi.examples import Json
+from workers.registry import Job
 
 
 def inline_code(text: str) -> Markup:
@@ -81,15 +82,16 @@ def publish(document: Json) -> Published:
     return Published(text, document["info"], tuple(reader.section(name) for name in document["channels"]))
 
 
-def asyncapi(channels: Iterable[type[Channel]]) -> Blueprint:
+def asyncapi(channels: Iterable[type[Channel]], jobs: Mapping[str, Job]) -> Blueprint:
     """`/asyncapi.json` and `/asyncapi/docs/`, made when somebody first asks for one.
 
     Args:
         channels: what they describe.
+        jobs: what can be asked for there, by name.
     """
     routes = Blueprint("asyncapi", __name__)
     routes.add_app_template_filter(inline_code)
-    published = cache(lambda: publish(build(channels)))
+    published = cache(lambda: publish(build(channels, jobs)))
 
     @routes.get("/asyncapi.json")
     async def document() -> Response:
@@ -164,20 +166,25 @@ class _Reader:
                 yield Field(below, self._type(value), key in node.get("required", ()), description)
                 yield from self._fields(below, value, (*inside, id(node)))
 
-    def _type(self, schema: Json) -> str:
+    def _type(self, schema: Json, inside: tuple[int, ...] = ()) -> str:
         node = self._resolve(schema)
+        if id(node) in inside:
+            return "the same"
+        inside = (*inside, id(node))
         if "const" in node:
             return json.dumps(node["const"], ensure_ascii=False)
         if "enum" in node:
             return _either(json.dumps(value, ensure_ascii=False) for value in node["enum"])
         choices = _choices(node)
         if choices != [node]:
-            return _either(self._type(choice) for choice in choices)
+            return _either(self._type(choice, inside) for choice in choices)
         kind: str = node.get("type", "any")
         if kind == "array":
-            return f"array of {self._type(node['items'])}" if node.get("items") else kind
+            items = node.get("items") or []
+            several = items if isinstance(items, list) else [items]
+            return f"array of {_either(self._type(item, inside) for item in several)}" if several else kind
         if isinstance(values := node.get("additionalProperties"), dict):
-            return f"{kind} of {self._type(values)}"
+            return f"{kind} of {self._type(values, inside)}"
         return kind + _bounds(node)
 
     def _resolve(self, node: Json) -> Json:
