@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from datetime import datetime
 from typing import Any
 
@@ -61,6 +62,14 @@ def text(event: dict[str, Any]) -> str:
     """The payload as people read it."""
     payload = event["payload"]
     return payload if isinstance(payload, str) else json.dumps(payload, ensure_ascii=False)
+
+
+def result(event: dict[str, Any]) -> str:
+    """The payload of a job's result: what is no text is JSON, in a terminal on several lines."""
+    payload = event["payload"]
+    if isinstance(payload, str) or not sys.stdout.isatty():
+        return text(event)
+    return json.dumps(payload, ensure_ascii=False, indent=2)
 
 
 def moment(timestamp: str) -> datetime | None:

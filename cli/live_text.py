@@ -28,7 +28,7 @@ class LiveText:
         self._line_open = False
         self._before = ""
         """The last character that was shown: whether a joiner is seen depends on it."""
-        self._held = ""
+        self._joiners = ""
         """Joiners for which it depends on what comes next."""
 
     def piece(self, event: dict[str, Any]) -> None:
@@ -61,17 +61,17 @@ class LiveText:
 
     def end_line(self) -> None:
         """Whatever is shown next begins a line."""
-        if self._held:
-            self._output.text(self._held)
+        if self._joiners:
+            self._output.text(self._joiners)
             self._line_open = True
         if self._line_open:
             self._output.text("\n")
-        self._held, self._before, self._line_open = "", "", False
+        self._joiners, self._before, self._line_open = "", "", False
 
     def _show(self, piece: str) -> None:
-        whole = self._held + piece
+        whole = self._joiners + piece
         shown = whole.rstrip(JOINERS)
-        self._held = whole[len(shown) :]
+        self._joiners = whole[len(shown) :]
         if shown:
             self._output.text(shown, behind=self._before)
             self._before = shown[-1]

@@ -15,15 +15,16 @@ from rich.text import Text
 from bus import Bus, BusUnavailable, CorruptJob, Settings, Stored, job_log, subjects
 from bus.job_log import JobState
 from bus.messages import TaskPayload
+from cli.content import content_of
 from cli.errors import CommandFailed, Interrupted
-from cli.events import INTERRUPTIONS, STATES, record, text
+from cli.events import INTERRUPTIONS, STATES, record, result, text
 from cli.live_text import LiveText
 from cli.names import client_option
 from cli.options import PANEL, AsJson, NoColor, Quiet, Server, client_settings, seconds
 from cli.output import Output, printable, shortened
 from cli.streams import given
 from workers import submission
-from workers.registry import Job
+from workers.registry import DEFAULT, Job, discover, resolve
 
 NATS_TIMEOUT = 5.0
 
@@ -41,9 +42,12 @@ JobType = Annotated[
     str, typer.Argument(metavar="TYPE", callback=_length("a job type", 64), help="What to do.", show_default=False)
 ]
 Content = Annotated[
-    str,
+    list[str],
     typer.Argument(
-        metavar="CONTENT", help="The text to work on; - for what comes on standard input.", show_default=False
+        metavar="CONTENT",
+        help="The text to work on, or what else the job takes: JSON, or name=value for each field; - for what comes on "
+        "standard input.",
+        show_default=False,
     ),
 ]
 Wait = Annotated[bool, typer.Option("--wait", metavar="", help="Wait for the job's end and print its result.")]
@@ -90,16 +94,19 @@ def submit(
 
     Example: busctl submit translate hello --wait
     """
+    beside = Console(stderr=True, highlight=False, quiet=quiet)
     try:
-        content = given(content, "content")
+        words = [given(content[0], "content")] if len(content) == 1 else content
+        jobs = _find_jobs(job_type, beside)
     except KeyboardInterrupt:
         raise Interrupted("interrupted; nothing was submitted") from None
     command = Submit(
-        TaskPayload(task_type=job_type, content=content),
+        TaskPayload(task_type=job_type, content=content_of(resolve(jobs, job_type), words)),
+        jobs,
         client_id=client,
         job_id=submission.new_job_id(client, key),
         output=Output(as_json=as_json, quiet=quiet),
-        beside=Console(stderr=True, highlight=False, quiet=quiet),
+        beside=beside,
         as_json=as_json,
     )
     settings = client_settings(server, NATS_TIMEOUT if timeout is None else timeout)
@@ -109,11 +116,23 @@ def submit(
         raise Interrupted(f"interrupted; {command.outlook}") from None
 
 
+def _find_jobs(asked: str, beside: Console) -> Mapping[str, Job]:
+    jobs = discover()
+    if resolve(jobs, asked).name != asked:
+        _say(beside, f"no job type {shortened(asked)!r}: running {DEFAULT}")
+    return jobs
+
+
+def _say(beside: Console, message: str, style: str = "") -> None:
+    beside.print(Text(printable(message), style), soft_wrap=True)
+
+
 class Submit:
     """One job on its way.
 
     Args:
-        task: as it was typed.
+        task: what to do.
+        jobs: the registered jobs by name.
         client_id: whose job it is.
         job_id: the id it gets.
         output: where its id, events and result go.
@@ -122,11 +141,20 @@ class Submit:
     """
 
     def __init__(
-        self, task: TaskPayload, *, client_id: str, job_id: str, output: Output, beside: Console, as_json: bool
+        self,
+        task: TaskPayload,
+        jobs: Mapping[str, Job],
+        *,
+        client_id: str,
+        job_id: str,
+        output: Output,
+        beside: Console,
+        as_json: bool,
     ) -> None:
         self.outlook = "nothing was submitted"
         """What has become of the job so far."""
         self._task = task
+        self._jobs = jobs
         self._client_id = client_id
         self._job_id = job_id
         self._output = output
@@ -141,30 +169,20 @@ class Submit:
             BusError: it was not submitted, or perhaps not.
             CommandFailed: it did not end well, or not in time.
         """
-        jobs = self._find_jobs()
         async with Bus(settings, name="busctl submit") as bus:
             if not wait:
-                self._show_accepted(await self._submit(bus, settings, jobs))
+                self._show_accepted(await self._submit(bus, settings))
                 return
             try:
                 async with asyncio.timeout(patience):
-                    end = await self._wait(bus, settings, jobs)
+                    end = await self._wait(bus, settings)
                 self._show_end(end)
             except TimeoutError:
                 raise CommandFailed(f"job {self._job_id} has not ended within {patience:g} s; {self.outlook}") from None
             finally:
                 self._live.end_line()
 
-    def _find_jobs(self) -> Mapping[str, Job]:
-        # Here, because it imports every job, and other commands need none.
-        from workers.registry import DEFAULT, discover, resolve
-
-        asked, jobs = self._task.task_type, discover()
-        if resolve(jobs, asked).name != asked:
-            self._say(f"no job type {shortened(asked)!r}: running {DEFAULT}")
-        return jobs
-
-    async def _submit(self, bus: Bus, settings: Settings, jobs: Mapping[str, Job]) -> JobState:
+    async def _submit(self, bus: Bus, settings: Settings) -> JobState:
         async def enqueue(job: JobState) -> None:
             self._accepted()
             await self._enqueue(bus, settings, job)
@@ -174,7 +192,7 @@ class Submit:
         try:
             submitted = await submission.submit(
                 bus,
-                jobs,
+                self._jobs,
                 self._task,
                 client_id=self._client_id,
                 job_id=self._job_id,
@@ -208,7 +226,7 @@ class Submit:
     def _accepted(self) -> None:
         self.outlook = f"the job goes on: follow it with 'busctl watch --job {self._job_id}'"
 
-    async def _wait(self, bus: Bus, settings: Settings, jobs: Mapping[str, Job]) -> dict[str, Any]:
+    async def _wait(self, bus: Bus, settings: Settings) -> dict[str, Any]:
         steps, output = subjects.job(self._client_id, self._job_id), subjects.output(self._client_id, self._job_id)
         with ExitStack() as stack:
             bar = None
@@ -229,7 +247,7 @@ class Submit:
             async with bus.follow(
                 steps, output, after=0, on_interruption=lambda interruption: self._say(INTERRUPTIONS[interruption])
             ) as events:
-                await self._submit(bus, settings, jobs)
+                await self._submit(bus, settings)
                 async for stored in events:
                     event = record(stored)
                     if self._as_json:
@@ -253,14 +271,14 @@ class Submit:
     def _show_end(self, event: dict[str, Any]) -> None:
         match event["action"]:
             case "job_result":
-                self._live.finish(text(event))
+                self._live.finish(result(event))
             case "job_cancelled":
                 raise CommandFailed(f"job {self._job_id} was cancelled; submit it again if it is still wanted")
             case _:
                 raise CommandFailed(f"job {self._job_id} failed: {event.get('reason') or text(event)}")
 
     def _say(self, message: str, style: str = "") -> None:
-        self._beside.print(Text(printable(message), style), soft_wrap=True)
+        _say(self._beside, message, style)
 
 
 def _progress(console: Console) -> Progress:

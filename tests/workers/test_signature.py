@@ -14,8 +14,6 @@ from pydantic import BaseModel, ConfigDict, Field, computed_field, field_validat
 from typing_extensions import TypedDict
 
 from workers.errors import JobDefinitionError, Misfit
-from workers.function import answer
-from workers.job_loop import JobLoop
 from workers.json_value import MOST_LEVELS, flaw
 from workers.registry import Job, JobContext, job
 from workers.signature import Signature
@@ -49,7 +47,6 @@ class Named(TypedDict):
 
 
 CONTEXT = JobContext(job_id="j", client_id="c")
-LOOP = JobLoop()
 
 
 def nested(levels: int) -> Any:
@@ -209,9 +206,10 @@ def resize(content: Resize, job: JobContext) -> Resized:
     return Resized(bytes=content.width)
 
 
-def test_a_typed_job_is_a_function_and_runs_from_json_to_json() -> None:
+def test_a_typed_job_is_a_function_that_takes_and_gives_its_types() -> None:
     assert resize(Resize(width=3), CONTEXT) == Resized(bytes=3)
-    assert answer(resize, {"width": 3}, CONTEXT, LOOP) == {"bytes": 3, "made": "2026-01-02"}
+    assert resize.signature.load({"width": 3}) == Resize(width=3)
+    assert resize.signature.dump(Resized(bytes=3)) == {"bytes": 3, "made": "2026-01-02"}
     assert not resize.signature.is_text
 
 
@@ -264,12 +262,12 @@ def test_a_generator_may_take_a_type_of_its_own() -> None:
 
 
 def test_a_text_job_takes_and_gives_nothing_but_text() -> None:
-    shout = Job(lambda content, job: content.upper(), "shout", "")
-    assert answer(shout, "x", CONTEXT, LOOP) == "X"
+    signature = Job(lambda content, job: content.upper(), "shout", "").signature
+    assert (signature.load("x"), signature.dump("X")) == ("x", "X")
     with pytest.raises(Misfit, match="Input should be a valid string"):
-        answer(shout, 5, CONTEXT, LOOP)
+        signature.check(5)
     with pytest.raises(Misfit, match="shout returned NoneType, not text"):
-        answer(Job(lambda content, job: None, "shout", ""), "x", CONTEXT, LOOP)
+        signature.dump(None)
 
 
 class Opaque:
