@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from urllib.parse import urlsplit, urlunsplit
 
 from quart import Blueprint, Response, redirect, render_template, request
@@ -71,6 +72,9 @@ def pages(services: Services, channels: ChannelSet) -> Blueprint:
 
     if spoken_to is None:
         return routes
+    # As text, because Quart's own JSON would sort the fields of a form by name.
+    takes = {name: job.signature.takes for name, job in services.jobs.items() if not job.signature.takes.is_text}
+    schemas = {name: json.dumps(taken.taken) for name, taken in takes.items()}
 
     @routes.get("/system/")
     async def system() -> str:
@@ -78,6 +82,7 @@ def pages(services: Services, channels: ChannelSet) -> Blueprint:
         return await render_template(
             "system.html",
             jobs=services.jobs.values(),
+            schemas=schemas,
             socket_path=spoken_to.path,
             max_frame_bytes=services.settings.max_frame_bytes,
             no_reconnect={str(close.code): close.reason for close in close_codes.ALL if not close.reconnect},

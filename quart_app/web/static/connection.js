@@ -1,5 +1,7 @@
 // The WebSocket: opens it, greets, notices that it is gone, opens it again.
 
+import { parse } from "./json.js";
+
 const SUBPROTOCOL = "bus.v1";
 const OPEN_WITHIN = 10_000; // milliseconds, as all times here
 const WELCOME_WITHIN = 20_000; // the server may wait for its bus
@@ -63,7 +65,7 @@ export class Connection {
   #heard(data) {
     let frame;
     try {
-      frame = JSON.parse(data);
+      frame = parse(data);
     } catch {
       console.warn("the server sent a frame that is no JSON; it is not shown", data);
       return;

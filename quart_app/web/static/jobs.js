@@ -1,5 +1,7 @@
 // The jobs of this tab as the frames tell them; knows neither sockets nor elements.
 
+import { readable } from "./json.js";
+
 const MOST_JOBS = 200; // open ones are always shown
 
 const STEPS = {
@@ -145,7 +147,8 @@ export class Jobs {
     if (RANK[phase] > RANK[job.phase]) {
       const ended = RANK[phase] === ENDED;
       const output = phase === "done" ? null : job.output; // the text is all of it
-      this.#change(job, { phase, text: ended ? String(text) : "", output, at, cancelling: job.cancelling && !ended });
+      const shown = ended ? readable(text, 2) : "";
+      this.#change(job, { phase, text: shown, output, at, cancelling: job.cancelling && !ended });
     }
   }
 

@@ -3,12 +3,14 @@
 // sessionStorage, not localStorage: a tab is a client. Its jobs are there again after a reload, two tabs do not mix
 // theirs up, and who next sits at a shared computer opens a tab that knows nothing.
 
+import { parse } from "./json.js";
+
 const PREFIX = "busctl.";
 
 /** The value remembered under `name`; null when there is none, or the browser forbids to look. */
 export function recall(name) {
   try {
-    return JSON.parse(sessionStorage.getItem(PREFIX + name));
+    return parse(sessionStorage.getItem(PREFIX + name));
   } catch {
     return null;
   }

@@ -75,6 +75,9 @@ const connection = new Connection(new URL(socket, location.href.replace(/^http/,
     if (error) {
       view.alert(error);
     }
+    if (frame.action === "error") {
+      view.misfit(frame);
+    }
   },
 });
 
@@ -87,13 +90,13 @@ function submit(type, content) {
   if (size > maxFrameBytes) {
     const excess = count.format(size - maxFrameBytes);
     view.refuse(
-      `This text is too long: as a message it has ${count.format(size)} bytes, and the server takes at most ` +
+      `This is too long: as a message it has ${count.format(size)} bytes, and the server takes at most ` +
         `${count.format(maxFrameBytes)}. Shorten it by ${excess} bytes.`,
     );
     return;
   }
   sendJob(jobs.add(job));
-  view.submitted();
+  view.submitted(job);
 }
 
 function sendJob(job) {

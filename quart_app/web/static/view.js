@@ -1,5 +1,8 @@
 // The document: shows jobs, announcements and the connection, and says in words what it shows.
 
+import { ContentForm } from "./form.js";
+import { readable } from "./json.js";
+
 const MOST_NOTICES = 100;
 const MOST_SPOKEN = 20;
 const NEARLY = 8; // pixels from the end of a text within which a reader is at its end
@@ -34,10 +37,14 @@ export class View {
     this.onRetry = onRetry;
     this.form = element("submit");
     this.content = element("content");
+    this.fields = new ContentForm(this.form, this.content);
     this.button = element("submit-button");
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
-      onSubmit(this.form.elements.task_type.value, this.content.value);
+      const content = this.fields.read();
+      if (content !== undefined) {
+        onSubmit(this.fields.type, content);
+      }
     });
     this.content.addEventListener("keydown", (event) => {
       if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
@@ -64,7 +71,7 @@ export class View {
     const focused = document.activeElement === button;
     button.hidden = connected || phase.name === "connecting";
     if (focused && button.hidden) {
-      this.content.focus();
+      this.fields.focus();
     }
     if (phase.name === "waiting") {
       const tick = () => {
@@ -97,16 +104,20 @@ export class View {
     error.hidden = !text;
     if (text) {
       this.content.setAttribute("aria-invalid", "true");
-      this.content.focus();
+      this.fields.focus();
     } else {
       this.content.removeAttribute("aria-invalid");
     }
   }
 
-  submitted() {
-    this.content.value = "";
-    this.content.focus();
+  submitted({ ref }) {
+    this.fields.submitted(ref);
     this.refuse("");
+  }
+
+  /** Show at the fields of a job what is wrong with its content. */
+  misfit({ ref, payload }) {
+    this.fields.refused(ref, payload);
   }
 
   added(job) {
@@ -114,7 +125,7 @@ export class View {
     this.#items.set(job, item);
     element("jobs").prepend(item);
     element("jobs-empty").hidden = true;
-    this.#fill(item, { type: job.type, content: job.content });
+    this.#fill(item, { type: job.type, content: readable(job.content) });
     item.querySelector("progress").ariaLabel = `Progress: ${name(job)}`;
     item.querySelector("[data-action=cancel]").addEventListener("click", () => job.cancelling || this.onCancel(job));
     item.querySelector("[data-action=retry]").addEventListener("click", () => this.onRetry(job));
@@ -238,7 +249,7 @@ export class View {
 
   #hold(reason) {
     if (reason && document.activeElement === this.button) {
-      this.content.focus(); // a disabled button would take the focus with it
+      this.fields.focus(); // a disabled button would take the focus with it
     }
     this.button.disabled = Boolean(reason);
     element("submit-reason").textContent = reason;
@@ -266,7 +277,7 @@ export class View {
 }
 
 function name({ type, content }) {
-  return content.slice(0, LONGEST_NAME) || type;
+  return readable(content).slice(0, LONGEST_NAME) || type;
 }
 
 function trim(list, most, end) {

@@ -14,7 +14,17 @@ from bus import Settings
 from quart_app import close_codes, create_app
 from workers.registry import discover
 
-MODULES = ("system.js", "connection.js", "jobs.js", "session.js", "storage.js", "view.js")
+MODULES = (
+    "system.js",
+    "connection.js",
+    "fields.js",
+    "form.js",
+    "jobs.js",
+    "json.js",
+    "session.js",
+    "storage.js",
+    "view.js",
+)
 ASSETS = ("favicon.svg", "style.css", *MODULES)
 
 
