@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -39,12 +41,23 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "site"
 
 
-def test_the_job_runs(package: Path, fresh: System) -> None:
+def run(arguments: list[str], env: dict[str, str]) -> str:
+    done = busctl(*arguments, **env)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def test_the_jobs_run(package: Path, fresh: System) -> None:
     found = {"PYTHONPATH": str(package)}
     fresh.worker(**found)
-    done = busctl("submit", "shout", "hello", "--wait", **fresh.env, **found)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "HELLO!" in done.stdout
+    assert "HELLO!" in run(["submit", "shout", "hello", "--wait"], fresh.env | found)
+    milk, green = [
+        run(shlex.split(line)[1:], fresh.env | found)
+        for line in blocks("add-a-job.md", "sh").splitlines()
+        if line.startswith("busctl submit tea")
+    ]
+    assert json.loads(milk) == {"cents": 550, "text": "2 cups of black tea"}
+    assert json.loads(green) == {"cents": 500, "text": "2 cups of green tea"}
 
 
 def test_the_tests_pass(package: Path) -> None:

@@ -26,7 +26,7 @@ export function resolve(node, root) {
   }
   const types = choices.map(({ type }) => type).join();
   if (types === "number,string") {
-    return { ...rest, type: "string", nullable: choices.length < anyOf.length }; // a Decimal, which is exact as text
+    return { ...rest, type: "string", format: "decimal", nullable: choices.length < anyOf.length }; // exact as text
   }
   return node;
 }
@@ -38,7 +38,7 @@ export function field(schema, label, required, root) {
   const { input, read, kind } = control(known, needed, root);
   const id = `field-${(made += 1)}`;
   const element = make("div", { className: `field ${kind}` });
-  const caption = make("label", { className: "label", textContent: needed ? label : `${label} (optional)` });
+  const caption = make("label", { className: "label", textContent: needed || kind === "check" ? label : `${label} (optional)` });
   const hint = make("p", { className: "hint", id: `${id}-hint`, textContent: hints(known, kind, root) });
   const error = make("p", { className: "field-error", id: `${id}-error`, hidden: true, role: "alert" });
   caption.htmlFor = input.id = id;
@@ -83,7 +83,7 @@ function choice(values, schema, required) {
     option.selected = option.defaultSelected = "default" in schema && readable(schema.default) === option.text;
     input.append(option);
   });
-  return { kind: "choice", input, read: () => (input.value === "" ? undefined : values[Number(input.value)]) };
+  return { kind: "select", input, read: () => (input.value === "" ? undefined : values[Number(input.value)]) };
 }
 
 function number(schema, required) {
@@ -148,12 +148,14 @@ function hints(schema, kind, root) {
     [exclusiveMinimum, "more than "],
     [maximum, "at most "],
     [exclusiveMaximum, "less than "],
-    [minLength, "at least ", " characters"],
-    [maxLength, "at most ", " characters"],
-    [minItems, "at least ", " items"],
-    [maxItems, "at most ", " items"],
+    [minLength, "at least ", " character"],
+    [maxLength, "at most ", " character"],
+    [minItems, "at least ", " item"],
+    [maxItems, "at most ", " item"],
   ].filter(([bound]) => bound !== undefined);
-  const told = bounds.map(([bound, before, after = ""]) => before + count.format(bound) + after).join(", ");
+  const told = bounds
+    .map(([bound, before, of = ""]) => before + count.format(bound) + of + (of && bound !== 1 ? "s" : ""))
+    .join(", ");
   const choices = kind === "lines" && resolve(schema.items, root).enum?.map((value) => readable(value)).join(", ");
   const how = { lines: choices ? `One of ${choices} in each line.` : "One in each line.", json: "As JSON." }[kind];
   return [description, told && `${told[0].toUpperCase()}${told.slice(1)}.`, how].filter(Boolean).join(" ");
