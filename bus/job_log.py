@@ -10,11 +10,12 @@ from __future__ import annotations
 import hashlib
 import secrets
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from bus import subjects
 from bus.errors import AppendRefused, CorruptJob, UnknownJob
-from bus.job_step import JobRequest, Step, append_step, step_of, steps
+from bus.job_step import LOST, JobRequest, Step, append_step, step_of, steps
 from bus.messages import (
     JobCancelled,
     JobEvent,
@@ -22,6 +23,7 @@ from bus.messages import (
     JobQueued,
     JobRequeued,
     JobResult,
+    JobRetrying,
     JobStarted,
     State,
     as_text,
@@ -46,7 +48,7 @@ class JobState:
     attempt: int = 0
     """How often a worker has begun. Of a job that an older version ended it is not known, and 0."""
     instance: str | None = None
-    """The process that runs the job, or that ran it when it was cancelled; see `bus.liveness`."""
+    """The process that answers for the job, or that did when it was cancelled; see `bus.liveness`."""
     requeued: int = 0
     """How often it was enqueued again since a worker began."""
 
@@ -59,6 +61,11 @@ class JobState:
     def started(self) -> bool:
         """Whether a worker has said that it runs the job, and nothing was said since."""
         return self.last.running
+
+    @property
+    def held(self) -> bool:
+        """Whether a process has said that it answers for the job: it runs it, or waits to run it again."""
+        return self.started or (self.instance is not None and not self.ended)
 
     @property
     def ended(self) -> bool:
@@ -89,10 +96,12 @@ async def create(
     content = f"'{request.content}'" if isinstance(request.content, str) else as_text(request.content)
     payload = f"⏳ Job queued: {request.task_type} for {content} (ID: {job_id})"
     stored = JobQueued(payload=payload, job_id=job_id, ref=ref, task_type=request.task_type)
-    queued = stored.model_copy(update={"content": request.content})
+    inside = {"content": request.content, "runs": request.job_type, "retry_of": request.retry_of}
+    queued = stored.model_copy(update=inside)
     state = JobState(client_id, job_id, request, queued, 0, ref)
     stream.require_room(len(_started(state).encode(instance=LONGEST_INSTANCE).encode()) + SPARE_BYTES)
-    frame = stored.encode(request=request.model_dump())  # in which the content stands
+    asked = request.model_dump(exclude=set() if request.retry_of else {"retry_of"})
+    frame = stored.encode(request=asked)  # in which the rest stands
     seq = await append_step(stream, subjects.job(client_id, job_id), frame, after=0)
     return replace(state, seq=seq)
 
@@ -156,13 +165,32 @@ async def fail(stream: EventStream, job: JobState, reason: str, *, message_id: s
     return await _step(stream, job, failed, message_id)
 
 
+async def retry(
+    stream: EventStream, job: JobState, reason: str, *, next_at: datetime, message_id: str | None = None
+) -> JobState:
+    """Note that an attempt has failed, and that the same process begins the next one.
+
+    Args:
+        reason: why it failed, for clients.
+        next_at: when the next attempt begins, in UTC.
+
+    Raises:
+        AppendRefused, BusUnavailable: as for `start`.
+    """
+    return await _step(stream, job, _retrying(job, reason, next_at), message_id, job.instance)
+
+
 async def requeue(stream: EventStream, job: JobState) -> JobState:
     """Note that the job is enqueued again because nobody held it. Of several that try, one succeeds.
+
+    Clients are shown that the process was lost that ran it, or waited to; of a lost task there is nothing to show.
 
     Raises:
         AppendRefused: somebody else took the next step.
         BusUnavailable: not stored, or (`maybe_done`) perhaps stored.
     """
+    if job.held:
+        return await _step(stream, job, _retrying(job, LOST))
     payload = f"↻ Job enqueued again: {job.request.task_type}"
     facts = _facts(job) | {"attempt": job.attempt}
     return await _step(stream, job, JobRequeued(payload=payload, times=job.requeued + 1, **facts))
@@ -192,6 +220,12 @@ def _started(job: JobState) -> JobStarted:
     attempt = job.attempt + 1
     payload = f"▶ Job started: {job.request.task_type} (attempt {attempt})"
     return JobStarted(payload=payload, **_facts(job) | {"attempt": attempt})
+
+
+def _retrying(job: JobState, reason: str, next_at: datetime | None = None) -> JobRetrying:
+    at = None if next_at is None else next_at.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    facts = _facts(job) | {"attempt": job.attempt}
+    return JobRetrying(payload=f"↻ Job will be tried again: {reason}", reason=reason, next_at=at, **facts)
 
 
 def _facts(job: JobState) -> dict[str, Any]:
@@ -232,6 +266,7 @@ __all__ = [
     "new_job_id",
     "read",
     "requeue",
+    "retry",
     "start",
     "step_of",
     "steps",

@@ -15,6 +15,9 @@ from bus.messages import JobEvent, StoredJobEvent
 from bus.stored import Stored
 from bus.stream import EventStream
 
+LOST = "its worker was lost"
+"""Why an attempt failed of whose worker no more was heard."""
+
 
 class JobRequest(BaseModel):
     """What a client asked for. Stored inside `job_queued`, for workers."""
@@ -27,6 +30,8 @@ class JobRequest(BaseModel):
     """The registered type that runs."""
     content: Any
     """A JSON value; text, unless the job takes another type."""
+    retry_of: str | None = None
+    """The ended job that is done again by this one."""
 
 
 class _Beside(BaseModel):

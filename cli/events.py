@@ -15,11 +15,13 @@ EVENT_STYLES = {
     "job_result": "green",
     "job_failed": "red",
     "job_cancelled": "yellow",
+    "job_retrying": "magenta",
     "job_requeued": "magenta",
     "system_notification": "bold",
 }
 STATES = {
     "job_queued": "queued",
+    "job_retrying": "retrying",
     "job_requeued": "requeued",
     "job_started": "running",
     "job_result": "done",
@@ -48,7 +50,9 @@ def record(stored: Stored) -> dict[str, Any]:
         frame = {"action": "unreadable", "payload": stored.data.decode(errors="replace")}
     frame.pop("instance", None)  # what only workers read
     if isinstance(request := frame.pop("request", None), dict):
-        frame |= {key: request.get(key) for key in ("task_type", "content")}
+        frame |= {key: request.get(key) for key in ("task_type", "content", "retry_of")}
+        if request.get("job_type") != request.get("task_type"):
+            frame["runs"] = request.get("job_type")
     address = subjects.parse(stored.subject)
     who: dict[str, Any] = {"subject": stored.subject}
     if address is not None:

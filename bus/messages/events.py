@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias, cast
 
-from pydantic import AliasChoices, AliasPath, Field
+from pydantic import AliasChoices, AliasPath, Field, ValidationInfo, field_validator
 
 from bus.messages.message import Message, Ref
 
-State = Literal["job_queued", "job_started", "job_result", "job_failed", "job_cancelled"]
+State = Literal["job_queued", "job_started", "job_retrying", "job_result", "job_failed", "job_cancelled"]
 
 
 class Event(Message):
@@ -92,6 +92,21 @@ class JobQueued(JobEvent):
         description="What to work on: a text, or the JSON value that the job takes.",
         examples=["hello"],
     )
+    runs: str | None = Field(
+        None,
+        validation_alias=AliasChoices("runs", AliasPath("request", "job_type")),
+        description="The job type that runs, where it is another than was asked for: `default`, for an unknown type.",
+    )
+    retry_of: str | None = Field(
+        None,
+        validation_alias=AliasChoices("retry_of", AliasPath("request", "retry_of")),
+        description="The job that is done again by this one.",
+    )
+
+    @field_validator("runs")
+    @classmethod
+    def _only_where_it_differs(cls, value: str | None, info: ValidationInfo) -> str | None:
+        return None if value == info.data.get("task_type") else value
 
 
 class JobStarted(JobEvent):
@@ -106,8 +121,35 @@ class JobStarted(JobEvent):
     attempt: int = Field(ge=1, description="Counts from 1.", examples=[1])
 
 
+class JobRetrying(JobEvent):
+    """An attempt has ended without bringing the job to its end, and another one follows.
+
+    The function raised something after which the job is tried again, at `next_at`; or its worker was lost, and another
+    takes the job as soon as one is free.
+    """
+
+    plain: ClassVar[bool] = False
+    action: Literal["job_retrying"] = "job_retrying"
+    payload: str = Field(examples=["↻ Job will be tried again: ConnectionError: the dictionary is away"])
+    reason: str = Field(
+        description="Why, without the words around it.", examples=["ConnectionError: the dictionary is away"]
+    )
+    attempt: int = Field(ge=1, description="The attempt that failed, counted from 1.", examples=[1])
+    next_at: str | None = Field(
+        None,
+        description="When the next attempt begins: RFC 3339, in UTC. Left out when a worker has to be found first.",
+        examples=["2026-01-02T03:04:07.678901Z"],
+        json_schema_extra={"format": "date-time"},
+    )
+
+    @property
+    def requeued(self) -> int:
+        """Whoever waits for `next_at` holds the job; else it was enqueued again."""
+        return int(self.next_at is None)
+
+
 class JobRequeued(JobEvent):
-    """Nobody held the job, so it was enqueued again. Stored for workers, not shown to clients."""
+    """The task of a waiting job was lost, so it was enqueued again. Stored for workers, not shown to clients."""
 
     plain: ClassVar[bool] = False
     action: Literal["job_requeued"] = "job_requeued"
@@ -117,8 +159,8 @@ class JobRequeued(JobEvent):
 
     @property
     def state(self) -> State:
-        """To clients it is queued, as it was before."""
-        return "job_queued"
+        """To clients it waits, as it did before."""
+        return "job_retrying" if self.attempt else "job_queued"
 
     @property
     def requeued(self) -> int:
@@ -184,5 +226,5 @@ class JobCancelled(JobEvent):
     by: str | None = Field(None, description="Who called it off, if it was not the client.", examples=["an operator"])
 
 
-StoredJobEvent: TypeAlias = JobQueued | JobStarted | JobRequeued | JobResult | JobFailed | JobCancelled
+StoredJobEvent: TypeAlias = JobQueued | JobStarted | JobRetrying | JobRequeued | JobResult | JobFailed | JobCancelled
 """Every event that can be stored on a job's own subject: its steps, but neither its output nor its progress."""

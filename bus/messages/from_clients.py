@@ -33,7 +33,7 @@ class TaskPayload(BaseModel):
 
     task_type: str = Field(
         max_length=64,
-        description="A job type of the registry; any other runs `default`.",
+        description="A job type of the registry; any other runs `default`, if there is that one.",
         examples=["translate"],
     )
     content: Any = Field(
@@ -72,6 +72,19 @@ class CancelJob(ClientMessage):
 
     action: Literal["cancel_job"] = "cancel_job"
     payload: JobPayload
+
+
+class RetryJob(ClientMessage):
+    """Do a job again that has ended: a new job with the same request. `job_queued` follows, with its `retry_of`.
+
+    The job that has ended stays as it is.
+    """
+
+    action: Literal["retry_job"] = "retry_job"
+    payload: JobPayload
+    key: Key | None = Field(
+        None, description="Idempotency key of the new job, as in `system_message`.", examples=["order-17-again"]
+    )
 
 
 class GetJob(ClientMessage):

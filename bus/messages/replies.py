@@ -69,18 +69,37 @@ class ResumeToken(Message):
     payload: ResumeTokenPayload
 
 
+class JobAttempt(BaseModel):
+    """One attempt at a job."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    attempt: int = Field(ge=1, description="Counts from 1.", examples=[1])
+    started_at: str = Field(
+        description="When a worker began: RFC 3339, in UTC.",
+        examples=["2026-01-02T03:04:05.678901Z"],
+        json_schema_extra={"format": "date-time"},
+    )
+    reason: str | None = Field(
+        description="Why it brought no result; null for one that did, was cancelled, or goes on.",
+        examples=["ConnectionError: the dictionary is away"],
+    )
+
+
 class JobStatusPayload(BaseModel):
-    """How a job stands: its last event."""
+    """How a job stands: its last event, and its attempts."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     job_id: str = Field(examples=["3f1c0a5be2774d0f"])
     state: State = Field(description="The action of the job's last event.", examples=["job_result"])
     text: str = Field(description="That event's text.", examples=["🌍 Translated: 'hello' → 'hola'"])
+    attempt: int = Field(description="How often a worker has begun.", examples=[2])
+    attempts: tuple[JobAttempt, ...] = Field(description="The latest 20 attempts, in order.")
 
 
 class JobStatus(Reply):
-    """The answer to `get_job`, and to a `system_message` or `cancel_job` that changed nothing."""
+    """The answer to `get_job`, and to a `system_message`, `cancel_job` or `retry_job` that changed nothing."""
 
     action: Literal["job_status"] = "job_status"
     payload: JobStatusPayload

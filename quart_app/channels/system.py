@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bus import CorruptJob, InvalidName, UnknownJob, job_log
+from bus import CorruptJob, InvalidName, UnknownJob, job_log, subjects
+from bus.attempts import attempts
 from bus.job_log import JobState
 from bus.messages import (
     CancelJob,
     ErrorItem,
     GetJob,
+    JobAttempt,
     JobCancelled,
     JobFailed,
     JobOutput,
     JobProgress,
     JobQueued,
     JobResult,
+    JobRetrying,
     JobStarted,
     JobStatus,
     JobStatusPayload,
@@ -24,12 +27,14 @@ from bus.messages import (
     Pong,
     SystemMessage,
     SystemNotification,
-    as_text,
 )
 from quart_app.channel import Channel, channel, ws_handler
 from quart_app.errors import BadFrame, Refused
 from workers import submission
 from workers.errors import BacklogFull, Misfit
+
+MOST_ATTEMPTS = 20
+"""Attempts that `job_status` tells of, the latest."""
 
 
 @channel("/ws/system", name="system")
@@ -40,6 +45,7 @@ class SystemChannel(Channel):
     passthrough_events = (
         JobQueued,
         JobStarted,
+        JobRetrying,
         JobProgress,
         JobOutput,
         JobResult,
@@ -72,20 +78,39 @@ class SystemChannel(Channel):
                 queue=self.services.enqueuer.place(),
                 ref=message.ref,
             )
-        return None if submitted.accepted else _status(submitted.job)
+        return None if submitted.accepted else await self._status(submitted.job)
 
     @ws_handler(output_type=(JobCancelled, JobStatus))
     async def cancel(self, message: CancelJob) -> JobStatus | None:
         """Call a job off, queued or running. The answer is its state when it had ended already."""
         with _refusing():
             done = await submission.cancel(self.services.bus, self.client_id, message.payload.job_id)
-        return None if done.cancelled else _status(done.job)
+        return None if done.cancelled else await self._status(done.job)
 
     @ws_handler
     async def status(self, message: GetJob) -> JobStatus:
         """Say how a job stands."""
         with _refusing():
-            return _status(await job_log.read(self.services.bus.stream, self.client_id, message.payload.job_id))
+            return await self._status(
+                await job_log.read(self.services.bus.stream, self.client_id, message.payload.job_id)
+            )
+
+    async def _status(self, job: JobState) -> JobStatus:
+        subject = subjects.job(self.client_id, job.job_id)
+        told = attempts([step async for step in job_log.steps(self.services.bus.stream, subject)])
+        shown = tuple(
+            JobAttempt(attempt=attempt.number, started_at=attempt.started_at, reason=attempt.reason)
+            for attempt in told[-MOST_ATTEMPTS:]
+        )
+        return JobStatus(
+            payload=JobStatusPayload(
+                job_id=job.job_id,
+                state=job.state,
+                text=as_text(job.last.payload),
+                attempt=told[-1].number if told else 0,
+                attempts=shown,
+            )
+        )
 
 
 @contextmanager
@@ -110,7 +135,3 @@ def _checking_content(message: SystemMessage) -> Iterator[None]:
 
 def _in_frame(item: ErrorItem) -> ErrorItem:
     return item.model_copy(update={"loc": (SystemMessage.action_name(), "payload", "content", *item.loc)})
-
-
-def _status(job: JobState) -> JobStatus:
-    return JobStatus(payload=JobStatusPayload(job_id=job.job_id, state=job.state, text=as_text(job.last.payload)))

@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+from datetime import UTC, datetime
 
 import pytest
 
 from bus import AppendRefused, Bus, Settings, UnknownJob, job_log, subjects
+from bus.attempts import attempts
 from bus.job_log import JobRequest, JobState, new_job_id
 from bus.messages import JobStarted
 
@@ -130,7 +132,7 @@ async def test_what_older_versions_stored_is_read_as_it_was_meant(settings: Sett
     assert seen == [
         ("job_queued", 0, None, 0, False),
         ("job_started", 1, "child-1", 0, False),
-        ("job_queued", 1, None, 2, False),
+        ("job_retrying", 1, None, 2, False),
         ("job_failed", 0, None, 0, True),
     ]
 
@@ -204,10 +206,84 @@ async def test_one_of_many_reconcilers_enqueues_again_and_the_attempts_are_kept(
         job = await job_log.start(bus.stream, await queued(bus))
         tries = await asyncio.gather(*(job_log.requeue(bus.stream, job) for _ in range(5)), return_exceptions=True)
         (requeued,) = [state for state in tries if isinstance(state, JobState)]
-        assert (requeued.attempt, requeued.started, requeued.state) == (1, False, "job_queued")
+        assert (requeued.attempt, requeued.held, requeued.state) == (1, False, "job_retrying")
         again = await job_log.read(bus.stream, "log", job.job_id)
         assert (again.attempt, again.seq) == (1, requeued.seq)
         assert (await job_log.start(bus.stream, again)).attempt == 2
+
+
+async def test_a_worker_that_waits_to_try_again_holds_the_job_until_it_is_lost(settings: Settings) -> None:
+    next_at = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    async with Bus(settings) as bus:
+        started = await job_log.start(bus.stream, await queued(bus), instance="child-1")
+        waiting = await job_log.retry(bus.stream, started, "no ink", next_at=next_at)
+        assert await job_log.read(bus.stream, "log", started.job_id) == waiting
+        assert (waiting.state, waiting.started, waiting.held, waiting.instance) == (
+            "job_retrying",
+            False,
+            True,
+            "child-1",
+        )
+        assert json.loads(waiting.last.encode()) == {
+            "action": "job_retrying",
+            "payload": "↻ Job will be tried again: no ink",
+            "job_id": started.job_id,
+            "ref": "r",
+            "task_type": "shout",
+            "attempt": 1,
+            "reason": "no ink",
+            "next_at": "2026-01-02T03:04:05.000000Z",
+        }
+        lost = await job_log.requeue(bus.stream, waiting)
+        assert (lost.last.payload, lost.held) == ("↻ Job will be tried again: its worker was lost", False)
+        assert (lost.requeued, (await job_log.requeue(bus.stream, lost)).requeued) == (1, 2)
+        assert (await job_log.cancel(bus.stream, "log", waiting.job_id)).state == "job_cancelled"
+
+
+async def test_the_loss_of_a_task_changes_nothing_that_clients_see(settings: Settings) -> None:
+    async with Bus(settings) as bus:
+        requeued = await job_log.requeue(bus.stream, await queued(bus))
+        assert (requeued.last.action, requeued.state, requeued.requeued) == ("job_requeued", "job_queued", 1)
+
+
+async def test_each_attempt_is_told_with_why_it_brought_no_result(settings: Settings) -> None:
+    async with Bus(settings) as bus:
+        state = await job_log.start(bus.stream, await queued(bus), instance="a")
+        state = await job_log.retry(bus.stream, state, "no ink", next_at=datetime.now(UTC))
+        state = await job_log.requeue(bus.stream, state)  # lost while it waited
+        state = await job_log.requeue(bus.stream, state)  # and the task too
+        state = await job_log.start(bus.stream, state, instance="b")
+        state = await job_log.start(bus.stream, state, instance="c")  # taken over at once, as when a child dies
+        await job_log.fail(bus.stream, state, "no paper")
+        steps = [step async for step in job_log.steps(bus.stream, subjects.job("log", state.job_id))]
+    told = attempts(steps)
+    assert [(attempt.number, attempt.reason) for attempt in told] == [
+        (1, "no ink"),
+        (2, "its worker was lost"),
+        (3, "no paper"),
+    ]
+    assert [attempt.started_at for attempt in told] == sorted(
+        step.stored.at or "" for step in steps if step.instance and step.event.running
+    )
+    assert [attempt.reason for attempt in attempts(steps[:2])] == [None]
+
+
+async def test_a_request_that_runs_another_type_or_is_a_retry_says_so_once(settings: Settings) -> None:
+    async with Bus(settings) as bus:
+        plain = await job_log.create(
+            bus.stream, "log", REQUEST.model_copy(update={"job_type": "shout"}), job_id=new_job_id()
+        )
+        again = await job_log.create(
+            bus.stream, "log", REQUEST.model_copy(update={"retry_of": plain.job_id}), job_id=new_job_id()
+        )
+        for job, expected in ((plain, {}), (again, {"runs": "default", "retry_of": plain.job_id})):
+            frame = json.loads(job.last.encode())
+            assert {key: frame.get(key) for key in expected} == expected
+            assert {"runs", "retry_of"} & set(frame) == set(expected)
+            assert await job_log.read(bus.stream, "log", job.job_id) == job
+            stored = await bus.stream.last(subjects.job("log", job.job_id))
+            assert stored is not None
+            assert not {"runs", "retry_of"} & set(json.loads(stored.data))
 
 
 def test_a_key_stands_for_one_job_of_one_client() -> None:

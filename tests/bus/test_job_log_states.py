@@ -1,6 +1,7 @@
 """The job log against a model: whatever workers, reconcilers and clients do in whatever order, stale or not."""
 
 from collections.abc import Coroutine
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 import pytest
@@ -50,15 +51,16 @@ class JobLife(RuleBasedStateMachine):
         )
         return state if before is None else before
 
-    @rule(target=views, view=views, verb=st.sampled_from(["start", "finish", "fail", "requeue"]))
+    @rule(target=views, view=views, verb=st.sampled_from(["start", "finish", "fail", "retry", "requeue"]))
     def step(self, view: JobState, verb: str) -> JobState:
-        if view.ended:
-            return view  # no party takes a step from an end it knows of
+        if view.ended or (verb == "retry" and not view.started):
+            return view  # no party takes a step from an end it knows of, or ends an attempt that has not begun
         stream = self.bus.call(_stream)
         steps = {
             "start": lambda: job_log.start(stream, view),
             "finish": lambda: job_log.finish(stream, view, "done"),
             "fail": lambda: job_log.fail(stream, view, "failed"),
+            "retry": lambda: job_log.retry(stream, view, "no", next_at=datetime.now(UTC)),
             "requeue": lambda: job_log.requeue(stream, view),
         }
         return self.append(view, steps[verb]()) or view

@@ -20,8 +20,8 @@ from bus.messages import (
     JobFailed,
     JobOutput,
     JobQueued,
-    JobRequeued,
     JobResult,
+    JobRetrying,
     JobStarted,
     SystemNotification,
 )
@@ -40,7 +40,7 @@ MOST_RESIDENT = 300 * 1024 * 1024
 
 SHOWN = {
     event.action_name(): event
-    for event in (JobQueued, JobStarted, JobResult, JobFailed, JobCancelled, SystemNotification)
+    for event in (JobQueued, JobStarted, JobRetrying, JobResult, JobFailed, JobCancelled, SystemNotification)
 }
 
 
@@ -108,7 +108,7 @@ class History:
 
     def _note_requeue(self, stored: Stored, step: JobEvent) -> None:
         before = self._requeued.pop(stored.subject, None)
-        if isinstance(step, JobRequeued):
+        if step.requeued:
             now = self._requeued[stored.subject] = datetime.fromisoformat(stored.timestamp)
             if before is not None and (now - before).total_seconds() < RECONCILE_INTERVAL / 2:
                 self.amplified.append(stored.subject)

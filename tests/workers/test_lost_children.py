@@ -80,4 +80,4 @@ def test_a_job_that_its_worker_forgot_runs_again(bench: Bench, release: Path) ->
     bench.started(forgotten)
     release.touch()
     assert bench.end(forgotten) == "✅ Processed: X"
-    assert bench.life(forgotten)[2:4] == ["job_requeued", "job_started"]
+    assert bench.life(forgotten)[2:4] == ["job_retrying", "job_started"]

@@ -87,8 +87,8 @@ def stuck(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Bench, Wor
 @pytest.mark.parametrize(
     ("how", "within", "life"),
     [
-        ("killed", 15, ["job_queued", "job_started", "job_requeued", "job_started", "job_result"]),
-        ("killed under threads", 15, ["job_queued", "job_started", "job_requeued", "job_started", "job_result"]),
+        ("killed", 15, ["job_queued", "job_started", "job_retrying", "job_started", "job_result"]),
+        ("killed under threads", 15, ["job_queued", "job_started", "job_retrying", "job_started", "job_result"]),
         ("shut down cold", 15, ["job_queued", "job_started", "job_started", "job_result"]),
     ],
 )
@@ -114,7 +114,7 @@ def test_a_frozen_worker_loses_its_job_its_late_words_are_refused_and_it_works_a
     assert bench.end(job) == bench.text(job, 2)
     assert bench.text(job, 1) == written
     assert "another worker" not in losses.left.output()
-    assert bench.life(job) == ["job_queued", "job_started", "job_requeued", "job_started", "job_result"]
+    assert bench.life(job) == ["job_queued", "job_started", "job_retrying", "job_started", "job_result"]
     wait_until(lambda: bench.runs_in(frozen), "job that the worker runs which was frozen")
 
 

@@ -80,7 +80,7 @@ def test_a_started_job_without_a_worker_is_enqueued_again_then_failed(bench: Ben
     state = bench.bus.call(lambda bus: job_log.start(bus.stream, job))
     reconciler = bench.reconciler()
     look_until_healed(reconciler, 1)
-    assert bench.life(job)[-1] == "job_requeued"
+    assert bench.life(job)[-1] == "job_retrying"
     state = bench.read(job)
     for _ in range(2):
         state = bench.bus.call(lambda bus, state=state: job_log.start(bus.stream, state))  # type: ignore[misc]

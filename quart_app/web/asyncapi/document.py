@@ -29,7 +29,7 @@ DESCRIPTION = (
     "and the connection stays open.\n\n"
     "With the WebSocket subprotocol `bus.v1` the first frame is `connect`, and a client that comes back gets what it "
     "missed. Without a subprotocol every connection is a new client, nothing is replayed, and `job_started`, "
-    "`job_progress` and `job_output` are not sent."
+    "`job_retrying`, `job_progress` and `job_output` are not sent."
 )
 
 HANDSHAKE = Operation(
