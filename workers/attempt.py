@@ -15,9 +15,11 @@ from workers.errors import Misfit
 from workers.function import answer
 from workers.interrupt import Interrupted, Signals, process_is_ending
 from workers.limits import Limits
+from workers.outcomes import Fail, Retry
 from workers.output import Output
 from workers.process import WorkerProcess, persist
 from workers.registry import Job
+from workers.retrying import NextAttempt
 from workers.running_job import RunningJob
 
 log = structlog.get_logger(__name__)
@@ -55,7 +57,8 @@ class Attempt:
         self._limits = limits
         self._cancelled = cancelled
         self._signals = signals
-        self._over_time = False
+        self.over_time = False
+        """Whether it took longer than it may."""
         self._output = Output(
             bus,
             state,
@@ -67,8 +70,8 @@ class Attempt:
         )
         running.limit(limits, self._on_over_time, partial(persist, bus, ends.failed(state, limits.reason)))
 
-    def run(self) -> ends.End | None:
-        """Run the function once. Returns how the job ends, or None when it is to be tried again."""
+    def run(self) -> ends.End | NextAttempt:
+        """Run the function once. Returns how the job ends, or that it is to be tried again."""
         output, cancelled, process = self._output, self._cancelled, self._process
         content, context = self.state.request.content, self._context()
         try:
@@ -82,9 +85,9 @@ class Attempt:
             most = process.settings.job_result_max_bytes
             end = self._stopped() or ends.result(self.state, value, job_name=self._job.name, max_bytes=most)
         self._running.relax()
-        if end is None:
+        if isinstance(end, NextAttempt):
             output.discard()
-            return None
+            return end
         return partial(self._end, end)
 
     def stop(self) -> None:
@@ -109,26 +112,24 @@ class Attempt:
         """How the job ends when its function had to stop; None when nobody told it to."""
         if self._output.failure is not None:
             return ends.failed(self.state, self._output.failure)
-        if self._over_time:
+        if self.over_time:
             return ends.failed(self.state, self._limits.reason)
         if self._output.over:
             return ends.failed(self.state, "another attempt has begun")  # which NATS refuses, as it did the output
         return ends.cancelled(self.state) if self._cancelled.is_set() else None
 
-    def _raised(self, error: BaseException) -> ends.End | None:
+    def _raised(self, error: BaseException) -> ends.End | NextAttempt:
         if isinstance(error, Interrupted):
             log.info("the job was interrupted")
             return ends.failed(self.state, "it was stopped by SIGUSR1, the signal of Celery's soft time limit")
         if isinstance(error, Misfit):
             log.warning("the job's content or result does not fit", error=str(error))
-            return ends.failed(self.state, str(error))
-        log.error("the job raised", exc_info=error)
-        if isinstance(error, self._job.retry_on) and self.state.attempt < self._job.max_attempts:
-            return None
-        return ends.raised(self.state, error)
+        elif not isinstance(error, (Fail, Retry)):
+            log.error("the job raised", exc_info=error)
+        return NextAttempt.after(error, self._job, self.state) or ends.raised(self.state, error)
 
     def _on_over_time(self) -> None:
-        self._over_time = True
+        self.over_time = True
         self.stop()
 
     async def _end(self, end: ends.End, bus: Bus) -> JobState:

@@ -10,10 +10,12 @@ from pydantic_core import to_json
 
 from bus import Bus, EventTooLarge, job_log
 from bus.job_log import JobState
-from workers.errors import UnusableOutput
+from workers.errors import Misfit, UnusableOutput
+from workers.outcomes import Fail, Retry
 
 LONGEST_REASON = 300
 """Characters of an exception's message that a client is shown."""
+TOO_LARGE = "the reason is too large to be stored"
 
 End = Callable[[Bus], Coroutine[Any, Any, JobState]]
 
@@ -49,19 +51,31 @@ def result(state: JobState, value: object, *, job_name: str, max_bytes: int) -> 
 
 def raised(state: JobState, error: BaseException) -> End:
     """The job's function raised."""
-    if isinstance(error, UnusableOutput):
-        return failed(state, str(error))
+    return failed(state, reason_of(error))
+
+
+def reason_of(error: BaseException) -> str:
+    """Why an attempt failed whose function raised this: in its own words, where it means them for clients."""
+    if isinstance(error, (Fail, Retry)):
+        return shortened(error.reason)
+    if isinstance(error, (Misfit, UnusableOutput)):
+        return shortened(str(error))
     name = type(error).__name__
     try:
         told = str(error)
     except Exception:  # a method of the job's own class, which may do anything
         told = ""
-    return failed(state, f"{name}: {told}" if told else name)
+    return shortened(f"{name}: {told}" if told else name)
+
+
+def shortened(reason: str) -> str:
+    """A reason as clients are shown it. It may quote anything: it is made short and encodable."""
+    return reason[:LONGEST_REASON].encode("utf-8", "replace").decode()
 
 
 def failed(state: JobState, reason: str) -> End:
-    """The job will not be done. The reason may quote anything: it is made short, printable and encodable."""
-    short = reason[:LONGEST_REASON].encode("utf-8", "replace").decode()
+    """The job will not be done."""
+    short = shortened(reason)
     message_id = secrets.token_hex(12)
 
     async def fail(bus: Bus) -> JobState:
@@ -88,4 +102,4 @@ async def _fail(bus: Bus, state: JobState, reason: str, message_id: str) -> JobS
     try:
         return await job_log.fail(bus.stream, state, reason, message_id=message_id)
     except EventTooLarge:
-        return await job_log.fail(bus.stream, state, "the reason is too large to be stored", message_id=message_id)
+        return await job_log.fail(bus.stream, state, TOO_LARGE, message_id=message_id)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from contextlib import suppress
 
 import structlog
 from celery.exceptions import Reject
@@ -23,6 +24,7 @@ from workers.interrupt import Signals
 from workers.limits import Limits
 from workers.process import NO_LEASE_PAUSE, WorkerProcess
 from workers.registry import Job
+from workers.retrying import NextAttempt
 from workers.running_job import AlreadyRunning, RunningJob
 from workers.ticket import Ticket
 
@@ -93,11 +95,11 @@ class Execution:
         """Claim the job, run it, and store its end. `execute` answers the errors of the bus that this raises."""
         attempt = self._claim_if_open(ticket)
         while attempt is not None:
-            end = attempt.run()
-            if end is not None:
-                self._end(end)
+            outcome = attempt.run()
+            if not isinstance(outcome, NextAttempt):
+                self._end(outcome)
                 return
-            attempt = self._claim_again(attempt.state)
+            attempt = self._claim_again(attempt, outcome)
 
     def _read(self) -> JobState:
         return self._process.persist(lambda bus: job_log.read(bus.stream, self._client_id, self._job_id))
@@ -111,7 +113,7 @@ class Execution:
         else:
             state = self._read()
         while not state.ended:
-            if state.started and self._is_running(state):
+            if state.held and self._is_running(state):
                 log.info("another worker runs the job; this task is dropped")
                 return None
             if state.attempt >= self._job.max_attempts:
@@ -123,11 +125,16 @@ class Execution:
         log.info("the job has ended already; nothing to do")
         return None
 
-    def _claim_again(self, state: JobState) -> Attempt | None:
-        self._signals.release()
-        pause = self._job.backoff * 2 ** (state.attempt - 1)
-        log.info("the job will be tried again", seconds=pause)
-        again = None if self._cancelled.wait(pause) else self._claim(state)
+    def _claim_again(self, attempt: Attempt, following: NextAttempt) -> Attempt | None:
+        again = None
+        with suppress(AppendRefused):
+            waiting = self._process.persist(following.note(attempt.state), between=self._signals.release_if_overdue)
+            self._signals.release()
+            log.info("the job will be tried again", seconds=round(following.pause, 3))
+            if not self._cancelled.wait(following.pause):
+                again = self._claim(waiting)
+            elif attempt.over_time:  # which came just after the function had raised
+                self._end(ends.failed(waiting, self._limits.reason))
         if again is None:
             log.info("the job was ended by somebody else meanwhile")
         return again

@@ -27,9 +27,10 @@ from typing import Any, TypeVar, overload
 from bus import subjects
 from workers.context import JobContext
 from workers.errors import JobDefinitionError
+from workers.outcomes import Fail, Retry
 from workers.signature import Signature
 
-__all__ = ["Job", "JobContext", "JobDefinitionError", "discover", "job", "resolve"]
+__all__ = ["Fail", "Job", "JobContext", "JobDefinitionError", "Retry", "discover", "job", "resolve"]
 
 ENTRY_POINTS = "busctl.jobs"
 DEFAULT = "default"
@@ -104,9 +105,11 @@ def job(
 
     Args:
         name: the job type that clients send; by default the function's name.
-        max_attempts: how often a worker may begin: again when one died, or after an exception of `retry_on`.
-        backoff: seconds before the second attempt; doubled for each one after it.
-        retry_on: exceptions after which the job is tried again. Any other fails it at once.
+        max_attempts: how often a worker may begin: again when one was lost, and after `Retry` or an exception of
+            `retry_on`.
+        backoff: seconds before the second attempt; doubled for each one after it up to ten minutes, and each a quarter
+            longer or shorter at random.
+        retry_on: exceptions after which the job is tried again. Any other but `Retry` fails it at once.
         time_limit: seconds after which one attempt is given up and the job fails.
 
     Raises:
@@ -122,14 +125,20 @@ def job(
         where = f"job {chosen!r} ({function.__module__}.{function.__qualname__})"
         if list(inspect.signature(function).parameters) != ["content", "job"]:
             raise JobDefinitionError(f"{where} must take exactly (content, job: JobContext)")
-        if max_attempts < 1 or backoff < 0 or time_limit <= 0:
+        if max_attempts < 1 or not 0 <= backoff < float("inf") or time_limit <= 0:
             raise JobDefinitionError(f"{where} needs max_attempts >= 1, backoff >= 0 and time_limit > 0")
+        if not isinstance(retry_on, tuple) or not all(_is_exception(kind) for kind in retry_on):
+            raise JobDefinitionError(f"{where} needs a tuple of exception classes as retry_on, not {retry_on!r}")
         summary = (inspect.getdoc(function) or chosen).strip().splitlines()[0]
         made = Job(function, chosen, summary, max_attempts, backoff, retry_on, time_limit)
         _ = made.signature
         return made
 
     return register if function is None else register(function)
+
+
+def _is_exception(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Exception)
 
 
 def discover() -> Mapping[str, Job]:

@@ -20,11 +20,11 @@ from bus.messages import JobStarted
 from workers import ends
 from workers.cancelled import Cancelled
 from workers.context import JobContext
-from workers.errors import Misfit
 from workers.function import answer
 from workers.job_loop import JobLoop
 from workers.registry import Job
 from workers.resources import Resources
+from workers.retrying import NextAttempt
 from workers.written import NOW, Written, in_coroutine
 
 
@@ -39,6 +39,7 @@ class Run:
         output: what it yielded and wrote in its last attempt, each piece for itself. A worker joins small ones.
         progress: the arguments of each `job.progress`, of all attempts.
         attempts: how often its function was called.
+        retries: why each attempt before the last failed, and for how many seconds a worker would wait then.
         error: what its function raised at last.
     """
 
@@ -48,6 +49,7 @@ class Run:
     output: list[str] = field(default_factory=list)
     progress: list[tuple[float | None, str | None]] = field(default_factory=list)
     attempts: int = 0
+    retries: list[NextAttempt] = field(default_factory=list)
     error: BaseException | None = None
 
 
@@ -100,15 +102,17 @@ class _Runner:
         try:
             while not done.cancelled and done.attempts < self.job.max_attempts:
                 done.attempts += 1
-                if (end := self._attempt(done, loop, resources)) is not None:
+                end = self._attempt(done, loop, resources)
+                if not isinstance(end, NextAttempt):
                     self._tell(end, done)
                     break
+                done.retries.append(end)
         finally:
             resources.close()
             loop.close()
         return done
 
-    def _attempt(self, done: Run, loop: JobLoop, resources: Resources) -> ends.End | None:
+    def _attempt(self, done: Run, loop: JobLoop, resources: Resources) -> ends.End | NextAttempt:
         cancelled = Cancelled()
         written = _Pieces(self.job.name, self.max_bytes, cancelled, self.cancel_after)
         done.output, done.error = written.pieces, None
@@ -129,10 +133,9 @@ class _Runner:
             raise
         except BaseException as error:
             done.error = error
-            if isinstance(error, Misfit):
-                return ends.failed(state, str(error))
-            if isinstance(error, self.job.retry_on) and done.attempts < self.job.max_attempts:
-                return None
+            following = NextAttempt.after(error, self.job, state)
+            if following is not None:
+                return following
             end = ends.raised(state, error)
         else:
             end = ends.result(state, value, job_name=self.job.name, max_bytes=self.max_bytes)

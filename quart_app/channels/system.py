@@ -27,6 +27,7 @@ from bus.messages import (
     Pong,
     SystemMessage,
     SystemNotification,
+    as_text,
 )
 from quart_app.channel import Channel, channel, ws_handler
 from quart_app.errors import BadFrame, Refused

@@ -5,6 +5,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ from celery.exceptions import Reject
 
 from bus import Bus, Settings, SyncBus, job_log, leases, liveness, subjects
 from bus.job_log import JobRequest, JobState, new_job_id
-from bus.messages import JobFailed, JobResult
+from bus.messages import JobFailed, JobResult, JobRetrying
 from testbed.servers import Nats, wait_until
 from workers.ends import LONGEST_REASON
 from workers.execute import execute
+from workers.outcomes import Fail, Retry
 from workers.process import WorkerProcess
 from workers.registry import Job, JobContext, job
 from workers.ticket import Ticket
@@ -357,10 +359,119 @@ def test_listed_exceptions_are_tried_again_up_to_the_last_attempt(bus: SyncBus, 
     execute(retrying, CLIENT, job_id, process)
     assert read(bus, job_id).last.payload == "at last"
     assert attempts == [1, 2, 3]
+    assert life(bus, job_id) == ["job_queued", *["job_started", "job_retrying"] * 2, "job_started", "job_result"]
 
     job_id = submit(bus)
     execute(Job(flaky, "t", "t", max_attempts=2, backoff=0.01, retry_on=(OSError,)), CLIENT, job_id, process)
     assert read(bus, job_id).last.payload == "❌ Job failed: ConnectionError: not yet"
+
+
+def raising_once(error: Exception) -> Callable[..., str]:
+    def function(content: str, job: JobContext) -> str:
+        if job.attempt == 1:
+            raise error
+        return "at last"
+
+    return function
+
+
+def retrying_of(bus: SyncBus, job_id: str) -> list[tuple[JobRetrying, datetime]]:
+    """The `job_retrying` of a job, and when each was stored."""
+
+    async def replay(bus: Bus) -> list[tuple[JobRetrying, datetime]]:
+        found = [step async for step in job_log.steps(bus.stream, subjects.job(CLIENT, job_id))]
+        return [(step.event, step.at) for step in found if isinstance(step.event, JobRetrying)]
+
+    return bus.call(replay)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (Retry(after=0.01, reason="the printer is busy"), "the printer is busy"),
+        (Retry(), "it asked to be tried again"),
+        (OSError("\ud800" + "x" * 1000), "OSError: ?" + "x" * (LONGEST_REASON - 10)),
+    ],
+)
+def test_clients_see_why_a_job_is_tried_again_and_when(
+    bus: SyncBus, process: WorkerProcess, error: Exception, reason: str
+) -> None:
+    job_id = submit(bus)
+    execute(Job(raising_once(error), "t", "t", backoff=0.01, retry_on=(OSError,)), CLIENT, job_id, process)
+    assert read(bus, job_id).last.payload == "at last"
+    [(event, stored_at)] = retrying_of(bus, job_id)
+    assert (event.attempt, event.reason) == (1, reason)
+    assert event.payload == f"↻ Job will be tried again: {reason}"
+    assert event.next_at is not None
+    assert abs(datetime.fromisoformat(event.next_at) - stored_at) < timedelta(seconds=10)
+
+
+def test_a_job_that_asks_for_more_attempts_than_it_has_fails_with_its_reason(
+    bus: SyncBus, process: WorkerProcess
+) -> None:
+    job_id = submit(bus)
+    never = raising(Retry(after=0, reason="the printer is busy"))
+    execute(Job(never, "t", "t", max_attempts=2), CLIENT, job_id, process)
+    assert life(bus, job_id) == ["job_queued", "job_started", "job_retrying", "job_started", "job_failed"]
+    assert read(bus, job_id).last.payload == "❌ Job failed: the printer is busy"
+
+
+def test_a_job_that_says_it_failed_is_not_tried_again(bus: SyncBus, process: WorkerProcess) -> None:
+    job_id = submit(bus)
+    execute(Job(raising(Fail("the order is closed")), "t", "t", retry_on=(Exception,)), CLIENT, job_id, process)
+    assert life(bus, job_id) == ["job_queued", "job_started", "job_failed"]
+    assert read(bus, job_id).last.payload == "❌ Job failed: the order is closed"
+
+
+@pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf"), 3601])
+def test_a_pause_that_nobody_can_wait_for_is_refused_where_it_is_written(seconds: float) -> None:
+    with pytest.raises(ValueError, match="from 0 to 3600"):
+        Retry(after=seconds)
+
+
+def test_a_job_over_its_time_is_not_tried_again(bus: SyncBus, process: WorkerProcess) -> None:
+    def gives_up(content: str, job: JobContext) -> str:
+        try:
+            threading.Event().wait(100)
+        finally:
+            raise Retry(reason="it takes so long")
+
+    job_id = submit(bus)
+    execute(Job(gives_up, "t", "t", time_limit=0.2), CLIENT, job_id, process)
+    assert read(bus, job_id).last.payload == "❌ Job failed: it took longer than 0.2 s"
+
+
+def waiting_for_an_hour(bus: SyncBus, process: WorkerProcess) -> tuple[str, threading.Thread]:
+    """A job that waits for its second attempt, and its worker."""
+    job_id = submit(bus)
+    thread = in_background(Job(raising_once(Retry(after=3600)), "t", "t"), job_id, process)
+    wait_until(lambda: read(bus, job_id).state == "job_retrying", "job that waits")
+    return job_id, thread
+
+
+def test_a_cancel_ends_the_wait_for_the_next_attempt_at_once(bus: SyncBus, process: WorkerProcess) -> None:
+    job_id, thread = waiting_for_an_hour(bus, process)
+    cancel(bus, job_id)
+    thread.join(20)
+    assert not thread.is_alive()
+    assert life(bus, job_id) == ["job_queued", "job_started", "job_retrying", "job_cancelled"]
+
+
+def test_nobody_else_takes_a_job_that_waits_for_its_next_attempt(bus: SyncBus, process: WorkerProcess) -> None:
+    with working(process.settings) as other:
+        job_id, thread = waiting_for_an_hour(bus, other)
+        execute(Job(shout.function, "t", "t"), CLIENT, job_id, process)
+        assert read(bus, job_id).state == "job_retrying"
+        cancel(bus, job_id)
+        thread.join(20)
+
+
+def test_a_job_whose_worker_died_while_it_waited_is_taken_over(bus: SyncBus, process: WorkerProcess) -> None:
+    state = begin_and_die(bus, read(bus, submit(bus)))
+    in_an_hour = datetime.now(UTC) + timedelta(hours=1)
+    bus.call(lambda bus: job_log.retry(bus.stream, state, "no ink", next_at=in_an_hour))
+    execute(Job(shout.function, "t", "t"), CLIENT, state.job_id, process)
+    assert read(bus, state.job_id).last.payload == f"HI {state.job_id} 2"
 
 
 def begin_and_die(bus: SyncBus, state: JobState) -> JobState:

@@ -52,6 +52,11 @@ def test_functions_that_cannot_be_jobs_are_refused() -> None:
 
     with pytest.raises(JobDefinitionError, match="exactly"):
         job(too_few)  # type: ignore[call-overload]
+    for wrong in (OSError, [OSError], ("OSError",), (KeyboardInterrupt,)):
+        with pytest.raises(JobDefinitionError, match="tuple of exception classes"):
+            job(name="x", retry_on=wrong)(lambda content, job: content)  # type: ignore[call-overload]
+    with pytest.raises(JobDefinitionError, match="backoff >= 0"):
+        job(name="x", backoff=float("nan"))(lambda content, job: content)
     with pytest.raises(JobDefinitionError, match="job type"):
         job(name="a.b")(lambda content, job: content)
 
