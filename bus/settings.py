@@ -152,6 +152,12 @@ class Settings(Environment):
     stream_replicas: Annotated[int, Field(ge=1, le=5)] = Field(
         1, description="Replicas of the EVENTS stream in a NATS cluster. Applied as BUS_STREAM_MAX_AGE."
     )
+    example_jobs: bool = Field(
+        True,
+        description="Whether there are the example jobs analyze, default, generate and translate. Without them a job "
+        "called default may be your own; without one, a request of unknown type is refused. The same for web "
+        "processes, workers and busctl.",
+    )
     job_delay_scale: Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)] = Field(
         1.0, description="Factor on the time that the four example jobs pretend to work; 0 for no wait."
     )

@@ -8,11 +8,12 @@ from typing import Annotated
 from rich.console import Console
 from rich.text import Text
 
-from bus import Bus, Settings, job_log, subjects
+from bus import Bus, Settings
 from cli.errors import CommandFailed, Interrupted
 from cli.names import Job, client_option
 from cli.options import AsJson, NoColor, Quiet, Server, Timeout, client_settings
 from cli.output import Output, shortened
+from cli.owner import owner_of
 from workers import submission
 from workers.submission import Cancellation
 
@@ -52,20 +53,4 @@ def cancel(
 
 async def _cancel(settings: Settings, client_id: str | None, job_id: str) -> Cancellation:
     async with Bus(settings, name="busctl cancel") as bus:
-        return await submission.cancel(bus, client_id or await _owner(bus, job_id), job_id)
-
-
-async def _owner(bus: Bus, job_id: str) -> str:
-    owners = {step.client_id async for step in job_log.steps(bus.stream, subjects.any_client(job_id))}
-    match sorted(owners):
-        case []:
-            raise CommandFailed(
-                f"no job {job_id} is known (never submitted, or past retention); 'busctl jobs' lists those that are"
-            )
-        case [owner]:
-            return owner
-        case several:
-            raise CommandFailed(
-                f"{len(several)} clients have a job {job_id}: {shortened(', '.join(several))}; "
-                "say whose you mean with --client"
-            )
+        return await submission.cancel(bus, client_id or await owner_of(bus, job_id), job_id)

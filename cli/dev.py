@@ -68,7 +68,9 @@ def dev(
     from workers.registry import discover  # here, because it imports every job, and other commands need none
 
     settings = Settings.load()
-    discover()  # a job that cannot be used is said at once, not by two processes among the lines of two servers
+    discover(
+        example_jobs=settings.example_jobs
+    )  # a job that cannot be used is said at once, not by two processes among the lines of two servers
     own_nats, own_valkey = (name not in settings.model_fields_set for name in ("nats_url", "redis_url"))
     ports = {"--port": port}
     if own_nats:

@@ -63,9 +63,13 @@ def record(stored: Stored) -> dict[str, Any]:
 
 
 def text(event: dict[str, Any]) -> str:
-    """The payload as people read it."""
+    """The payload as people read it, and of a job that is tried again when."""
     payload = event["payload"]
-    return payload if isinstance(payload, str) else json.dumps(payload, ensure_ascii=False)
+    told = payload if isinstance(payload, str) else json.dumps(payload, ensure_ascii=False)
+    next_at, attempt = moment(str(event.get("next_at", ""))), event.get("attempt")
+    if event["action"] != "job_retrying" or next_at is None or not isinstance(attempt, int):
+        return told
+    return f"{told} (attempt {attempt + 1} at {next_at:%H:%M:%S})"
 
 
 def result(event: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ import typer
 from bus import BusError
 from cli.errors import CommandFailed, Interrupted, Unread
 from cli.output import show_error, show_note
-from workers.errors import JobDefinitionError
+from workers.errors import JobDefinitionError, JobNotEnded, Misfit, UnknownTaskType
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
@@ -30,7 +30,7 @@ def tell(error: Exception) -> int:
             return USAGE
         case Unread():
             return FAILED
-        case BusError() | CommandFailed() | JobDefinitionError():
+        case BusError() | CommandFailed() | JobDefinitionError() | JobNotEnded() | Misfit() | UnknownTaskType():
             show_error(str(error))
             return FAILED
     raise error

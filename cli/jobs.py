@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
@@ -11,8 +11,9 @@ from typing import Annotated
 import typer
 
 from bus import Bus, CorruptJob, Settings, UnknownJob, job_log, subjects
+from bus.attempts import Attempt, attempts
 from bus.job_log import JobState
-from bus.messages import as_text
+from bus.messages import JobFailed, as_text
 from cli.columns import LONGEST_SHOWN, Column, Columns
 from cli.errors import Interrupted
 from cli.events import EVENT_STYLES, STATES
@@ -28,6 +29,7 @@ ROOM_FOR_IDS = 80
 """Columns of a terminal from which on these are whole too."""
 
 Open = Annotated[bool, typer.Option("--open", metavar="", help="Only jobs that have not ended.")]
+Failed = Annotated[bool, typer.Option("--failed", metavar="", help="Only jobs that have failed.")]
 Client = Annotated[str | None, client_option("Only jobs of this client.")]
 Limit = Annotated[int, typer.Option("--limit", metavar="N", min=1, max=100_000, help="Show so many, the newest.")]
 
@@ -37,6 +39,7 @@ Key = tuple[str, str]
 
 def jobs(
     open_only: Open = False,
+    failed_only: Failed = False,
     client: Client = None,
     limit: Limit = 20,
     server: Server = None,
@@ -52,6 +55,9 @@ def jobs(
 
     Example: busctl jobs --open --limit 50
     """
+    if open_only and failed_only:
+        raise typer.BadParameter("--open does not go with --failed: a job that has failed has ended")
+    listing = OPEN if open_only else FAILED if failed_only else ALL
     output = Output(as_json=as_json, quiet=quiet)
     settings = client_settings(server, timeout)
     table = JobTable(output, with_client=client is None)
@@ -63,12 +69,12 @@ def jobs(
             table.add(job)
 
     try:
-        count = asyncio.run(_list(settings, client, open_only, limit, show))
+        count = asyncio.run(_list(settings, client, listing, limit, show))
     except KeyboardInterrupt:
         raise Interrupted("interrupted") from None
     table.end()
     if not count:
-        output.line("No open jobs." if open_only else "No jobs.")
+        output.line(f"No {listing.name}.")
     if count == limit:
         output.line((f"The newest {limit}; --limit shows more, if there are.", "dim"))
 
@@ -78,9 +84,20 @@ class Listed:
     """One job of the list."""
 
     state: JobState
-    attempt: int
+    attempts: Sequence[Attempt]
     queued_at: datetime
     last_at: datetime
+
+    @property
+    def attempt(self) -> int:
+        """How often a worker has begun it."""
+        return self.attempts[-1].number if self.attempts else 0
+
+    @property
+    def text(self) -> str:
+        """What is most worth knowing of it: what was asked for, or what came of it."""
+        waits = self.state.state == "job_retrying"  # and why is more than what was asked for
+        return as_text(self.state.last.payload if self.state.ended or waits else self.state.request.content)
 
     @property
     def age(self) -> timedelta:
@@ -103,6 +120,11 @@ class Listed:
             "state": self.state.state,
             "ended": self.state.ended,
             "attempt": self.attempt,
+            "attempts": [
+                {"attempt": attempt.number, "started_at": attempt.started_at, "reason": attempt.reason}
+                for attempt in self.attempts
+            ],
+            "retry_of": self.state.request.retry_of,
             "queued_at": self.queued_at.isoformat(),
             "last_at": self.last_at.isoformat(),
             "seq": self.state.seq,
@@ -128,7 +150,7 @@ class JobTable:
     def add(self, job: Listed) -> None:
         """Add a row. Of what is printed at the end it keeps only what is shown."""
         state = job.state
-        text = as_text(state.last.payload if state.ended else state.request.content)
+        text = job.text
         row: dict[str, Part] = {
             "JOB": state.job_id,
             "TYPE": state.request.task_type,
@@ -183,14 +205,14 @@ def _span(time: timedelta) -> str:
 
 
 async def _list(
-    settings: Settings, client_id: str | None, open_only: bool, limit: int, show: Callable[[Listed], None]
+    settings: Settings, client_id: str | None, listing: Listing, limit: int, show: Callable[[Listed], None]
 ) -> int:
     subject = subjects.ALL_JOBS if client_id is None else subjects.steps(client_id)
     count = 0
     async with Bus(settings, name="busctl jobs") as bus:
-        for key in await (_open(bus, subject, limit) if open_only else _newest(bus, subject, limit)):
+        for key in await listing.find(bus, subject, limit):
             job = await _look(bus, *key)
-            if job is not None and not (open_only and job.state.ended):
+            if job is not None and listing.ended in (None, job.state.ended):
                 show(job)
                 count += 1
     return count
@@ -224,11 +246,35 @@ async def _open(bus: Bus, subject: str, limit: int) -> list[Key]:
     return list(found)[-limit:]
 
 
+async def _failed(bus: Bus, subject: str, limit: int) -> list[Key]:
+    """The jobs that failed last."""
+    found: dict[Key, None] = {}
+    async for step in job_log.steps(bus.stream, subject):
+        if isinstance(step.event, JobFailed):
+            found[step.client_id, step.job_id] = None
+            if len(found) > limit:
+                del found[next(iter(found))]
+    return list(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Which jobs are listed: how they are found, what they are called, and whether they have all ended, or none."""
+
+    find: Callable[[Bus, str, int], Awaitable[list[Key]]]
+    name: str
+    ended: bool | None = None
+
+
+ALL = Listing(_newest, "jobs")
+OPEN = Listing(_open, "open jobs", ended=False)
+FAILED = Listing(_failed, "failed jobs", ended=True)
+
+
 async def _look(bus: Bus, client_id: str, job_id: str) -> Listed | None:
     try:
         state = await job_log.read(bus.stream, client_id, job_id)
     except (UnknownJob, CorruptJob):  # retention has cut it meanwhile, or another program wrote there
         return None
     steps = [step async for step in job_log.steps(bus.stream, subjects.job(client_id, job_id))]
-    attempt = max((step.event.attempt or 0 for step in steps), default=0)
-    return Listed(state, attempt, steps[0].at, steps[-1].at) if steps else None
+    return Listed(state, attempts(steps), steps[0].at, steps[-1].at) if steps else None

@@ -25,6 +25,7 @@ COMMANDS = {
     "submit": TALK,
     "jobs": TALK,
     "cancel": TALK,
+    "retry": TALK,
     "watch": TALK,
 }
 """Each is the function of that name in the module of that name; and the panel of the help that it stands in."""

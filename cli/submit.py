@@ -18,6 +18,7 @@ from bus.messages import TaskPayload
 from cli.content import content_of
 from cli.errors import CommandFailed, Interrupted
 from cli.events import INTERRUPTIONS, STATES, record, result, text
+from cli.hand_over import hand_over
 from cli.live_text import LiveText
 from cli.names import client_option
 from cli.options import PANEL, AsJson, NoColor, Quiet, Server, client_settings, seconds
@@ -97,7 +98,8 @@ def submit(
     beside = Console(stderr=True, highlight=False, quiet=quiet)
     try:
         words = [given(content[0], "content")] if len(content) == 1 else content
-        jobs = _find_jobs(job_type, beside)
+        settings = client_settings(server, NATS_TIMEOUT if timeout is None else timeout)
+        jobs = _find_jobs(settings, job_type, beside)
     except KeyboardInterrupt:
         raise Interrupted("interrupted; nothing was submitted") from None
     command = Submit(
@@ -109,15 +111,14 @@ def submit(
         beside=beside,
         as_json=as_json,
     )
-    settings = client_settings(server, NATS_TIMEOUT if timeout is None else timeout)
     try:
         asyncio.run(command.run(settings, wait=wait, patience=timeout))
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; {command.outlook}") from None
 
 
-def _find_jobs(asked: str, beside: Console) -> Mapping[str, Job]:
-    jobs = discover()
+def _find_jobs(settings: Settings, asked: str, beside: Console) -> Mapping[str, Job]:
+    jobs = discover(example_jobs=settings.example_jobs)
     if resolve(jobs, asked).name != asked:
         _say(beside, f"no job type {shortened(asked)!r}: running {DEFAULT}")
     return jobs
@@ -185,7 +186,7 @@ class Submit:
     async def _submit(self, bus: Bus, settings: Settings) -> JobState:
         async def enqueue(job: JobState) -> None:
             self._accepted()
-            await self._enqueue(bus, settings, job)
+            await hand_over(bus, settings, job, lambda message: self._say(message, "yellow"))
 
         listed = f"see 'busctl jobs --client {self._client_id}'"
         self.outlook = f"the job may have been accepted: {listed}"
@@ -206,22 +207,6 @@ class Submit:
             self._accepted()
             self._say(f"that key was used before: job {self._job_id} ({STATES[submitted.job.state]})")
         return submitted.job
-
-    async def _enqueue(self, bus: Bus, settings: Settings, job: JobState) -> None:
-        # Here, because it imports Celery.
-        from workers.enqueue import enqueue_once
-        from workers.errors import BrokerUnavailable, ForeignRedis
-        from workers.redis_owner import Identity
-
-        try:
-            identity = Identity((await bus.stream.state()).epoch)
-            await asyncio.to_thread(enqueue_once, settings, job, identity)
-        except ForeignRedis as error:
-            self._say(f"{error} (the job is stored as queued; a worker of its own system runs it)", "yellow")
-        except BrokerUnavailable as error:
-            self._say(f"{error} (the job is stored as queued; a worker runs it when Redis is back)", "yellow")
-        except BusUnavailable as error:
-            self._say(f"{error} (the job is stored as queued; a worker enqueues it soon)", "yellow")
 
     def _accepted(self) -> None:
         self.outlook = f"the job goes on: follow it with 'busctl watch --job {self._job_id}'"

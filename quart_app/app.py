@@ -68,7 +68,7 @@ class Edge:
         self.settings = settings
         self.metrics = Metrics()
         self.admission = Admission(settings.max_connections, self.metrics.connections)
-        self.services = Services.of(settings, discover())
+        self.services = Services.of(settings, discover(example_jobs=settings.example_jobs))
         self.pipeline = Pipeline(
             self.services.bus,
             self.channels.events,

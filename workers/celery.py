@@ -13,7 +13,7 @@ from workers.tasks import register
 
 try:
     settings = Settings.load()
-    jobs = discover()
+    jobs = discover(example_jobs=settings.example_jobs)
 except (BusError, JobDefinitionError) as error:
     raise SystemExit(f"error: {error}") from None
 

@@ -5,6 +5,8 @@ WorkersError
 ├── UnusableOutput          a job wrote, yielded or returned what cannot be part of its text (a `TypeError` too)
 ├── UnusableResource        a resource of a job cannot be used where it is asked for (a `TypeError` too)
 ├── Misfit                  a content or a result is not what its job takes or gives
+├── UnknownTaskType         no job runs requests of this type
+├── JobNotEnded             a job cannot be done again yet
 ├── BrokerUnavailable       Redis does not answer, or takes no tasks
 ├── BacklogFull             more jobs wait for Redis than this process may hold
 ├── ForeignRedis            the Redis database belongs to another system (a `BusError` too)
@@ -13,10 +15,14 @@ WorkersError
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Self
 
 from bus import BusError
 from bus.messages import ErrorItem
+
+MOST_NAMED = 20
+"""Job types that an error names."""
 
 
 class WorkersError(Exception):
@@ -51,6 +57,29 @@ class Misfit(WorkersError):
 
 def _placed(item: ErrorItem) -> str:
     return f"{'.'.join(map(str, item.loc))}: {item.msg}" if item.loc else item.msg
+
+
+class UnknownTaskType(WorkersError):
+    """No job runs requests of this type, and there is no `default`.
+
+    Args:
+        task_type: as the client wrote it.
+        known: every job type there is.
+    """
+
+    def __init__(self, task_type: str, known: Iterable[str]) -> None:
+        self.task_type = task_type
+        names = sorted(known)
+        more = ", and others" if len(names) > MOST_NAMED else ""
+        super().__init__(f"there is no job type {task_type!r}; there is {', '.join(names[:MOST_NAMED])}{more}")
+
+
+class JobNotEnded(WorkersError):
+    """A job cannot be done again yet."""
+
+    def __init__(self, job_id: str) -> None:
+        self.job_id = job_id
+        super().__init__(f"job {job_id} has not ended: wait for its end or cancel it, then retry it")
 
 
 class BrokerUnavailable(WorkersError):

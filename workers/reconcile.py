@@ -48,7 +48,7 @@ from workers.config import QUEUE
 from workers.main_process import MainProcess, cancel_revoked
 from workers.ownership import keep_owning
 from workers.redis_owner import Identity
-from workers.registry import Job, resolve
+from workers.registry import Job, max_attempts_of
 from workers.task_message import send
 
 log = structlog.get_logger(__name__)
@@ -220,8 +220,7 @@ class Reconciler:
                     gone = self._bus.call(lambda bus: liveness.denies(bus, instance, job_id))
                     if not gone:
                         return False
-                job = resolve(self._jobs, state.request.job_type)
-                if state.attempt >= job.max_attempts:
+                if state.attempt >= max_attempts_of(self._jobs, state.request.job_type):
                     self._fail(state, ends.worker_died(state))
                 elif state.requeued >= MOST_TIMES:
                     self._fail(state, f"no worker started it, though it was queued {state.requeued + 1} times")

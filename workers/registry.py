@@ -26,7 +26,7 @@ from typing import Any, TypeVar, overload
 
 from bus import subjects
 from workers.context import JobContext
-from workers.errors import JobDefinitionError
+from workers.errors import JobDefinitionError, UnknownTaskType
 from workers.outcomes import Fail, Retry
 from workers.signature import Signature
 
@@ -34,6 +34,10 @@ __all__ = ["Fail", "Job", "JobContext", "JobDefinitionError", "Retry", "discover
 
 ENTRY_POINTS = "busctl.jobs"
 DEFAULT = "default"
+"""The job type that runs requests of unknown type, if there is one."""
+EXAMPLES = ("analyze", "default", "generate", "translate")
+"""The example jobs, each in a file of its name in `workers/jobs/`."""
+MAX_ATTEMPTS = 3
 
 T = TypeVar("T")
 
@@ -54,7 +58,7 @@ class Job:
     function: JobFunction
     name: str
     summary: str
-    max_attempts: int = 3
+    max_attempts: int = MAX_ATTEMPTS
     backoff: float = 1.0
     retry_on: tuple[type[Exception], ...] = ()
     time_limit: float = 600.0
@@ -83,7 +87,7 @@ def job(function: JobFunction) -> Job: ...
 def job(
     *,
     name: str | None = None,
-    max_attempts: int = 3,
+    max_attempts: int = MAX_ATTEMPTS,
     backoff: float = 1.0,
     retry_on: tuple[type[Exception], ...] = (),
     time_limit: float = 600.0,
@@ -92,7 +96,7 @@ def job(
     function: JobFunction | None = None,
     *,
     name: str | None = None,
-    max_attempts: int = 3,
+    max_attempts: int = MAX_ATTEMPTS,
     backoff: float = 1.0,
     retry_on: tuple[type[Exception], ...] = (),
     time_limit: float = 600.0,
@@ -141,33 +145,55 @@ def _is_exception(kind: object) -> bool:
     return isinstance(kind, type) and issubclass(kind, Exception)
 
 
-def discover() -> Mapping[str, Job]:
+def discover(*, example_jobs: bool = True) -> Mapping[str, Job]:
     """Every job of this package and of installed ones, by name.
+
+    Args:
+        example_jobs: whether those are among them that come with this package, as `BUS_EXAMPLE_JOBS` says.
 
     Raises:
         JobDefinitionError: two jobs have one name, a module or entry point cannot be imported or holds no job, or there
-            is no `default`.
+            is no job at all.
     """
     found: dict[str, Job] = {}
-    for source, job in _candidates():
+    for source, job in _candidates(example_jobs):
         if (other := found.get(job.name)) is not None and other is not job:
+            example = example_jobs and job.name in EXAMPLES
+            way_out = ", or leave out the example jobs with BUS_EXAMPLE_JOBS=false" if example else ""
             raise JobDefinitionError(
-                f"two jobs are called {job.name!r}; the second comes from {source}: give one another name"
+                f"two jobs are called {job.name!r}; the second comes from {source}: give one another name{way_out}"
             )
         found[job.name] = job
-    if DEFAULT not in found:
-        raise JobDefinitionError(f"there is no job {DEFAULT!r}, which runs requests of unknown type: define one")
+    if not found:
+        raise JobDefinitionError(
+            "there is no job: BUS_EXAMPLE_JOBS is false, and no installed package has a job "
+            f"under the entry point group {ENTRY_POINTS}"
+        )
     return MappingProxyType(found)
 
 
 def resolve(jobs: Mapping[str, Job], task_type: str) -> Job:
-    """The job that runs a request of this type: the one of that name, else `default`."""
-    return jobs.get(task_type) or jobs[DEFAULT]
+    """The job that runs a request of this type: the one of that name, else `default`.
+
+    Raises:
+        UnknownTaskType: there is neither.
+    """
+    if (found := jobs.get(task_type) or jobs.get(DEFAULT)) is None:
+        raise UnknownTaskType(task_type, jobs)
+    return found
 
 
-def _candidates() -> Iterator[tuple[str, Job]]:
+def max_attempts_of(jobs: Mapping[str, Job], job_type: str) -> int:
+    """How often a worker may begin a job of this type, which may be one that only other processes know."""
+    found = jobs.get(job_type) or jobs.get(DEFAULT)
+    return MAX_ATTEMPTS if found is None else found.max_attempts
+
+
+def _candidates(example_jobs: bool) -> Iterator[tuple[str, Job]]:
     package = importlib.import_module("workers.jobs")
     for module in pkgutil.iter_modules(package.__path__, "workers.jobs."):
+        if not example_jobs and module.name.removeprefix("workers.jobs.") in EXAMPLES:
+            continue
         yield from _jobs_in(_imported(module.name, partial(importlib.import_module, module.name)))
     for entry in entry_points(group=ENTRY_POINTS):
         source = f"entry point {entry.name} = {entry.value}"

@@ -1,4 +1,4 @@
-"""Submit and cancel: what can be done about jobs, the same for every way in.
+"""Submit, cancel and retry: what can be done about jobs, the same for every way in.
 
 from workers import submission
 
@@ -6,6 +6,8 @@ job_id = submission.new_job_id("ann", key="order-17")
 task = TaskPayload(task_type="translate", content="hello")
 done = await submission.submit(bus, jobs, task, client_id="ann", job_id=job_id, queue=enqueuer.place())
 await submission.cancel(bus, "ann", job_id)
+again = submission.new_job_id("ann")
+await submission.retry(bus, jobs, job_id, client_id="ann", job_id=again, queue=enqueuer.place())
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import structlog
 from bus import AppendRefused, Bus, BusUnavailable, job_log, liveness
 from bus.job_log import JobRequest, JobState
 from bus.messages import TaskPayload
+from workers.errors import JobNotEnded
 from workers.registry import Job, resolve
 
 log = structlog.get_logger(__name__)
@@ -77,7 +80,7 @@ async def submit(
     A job that is stored is accepted, whatever becomes of its task: workers enqueue a job again that has none.
 
     Args:
-        jobs: the registered jobs by name; a type that is not among them runs `default`.
+        jobs: the registered jobs by name; a type that is not among them runs `default`, if there is that one.
         job_id: as `new_job_id` makes it.
         queue: its place is taken before the job is stored, so that no stored job has to be refused. What it gives is
             called with the stored job, and must not raise.
@@ -88,11 +91,51 @@ async def submit(
         Misfit: the content is not what a job of this type takes; nothing was stored.
         EventTooLarge: the content is larger than NATS takes; nothing was stored.
         UnknownJob, CorruptJob: the id was used before, for a job whose beginning is past retention.
+        UnknownTaskType: no job runs it; nothing was stored.
         Exception: what taking the place raises, such as `BacklogFull`; nothing was stored.
     """
     runs = resolve(jobs, task.task_type)
     runs.signature.check(task.content)
     request = JobRequest(task_type=task.task_type, job_type=runs.name, content=task.content)
+    return await _accept(bus, request, client_id, job_id, queue, ref)
+
+
+async def retry(
+    bus: Bus,
+    jobs: Mapping[str, Job],
+    ended_id: str,
+    *,
+    client_id: str,
+    job_id: str,
+    queue: Place,
+    ref: str | None = None,
+) -> Submission:
+    """Do a job again that has ended, however it did: accept a new one with the same request.
+
+    The job that has ended stays as it is: a job has one end.
+
+    Args:
+        ended_id: the job to do again. It is the same client's.
+        jobs, job_id, queue, ref: of the new job, as for `submit`.
+
+    Raises:
+        UnknownJob, CorruptJob: there is no such job.
+        JobNotEnded: it is queued or running.
+        Misfit: its content is no longer what such a job takes.
+        BusUnavailable, EventTooLarge, UnknownTaskType, Exception: as for `submit`.
+    """
+    ended = await job_log.read(bus.stream, client_id, ended_id)
+    if not ended.ended:
+        raise JobNotEnded(ended_id)
+    runs = resolve(jobs, ended.request.task_type)
+    runs.signature.check(ended.request.content)
+    request = ended.request.model_copy(update={"job_type": runs.name, "retry_of": ended_id})
+    return await _accept(bus, request, client_id, job_id, queue, ref)
+
+
+async def _accept(
+    bus: Bus, request: JobRequest, client_id: str, job_id: str, queue: Place, ref: str | None
+) -> Submission:
     with queue as enqueue:
         try:
             job = await job_log.create(bus.stream, client_id, request, job_id=job_id, ref=ref)

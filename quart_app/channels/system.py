@@ -25,6 +25,7 @@ from bus.messages import (
     JobStatusPayload,
     Ping,
     Pong,
+    RetryJob,
     SystemMessage,
     SystemNotification,
     as_text,
@@ -32,7 +33,7 @@ from bus.messages import (
 from quart_app.channel import Channel, channel, ws_handler
 from quart_app.errors import BadFrame, Refused
 from workers import submission
-from workers.errors import BacklogFull, Misfit
+from workers.errors import BacklogFull, JobNotEnded, Misfit, UnknownTaskType
 
 MOST_ATTEMPTS = 20
 """Attempts that `job_status` tells of, the latest."""
@@ -81,6 +82,21 @@ class SystemChannel(Channel):
             )
         return None if submitted.accepted else await self._status(submitted.job)
 
+    @ws_handler(output_type=(JobQueued, JobStatus))
+    async def retry(self, message: RetryJob) -> JobStatus | None:
+        """Do a job again that has ended: accept a new one with the same request, as `system_message` does."""
+        with _refusing():
+            submitted = await submission.retry(
+                self.services.bus,
+                self.services.jobs,
+                message.payload.job_id,
+                client_id=self.client_id,
+                job_id=submission.new_job_id(self.client_id, message.key),
+                queue=self.services.enqueuer.place(),
+                ref=message.ref,
+            )
+        return None if submitted.accepted else await self._status(submitted.job)
+
     @ws_handler(output_type=(JobCancelled, JobStatus))
     async def cancel(self, message: CancelJob) -> JobStatus | None:
         """Call a job off, queued or running. The answer is its state when it had ended already."""
@@ -121,6 +137,12 @@ def _refusing() -> Iterator[None]:
         yield
     except BacklogFull as error:
         raise Refused("busy", "too many jobs wait for Redis; nothing was accepted, try again later") from error
+    except UnknownTaskType as error:
+        raise Refused("unknown_task_type", str(error)) from error
+    except Misfit as error:
+        raise Refused("unfit_content", str(error)) from error
+    except JobNotEnded as error:
+        raise Refused("job_not_ended", str(error)) from error
     except (UnknownJob, CorruptJob, InvalidName) as error:
         raise Refused("unknown_job", str(error)) from error
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from workers import registry
-from workers.errors import JobDefinitionError
-from workers.registry import Job, JobContext, discover, job, resolve
+from workers.errors import JobDefinitionError, UnknownTaskType
+from workers.registry import Job, JobContext, discover, job, max_attempts_of, resolve
 
 
 def context() -> JobContext:
@@ -91,6 +91,28 @@ def test_two_jobs_of_one_name_are_refused(package: Path) -> None:
     install(package, SHOUT.replace("shout", "translate"), "translate = extra_jobs")
     with pytest.raises(JobDefinitionError, match="two jobs are called 'translate'"):
         discover()
+
+
+def test_a_default_of_ones_own_needs_the_examples_left_out(package: Path) -> None:
+    install(package, SHOUT.replace("shout", "default"), "default = extra_jobs")
+    with pytest.raises(JobDefinitionError, match=r"two jobs are called 'default'.*BUS_EXAMPLE_JOBS=false"):
+        discover()
+    jobs = discover(example_jobs=False)
+    assert set(jobs) == {"default"}
+    assert resolve(jobs, "nonsense").function.__module__ == "extra_jobs"
+
+
+def test_without_a_default_an_unknown_type_is_no_job(package: Path) -> None:
+    install(package, SHOUT, "shout = extra_jobs")
+    jobs = discover(example_jobs=False)
+    with pytest.raises(UnknownTaskType, match="no job type 'nonsense'; there is shout"):
+        resolve(jobs, "nonsense")
+    assert (max_attempts_of(jobs, "nonsense"), max_attempts_of(jobs, "shout")) == (registry.MAX_ATTEMPTS, 3)
+
+
+def test_without_any_job_nothing_starts() -> None:
+    with pytest.raises(JobDefinitionError, match=r"there is no job: BUS_EXAMPLE_JOBS is false.*busctl\.jobs"):
+        discover(example_jobs=False)
 
 
 def test_an_entry_point_without_a_job_is_refused(package: Path) -> None:

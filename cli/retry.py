@@ -1,0 +1,106 @@
+"""`busctl retry`: do a job again that has ended."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import nullcontext
+from typing import Annotated
+
+from rich.console import Console
+from rich.text import Text
+
+from bus import Bus, BusUnavailable, Settings, Stored, subjects
+from bus.job_log import JobState
+from cli.errors import CommandFailed, Interrupted
+from cli.events import STATES, record
+from cli.hand_over import hand_over
+from cli.names import Job, client_option
+from cli.options import AsJson, NoColor, Quiet, Server, Timeout, client_settings
+from cli.output import Output, printable
+from cli.owner import owner_of
+from cli.submit import JobKey
+from workers import submission
+from workers.submission import Submission
+
+Client = Annotated[str | None, client_option("Whose job it is; needed only when two clients have a job of that id.")]
+
+
+def retry(
+    job: Job,
+    key: JobKey = None,
+    client: Client = None,
+    server: Server = None,
+    timeout: Timeout = 5,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    no_color: NoColor = False,
+) -> None:
+    """Do a job again that has ended, whoever's it is: submit a new one with the same request, and print its id.
+
+    The new job is the same client's, and the job that has ended stays as it is. Exits with 0 once the new one is
+    stored, and with 1 when the job has not ended or is not known.
+
+    Example: busctl retry 3f1c0a5be2774d0f
+    """
+    command = Retry(job, client, key, Console(stderr=True, highlight=False, quiet=quiet))
+    output = Output(as_json=as_json, quiet=quiet)
+    try:
+        submitted = asyncio.run(command.run(client_settings(server, timeout)))
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted; see with 'busctl jobs' whether it is done again") from None
+    new = submitted.job
+    if not submitted.accepted:
+        command.say(f"that key was used before: job {new.job_id} ({STATES[new.state]})")
+    stored = Stored(new.seq, subjects.job(new.client_id, new.job_id), new.last.encode().encode())
+    output.record(**record(stored))
+    output.line(new.job_id)
+
+
+class Retry:
+    """One job that is done again.
+
+    Args:
+        job_id: the job that has ended.
+        client_id: whose it is, if that was said.
+        key: the new job's idempotency key.
+        beside: standard error, for notes.
+    """
+
+    def __init__(self, job_id: str, client_id: str | None, key: str | None, beside: Console) -> None:
+        self._job_id = job_id
+        self._client_id = client_id
+        self._key = key
+        self._beside = beside
+
+    async def run(self, settings: Settings) -> Submission:
+        """Submit the new one.
+
+        Raises:
+            BusError, CommandFailed, UnknownTaskType, JobDefinitionError: nothing was submitted, or perhaps it was.
+        """
+        from workers.registry import discover  # here, because it imports every job, and other commands need none
+
+        jobs = discover(example_jobs=settings.example_jobs)
+        async with Bus(settings, name="busctl retry") as bus:
+
+            async def enqueue(job: JobState) -> None:
+                await hand_over(bus, settings, job, self.say)
+
+            client_id = self._client_id or await owner_of(bus, self._job_id)
+            try:
+                return await submission.retry(
+                    bus,
+                    jobs,
+                    self._job_id,
+                    client_id=client_id,
+                    job_id=submission.new_job_id(client_id, self._key),
+                    queue=nullcontext(enqueue),
+                )
+            except BusUnavailable as error:
+                if error.maybe_done:
+                    raise CommandFailed(f"{error}: see 'busctl jobs --client {client_id}'") from error
+                raise
+
+    def say(self, message: str) -> None:
+        """Say something on standard error."""
+        self._beside.print(Text(printable(message), "yellow"), soft_wrap=True)
