@@ -26,6 +26,18 @@ def deaf(content: str, job: JobContext) -> str:
             pass
     return "held"
 
+@job(max_attempts=2)
+def flaky(content: str, job: JobContext) -> str:
+    "Fail once, and wait for as many seconds as the content says; fail for good with 'never'."
+    from workers.registry import Fail, Retry
+    if content == "never":
+        raise Fail("there is no paper")
+    if job.attempt == 1:
+        raise Retry(after=float(content), reason="there is no ink")
+    while not job.cancelled.wait(0.02):
+        pass
+    return "printed"
+
 @job
 def streams(content: str, job: JobContext):
     "Write until the file that the content names is there; then leave another one beside it."

@@ -8,20 +8,21 @@ const STEPS = {
   job_queued: "queued",
   job_started: "started",
   job_progress: "started",
+  job_retrying: "retrying",
   job_output: "started",
   job_result: "done",
   job_failed: "failed",
   job_cancelled: "cancelled",
 };
 
-// A job never steps back: a reply may overtake the events that led to what it says.
-const ENDED = 3;
+// A job never steps back: a reply may overtake the events that led to what it says. Each attempt ranks above the one
+// before it, running and then waiting for the next.
+const ENDED = Infinity;
 const RANK = {
   sending: 0,
   unsent: 0,
   interrupted: 0,
   queued: 1,
-  started: 2,
   done: ENDED,
   failed: ENDED,
   cancelled: ENDED,
@@ -30,12 +31,19 @@ const RANK = {
 
 const OMITTED = "\n[…]\n"; // where pieces are missing because history was cut
 
+function rank(phase, attempt) {
+  return RANK[phase] ?? 2 * (attempt || 1) + (phase === "retrying" ? 1 : 0);
+}
+
+const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
+
 const PASSING = new Set(["bus_unavailable", "busy", "internal_error"]); // errors after which the same frame may do
 
 /**
- * A job is `{ref, id, type, content, phase, text, attempt, progress, message, output, cancelling, at}`; `output` is
- * `{text, attempt, next}`, what it has written while it runs, and the index of the next piece. Its `ref` is also its
- * idempotency key, so that it may be sent as often as needed. `watcher` hears of every change.
+ * A job is `{ref, id, type, content, phase, text, attempt, reasons, progress, message, output, cancelling, retryOf,
+ * at}`. Its `ref` is also its idempotency key, so that it may be sent as often as needed. `reasons` are why attempts
+ * failed, by attempt; `output` is `{text, attempt, next}`, what it has written while it runs, and the index of the next
+ * piece. `watcher` hears of every change.
  */
 export class Jobs {
   #all = new Set();
@@ -61,12 +69,12 @@ export class Jobs {
   }
 
   /** A job that is on its way to the server. */
-  add({ ref, type, content, phase = "sending", text = "" }) {
-    return this.#add({ ref, id: null, type, content, phase, text, at: new Date() });
+  add({ ref, type, content, retryOf = null, phase = "sending", text = "" }) {
+    return this.#add({ ref, id: null, type, content, retryOf, phase, text, at: new Date() });
   }
 
   /** Send it once more. */
-  retry(job) {
+  resend(job) {
     this.#change(job, { phase: "sending", text: "", at: new Date() });
   }
 
@@ -79,10 +87,11 @@ export class Jobs {
     if (frame.action in STEPS) {
       this.#step(frame, at);
     } else if (frame.action === "job_status") {
-      const { job_id: id, state, text } = frame.payload;
+      const { job_id: id, state, text, attempt, attempts = [] } = frame.payload;
       const job = this.#byId.get(id) ?? this.#byRef.get(frame.ref);
       if (job) {
-        this.#advance(job, id, STEPS[state], text, at);
+        attempts.forEach(({ attempt, reason }) => this.#explain(job, attempt, reason));
+        this.#advance(job, id, STEPS[state], text, at, attempt);
       }
     } else if (frame.action === "error") {
       return this.#error(frame);
@@ -93,7 +102,7 @@ export class Jobs {
   /** History was cut: what was open may have ended unseen. Events that still come put it right. */
   interrupt(sameClient) {
     for (const job of this.#all) {
-      if (job.id && RANK[job.phase] < ENDED) {
+      if (job.id && RANK[job.phase] !== ENDED) {
         const text = "The server no longer has the history of this job. It may have ended unseen.";
         this.#change(job, { phase: "interrupted", text, cancelling: false });
       } else if (job.phase === "sending" && !sameClient) {
@@ -106,15 +115,20 @@ export class Jobs {
   }
 
   #step(frame, at) {
-    const { job_id: id, ref, action, task_type: type = "job", content = "" } = frame;
+    const { job_id: id, ref, action, task_type: type = "job", content = "", retry_of: retryOf = null } = frame;
     let job = this.#byId.get(id) ?? this.#byRef.get(ref);
     if (!job) {
       if (action === "job_progress") {
         return;
       }
-      job = this.#add({ ref: ref ?? id, id, type, content, phase: "queued", text: "", at });
+      job = this.#add({ ref: ref ?? id, id, type, content, retryOf, phase: "queued", text: "", at });
     }
-    this.#advance(job, id, STEPS[action], frame.payload, at);
+    if (action === "job_retrying") {
+      this.#explain(job, frame.attempt, frame.reason);
+    } else if (action === "job_started" && frame.attempt > 1) {
+      this.#explain(job, frame.attempt - 1, "its worker was lost"); // if nothing else was said
+    }
+    this.#advance(job, id, STEPS[action], waiting(frame), at, frame.attempt ?? job.attempt);
     if (job.phase === "started" && action === "job_started") {
       this.#change(job, { attempt: frame.attempt, progress: null, message: "" });
       this.#beginOutput(job, frame.attempt);
@@ -141,14 +155,22 @@ export class Jobs {
     }
   }
 
-  #advance(job, id, phase, text, at) {
+  #advance(job, id, phase, text, at, attempt) {
     job.id = id;
     this.#byId.set(id, job);
-    if (RANK[phase] > RANK[job.phase]) {
-      const ended = RANK[phase] === ENDED;
+    const [to, from] = [rank(phase, attempt), rank(job.phase, job.attempt)];
+    if (to > from || (to === from && phase === "retrying")) {
+      const ended = to === ENDED;
+      const shown = ended || phase === "retrying" ? readable(text, 2) : "";
       const output = phase === "done" ? null : job.output; // the text is all of it
-      const shown = ended ? readable(text, 2) : "";
-      this.#change(job, { phase, text: shown, output, at, cancelling: job.cancelling && !ended });
+      const cancelling = job.cancelling && !ended;
+      this.#change(job, { phase, text: shown, output, at, attempt: attempt || job.attempt, cancelling });
+    }
+  }
+
+  #explain(job, attempt, reason) {
+    if (reason && !job.reasons?.[attempt]) {
+      this.#change(job, { reasons: { ...job.reasons, [attempt]: reason } });
     }
   }
 
@@ -191,4 +213,13 @@ export class Jobs {
       this.watcher.removed(oldest);
     }
   }
+}
+
+// What a job waits for, in words; of any other step its payload.
+function waiting({ action, payload, reason, attempt, next_at: at }) {
+  if (action !== "job_retrying") {
+    return payload;
+  }
+  const next = `attempt ${attempt + 1} ${at ? `at ${clock.format(new Date(at))}` : "when a worker is free"}`;
+  return `Waiting to be tried again: ${reason}, ${next}`;
 }

@@ -24,8 +24,13 @@ const view = new View({
     sendCancel(job);
   },
   onRetry: (job) => {
-    jobs.retry(job);
-    sendJob(job);
+    if (job.phase === "unsent") {
+      jobs.resend(job);
+      sendJob(job);
+    } else {
+      const { id, type, content } = job;
+      sendJob(jobs.add({ ref: newKey(), type, content, retryOf: id }));
+    }
   },
   onReconnect: () => connection.open(),
 });
@@ -105,7 +110,10 @@ function sendJob(job) {
   }
 }
 
-function jobFrame({ ref, type, content }) {
+function jobFrame({ ref, type, content, retryOf }) {
+  if (retryOf) {
+    return { action: "retry_job", payload: { job_id: retryOf }, ref, key: ref };
+  }
   return { action: "system_message", payload: { task_type: type, content }, ref, key: ref };
 }
 
@@ -117,7 +125,9 @@ function sendCancel({ id }) {
 
 // A reload must not lose what the server has not confirmed.
 function keepUnconfirmed() {
-  const kept = jobs.unconfirmed.map(({ ref, type, content, phase, text }) => ({ ref, type, content, phase, text }));
+  const kept = jobs.unconfirmed.map(({ ref, type, content, retryOf, phase, text }) => {
+    return { ref, type, content, retryOf, phase, text };
+  });
   remember("unconfirmed", kept.length ? kept : null);
 }
 

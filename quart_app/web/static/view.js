@@ -7,12 +7,14 @@ const MOST_NOTICES = 100;
 const MOST_SPOKEN = 20;
 const NEARLY = 8; // pixels from the end of a text within which a reader is at its end
 const LONGEST_NAME = 60; // characters of a job's content in the names of its buttons
+const MOST_REASONS = 5; // attempts of a job of which the latest are shown
 const LONGEST_SPOKEN = 200; // characters; a screen reader's user reads the rest in the list
 
 const LABELS = {
   sending: "Sending",
   queued: "Queued",
   started: "Running",
+  retrying: "Waiting",
   done: "Done",
   failed: "Failed",
   cancelled: "Cancelled",
@@ -142,7 +144,8 @@ export class View {
     item.dataset.phase = job.phase;
     this.#fill(item, {
       phase: LABELS[job.phase],
-      attempt: job.attempt > 1 ? `attempt ${job.attempt}` : "",
+      attempt: [job.retryOf && "retry", job.attempt > 1 && `attempt ${job.attempt}`].filter(Boolean).join(", "),
+      reasons: reasons(job),
       id: job.id ?? "",
       reason: job.phase !== "done" && job.output?.text ? job.text : "",
       message: job.message ?? "",
@@ -235,8 +238,10 @@ export class View {
     const cancel = item.querySelector("[data-action=cancel]");
     cancel.textContent = job.cancelling ? "Cancelling…" : "Cancel";
     cancel.ariaDisabled = String(Boolean(job.cancelling)); // not disabled: that would take the focus away
-    this.#offer(item, job, cancel, job.phase === "queued" || job.phase === "started");
-    this.#offer(item, job, item.querySelector("[data-action=retry]"), job.phase === "unsent");
+    this.#offer(item, job, cancel, ["queued", "started", "retrying"].includes(job.phase));
+    const retry = item.querySelector("[data-action=retry]");
+    retry.textContent = job.phase === "unsent" ? "Try again" : "Retry";
+    this.#offer(item, job, retry, ["unsent", "failed", "cancelled"].includes(job.phase));
   }
 
   #offer(item, job, button, wanted) {
@@ -274,6 +279,12 @@ export class View {
     element("spoken").append(line);
     trim(element("spoken"), MOST_SPOKEN, "firstElementChild");
   }
+}
+
+// Why earlier attempts failed; why the latest did, the job's text says.
+function reasons({ attempt, reasons = {} }) {
+  const earlier = Object.entries(reasons).filter(([number]) => Number(number) < attempt);
+  return earlier.map(([number, reason]) => `Attempt ${number} failed: ${reason}`).slice(-MOST_REASONS).join("\n");
 }
 
 function name({ type, content }) {
