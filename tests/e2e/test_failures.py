@@ -25,6 +25,15 @@ from workers.config import create_celery
 
 MISBEHAVING = """
 import time
+from workers.registry import job, JobContext, Retry
+
+@job
+def unlucky(content: str, job: JobContext) -> str:
+    if job.attempt == 1:
+        raise Retry(after=3600, reason="there is no ink")
+    if job.attempt == 2:
+        raise Retry(after=0, reason="there is no paper")
+    return "at last"
 
 @job(time_limit=1)
 def hangs(content: str, job: JobContext) -> str:
@@ -115,15 +124,29 @@ async def test_a_worker_killed_in_the_middle_of_a_job(system: System, worker: Wo
                 os.kill(pid, signal.SIGKILL)
         let_end(system, victim)
         await watcher.see_until(connected, "job_result")
-        assert [event["action"] for event in watcher.events] == [
-            "job_queued",
-            "job_started",
-            "job_started",
-            "job_result",
-        ]
-        assert watcher.events[2]["attempt"] == 2
-        assert "instance" not in watcher.events[2]
+        # A task that comes back from Redis before anybody has missed its worker begins without more words.
+        retrying = [event for event in watcher.events if event["action"] == "job_retrying"]
+        assert [event["reason"] for event in retrying] == ["its worker was lost"] * len(retrying)
+        others = [event for event in watcher.events if event not in retrying]
+        assert [event["action"] for event in others] == ["job_queued", "job_started", "job_started", "job_result"]
+        assert others[2]["attempt"] == 2
+        assert "instance" not in others[2]
     await eavesdropper.close()
+
+
+async def test_a_worker_killed_while_its_job_waits_to_be_tried_again(worker: Worker, web: Web) -> None:
+    watcher = Watcher()
+    async with watcher.connect(web) as connected:
+        await connected.submit("unlucky", CONTENT)
+        await watcher.see_until(connected, "job_retrying")
+        for pid in children(worker):
+            os.kill(pid, signal.SIGKILL)
+        await watcher.see_until(connected, "job_result")
+    first, *_, last = (event for event in watcher.events if event["action"] == "job_retrying")
+    assert (first["attempt"], first["reason"], "next_at" in first) == (1, "there is no ink", True)
+    assert (last["attempt"], last["reason"], "next_at" in last) == (2, "there is no paper", True)
+    assert watcher.events[-1]["attempt"] == 3
+    assert watcher.one_end_each()
 
 
 @pytest.mark.usefixtures("worker")
