@@ -243,6 +243,8 @@ class Submit:
                         self._live.piece(event)
                     elif bar is not None:
                         bar.update(task, description=STATES.get(event["action"], "running"))
+                    if event["action"] == "job_retrying":
+                        self._say(text(event))
                     with suppress(CorruptJob):  # another program wrote on the job's subject
                         if job_log.step_of(stored).event.ended:
                             return event

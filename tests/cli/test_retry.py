@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 import pytest
 
-from bus import Bus, Settings, job_log
+from bus import Bus, Settings, job_log, subjects
 from bus.job_log import JobRequest, JobState
 from testbed.servers import Nats
 from tests import own_jobs
@@ -87,3 +88,15 @@ async def test_why_a_job_waits_and_until_when_is_shown(nats: Nats, bus: Bus) -> 
     with background("watch", "--job", started.job_id, NATS_URL=nats.url) as watching:
         lines = [watching.line() for _ in range(3)]
     assert f"tried again: no ink (attempt 2 at {next_at.astimezone():%H:%M:%S})" in lines[-1]
+
+
+async def test_who_waits_for_a_result_is_told_why_it_takes_another_attempt(nats: Nats, bus: Bus) -> None:
+    with background("submit", "default", "hi", "--wait", "--client", "retry-fay", NATS_URL=nats.url) as waiting:
+        async with asyncio.timeout(60):
+            while not (steps := [step async for step in job_log.steps(bus.stream, subjects.client("retry-fay"))]):
+                await asyncio.sleep(0.05)
+        state = await job_log.start(bus.stream, await job_log.read(bus.stream, "retry-fay", steps[0].job_id))
+        state = await job_log.retry(bus.stream, state, "no ink", next_at=datetime.now(UTC))
+        assert "tried again: no ink (attempt 2 at " in waiting.note("↻ ")
+        await job_log.finish(bus.stream, await job_log.start(bus.stream, state), "at last")
+        assert waiting.line() == "at last"
