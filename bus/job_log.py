@@ -100,8 +100,7 @@ async def create(
     queued = stored.model_copy(update=inside)
     state = JobState(client_id, job_id, request, queued, 0, ref)
     stream.require_room(len(_started(state).encode(instance=LONGEST_INSTANCE).encode()) + SPARE_BYTES)
-    asked = request.model_dump(exclude=set() if request.retry_of else {"retry_of"})
-    frame = stored.encode(request=asked)  # in which the rest stands
+    frame = stored.encode(request=request.model_dump(exclude_defaults=True))  # in which the rest stands
     seq = await append_step(stream, subjects.job(client_id, job_id), frame, after=0)
     return replace(state, seq=seq)
 
