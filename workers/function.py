@@ -23,7 +23,7 @@ def answer(job: Job, content: object, context: JobContext, loop: JobLoop) -> obj
     """
     taken = job.signature.load(content)
     value = call(lambda: job(taken, context), context.written, loop, context.cancelled)
-    return value if context.written.begun and job.signature.may_write else job.signature.dump(value)
+    return job.signature.dump(value)
 
 
 def call(function: Callable[[], Any], written: Written, loop: JobLoop, cancelled: Cancelled) -> object:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
-from types import SimpleNamespace
+from types import NoneType, SimpleNamespace
 from typing import Any, Never, NoReturn, get_args, get_origin, get_type_hints
 
 from bus.messages import ErrorItem
@@ -22,6 +22,8 @@ from workers.value_type import TEXT, ValueType
 
 PIECES = (Iterator, Iterable, Generator, AsyncIterator, AsyncIterable, AsyncGenerator)
 """What a function returns that yields its text in pieces."""
+NO_VALUE = (None, NoneType, Never, NoReturn)
+"""What a function returns that writes its text, or that only raises."""
 
 
 @dataclass(frozen=True)
@@ -31,14 +33,12 @@ class Signature:
     Args:
         name: of the job, for messages.
         takes: the type of its content.
-        gives: the type of its result. Of a function that yields it is text.
-        may_write: whether its answer may be what it writes: it says that it returns text, or nothing.
+        gives: the type of its result. Of a function that yields, or is annotated with None, it is text.
     """
 
     name: str
     takes: ValueType = TEXT
     gives: ValueType = TEXT
-    may_write: bool = True
 
     @classmethod
     def of(cls, function: Callable[..., Any], name: str) -> Signature:
@@ -52,10 +52,9 @@ class Signature:
         hints = _hints(function, where)
         takes = _value_type(hints.get("content", str), f"{where}: content")
         returned = hints.get("return", str)
-        if returned in (Never, NoReturn) or _yields(function, returned, where):
+        if returned in NO_VALUE or _yields(function, returned, where):
             return cls(name, takes)
-        may_write = returned in (str, None, type(None))
-        return cls(name, takes, _value_type(returned, f"{where}: what it returns"), may_write)
+        return cls(name, takes, _value_type(returned, f"{where}: what it returns"))
 
     @property
     def is_text(self) -> bool:
@@ -118,7 +117,7 @@ def _value_type(hint: Any, what: str) -> ValueType:
     if hint is str:
         return TEXT
     try:
-        return ValueType(type(None) if hint is None else hint)
+        return ValueType(hint)
     except Exception as error:  # pydantic's own, and what the code of a type raises
         raise JobDefinitionError(f"{what}: pydantic makes no JSON Schema of {hint!r}: {_told(error)}") from error
 

@@ -225,6 +225,10 @@ def never(content: str, job: JobContext) -> NoReturn:
     raise RuntimeError
 
 
+def writes(content: str, job: JobContext) -> None:
+    pass
+
+
 def generator(content: str, job: JobContext) -> Iterator[str]:
     yield content
 
@@ -247,7 +251,19 @@ async def async_generator(content: str, job: JobContext) -> AsyncIterator[str]:
 
 @pytest.mark.parametrize(
     "function",
-    [unannotated, text, never, generator, bare_generator, full_generator, iterable, async_generator, resize, len],
+    [
+        unannotated,
+        text,
+        never,
+        writes,
+        generator,
+        bare_generator,
+        full_generator,
+        iterable,
+        async_generator,
+        resize,
+        len,
+    ],
 )
 def test_what_has_no_other_annotation_is_text(function: Callable[..., Any]) -> None:
     assert Signature.of(function, "t").is_text

@@ -159,7 +159,7 @@ def test_a_result_that_is_not_what_was_declared_fails_the_job_and_says_where(
     assert reason in str(ended.last.reason)
 
 
-@pytest.mark.parametrize(("hint", "value"), [(None, None), (int, 10**400), (bool, False), (Any, {"a": [None]})])
+@pytest.mark.parametrize(("hint", "value"), [(int | None, None), (int, 10**400), (bool, False), (Any, {"a": [None]})])
 def test_any_json_value_can_be_a_result(process: WorkerProcess, hint: Any, value: Any) -> None:
     ended = run(process, Job(returning(value, hint), "t", "t"), "x")
     assert isinstance(ended.last, JobResult)
