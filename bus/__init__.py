@@ -20,6 +20,7 @@ from bus.errors import (
     NotPermitted,
     SettingsError,
     StreamConflict,
+    StreamFull,
     UnknownJob,
     UnsupportedServer,
 )
@@ -50,6 +51,7 @@ __all__ = [
     "SettingsError",
     "Stored",
     "StreamConflict",
+    "StreamFull",
     "StreamState",
     "Subscription",
     "SyncBus",

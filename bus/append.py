@@ -11,7 +11,7 @@ from nats.js.api import Header
 
 from bus import subjects
 from bus.connection import Connection
-from bus.errors import AppendRefused, BusUnavailable, NoStream
+from bus.errors import AppendRefused, BusUnavailable, NoStream, StreamFull
 from bus.event_limit import EventLimit, header_bytes
 from bus.jetstream import STREAM_NOT_FOUND, ApiError, JetStream, read_answer
 from bus.settings import Settings
@@ -26,6 +26,8 @@ EXPECTED_SUBJECT = "Nats-Expected-Last-Subject-Sequence-Subject"
 """Whose last event the expected sequence is, when it is not that of the subject itself; NATS 2.11 has it."""
 SETTLING = 0.02
 """Seconds until such an append is tried again."""
+FULL = 10077
+"""The stream has as many bytes or events as it may have. Room is made for more: see `bus.retention`."""
 
 
 class Appends:
@@ -74,6 +76,11 @@ class Appends:
             if error.code == LARGER_THAN_STREAM_TAKES:
                 await self._learn_limit()
                 self._limit.require_of_stream(len(data) + header_size)
+            if error.code == FULL:
+                raise StreamFull(
+                    f"the stream {subjects.STREAM} is full, and no worker made room in it: see whether one runs, or "
+                    "raise BUS_STREAM_MAX_BYTES"
+                ) from error
             raise BusUnavailable(f"NATS did not store the event: {error}") from error
         except nats.errors.NoRespondersError as error:
             raise await self._why_nobody_stores(subject) from error
@@ -114,15 +121,17 @@ class Appends:
                         if last and last.message_id == message_id:
                             return last.seq
                     raise AppendRefused(subject, expected_last) from error
-                if error.code not in UNSETTLED:
+                if error.code not in (FULL, *UNSETTLED):
                     raise
-                if expected_last is not None:
+                if expected_last is not None and error.code != FULL:
                     last = await self._last(expected_subject)
                     if last and last.message_id == headers[Header.MSG_ID.value]:
                         return last.seq
                     if expected_last != (last.seq if last else 0):
                         raise AppendRefused(subject, expected_last) from error
                 if loop.time() > deadline:
+                    if error.code == FULL:
+                        raise
                     raise TimeoutError from error
                 await asyncio.sleep(SETTLING)
             else:

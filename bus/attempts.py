@@ -32,6 +32,8 @@ def attempts(steps: Iterable[Step]) -> list[Attempt]:
     """
     found: list[Attempt] = []
     for step in steps:
+        if step.carried and found:
+            continue
         match step.event:
             case JobStarted(attempt=number):
                 _explain(found, LOST)  # the one before, if nothing was said of how it ended

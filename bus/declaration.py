@@ -19,6 +19,7 @@ from bus.stream_config import (
     MARKED,
     SETTINGS,
     Config,
+    can_be_cut,
     changed_settings,
     corrections,
     edited,
@@ -142,6 +143,12 @@ class Declaration:
             config = await self._correct(config, wrong)
         if update:
             config = await self._apply_settings(config)
+            if not can_be_cut(config):
+                log.warning(
+                    "events that open jobs need can be pushed out of the stream: it was edited to deny purges or to "
+                    "allow schedules, which NATS does not take back; move it away, and a new one is made",
+                    stream=subjects.STREAM,
+                )
         return config
 
     async def _correct(self, config: Config, wrong: Config) -> Config:

@@ -5,6 +5,7 @@ BusError
 ├── InvalidName             no token of a subject (a `ValueError` too)
 ├── BusUnavailable          NATS is away, or silent; with `maybe_done` nobody knows whether it has been done
 │   ├── NoStream            nothing stores the event
+│   ├── StreamFull          there is no room for the event
 │   ├── ReplayIncomplete    part of what was read did not arrive
 │   └── BusRefused          NATS is there and says no
 │       └── NotPermitted    for want of a permission
@@ -51,6 +52,10 @@ class BusUnavailable(BusError):
 
 class NoStream(BusUnavailable):
     """Nothing stores the subject of an event: the EVENTS stream is not there."""
+
+
+class StreamFull(BusUnavailable):
+    """The EVENTS stream has no room: for an event, or for another job beside those that are open."""
 
 
 class ReplayIncomplete(BusUnavailable):

@@ -68,17 +68,17 @@ class JetStream:
         """The server's address, as may be shown."""
         return redacted(self._settings.nats_url)
 
-    async def info(self, *, deleted_details: bool = False) -> dict[str, Any]:
+    async def info(self, **details: object) -> dict[str, Any]:
         """What NATS says of the stream.
 
         Args:
-            deleted_details: also which sequences between the first and the last are gone.
+            details: what to say besides, as `$JS.API.STREAM.INFO` has it, such as `deleted_details=True`.
 
         Raises:
             ApiError, BusUnavailable: as for `request`.
         """
-        details = b'{"deleted_details":true}' if deleted_details else b""
-        return await self.request(f"$JS.API.STREAM.INFO.{subjects.STREAM}", details)
+        data = json.dumps(details).encode() if details else b""
+        return await self.request(f"$JS.API.STREAM.INFO.{subjects.STREAM}", data)
 
     async def request(self, subject: str, data: bytes = b"") -> dict[str, Any]:
         """The answer on a subject of `$JS.API`.

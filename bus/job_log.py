@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from bus import subjects
 from bus.errors import AppendRefused, CorruptJob, UnknownJob
-from bus.job_step import LOST, JobRequest, Step, append_step, step_of, steps
+from bus.job_append import append_step
+from bus.job_state import JobState
+from bus.job_step import LOST, JobRequest, Step, carried, step_of, steps
 from bus.messages import (
     JobCancelled,
     JobEvent,
@@ -25,52 +28,14 @@ from bus.messages import (
     JobResult,
     JobRetrying,
     JobStarted,
-    State,
     as_text,
 )
+from bus.stored import Stored
 from bus.stream import EventStream
 
 SPARE_BYTES = 256
-"""How much longer than its first `job_started` another step of a job may have to be, such as a short `job_failed`."""
+"""How much longer than its first two steps another one may have to be, such as a short `job_failed`."""
 LONGEST_INSTANCE = 64 * "x"
-
-
-@dataclass(frozen=True, slots=True)
-class JobState:
-    """A job as its steps tell it. `seq` is the last step's sequence; the next one must follow it."""
-
-    client_id: str
-    job_id: str
-    request: JobRequest
-    last: JobEvent
-    seq: int
-    ref: str | None
-    attempt: int = 0
-    """How often a worker has begun. Of a job that an older version ended it is not known, and 0."""
-    instance: str | None = None
-    """The process that answers for the job, or that did when it was cancelled; see `bus.liveness`."""
-    requeued: int = 0
-    """How often it was enqueued again since a worker began."""
-
-    @property
-    def state(self) -> State:
-        """The state's name: the action of the last event that clients are shown."""
-        return self.last.state
-
-    @property
-    def started(self) -> bool:
-        """Whether a worker has said that it runs the job, and nothing was said since."""
-        return self.last.running
-
-    @property
-    def held(self) -> bool:
-        """Whether a process has said that it answers for the job: it runs it, or waits to run it again."""
-        return self.started or (self.instance is not None and not self.ended)
-
-    @property
-    def ended(self) -> bool:
-        """Whether the job has its one end."""
-        return self.last.ended
 
 
 def new_job_id() -> str:
@@ -91,18 +56,22 @@ async def create(
     Raises:
         AppendRefused: this client has a job of that id already.
         BusUnavailable: not stored, or (`maybe_done`) perhaps stored.
+        StreamFull: there is no room for another job; nothing was stored.
         EventTooLarge: the content is larger than NATS takes, or no later step of the job would fit; nothing was stored.
     """
     content = f"'{request.content}'" if isinstance(request.content, str) else as_text(request.content)
     payload = f"⏳ Job queued: {request.task_type} for {content} (ID: {job_id})"
     stored = JobQueued(payload=payload, job_id=job_id, ref=ref, task_type=request.task_type)
-    inside = {"content": request.content, "runs": request.job_type, "retry_of": request.retry_of}
+    runs = None if request.job_type == request.task_type else request.job_type
+    inside = {"content": request.content, "runs": runs, "retry_of": request.retry_of}
     queued = stored.model_copy(update=inside)
     state = JobState(client_id, job_id, request, queued, 0, ref)
-    stream.require_room(len(_started(state).encode(instance=LONGEST_INSTANCE).encode()) + SPARE_BYTES)
     frame = stored.encode(request=request.model_dump(exclude_defaults=True))  # in which the rest stands
-    seq = await append_step(stream, subjects.job(client_id, job_id), frame, after=0)
-    return replace(state, seq=seq)
+    started = _started(state).encode(instance=LONGEST_INSTANCE)
+    stream.require_room(max(len(frame.encode()), len(started.encode())) + SPARE_BYTES)
+    await stream.require_space(len(frame.encode()))
+    done = await append_step(stream, subjects.job(client_id, job_id), frame, after=0)
+    return replace(state, seq=done.seq)
 
 
 async def read(stream: EventStream, client_id: str, job_id: str) -> JobState:
@@ -117,21 +86,11 @@ async def read(stream: EventStream, client_id: str, job_id: str) -> JobState:
     newest = await stream.last(subject)
     if newest is None:
         raise UnknownJob(client_id, job_id)
-    try:
-        last = step_of(newest)
-        oldest = newest if last.request is not None else await stream.first(subject)
-        if oldest is None:
-            raise UnknownJob(client_id, job_id)
-        first = step_of(oldest)
-    except CorruptJob:  # another program wrote on this subject
-        known = [step async for step in steps(stream, subject)]
-        if not known:
-            raise
-        first, last = known[0], known[-1]
-    if first.request is None:
+    asked, last = await _telling(stream, subject, newest)
+    if asked is None or asked.request is None:
         raise CorruptJob(f"the first event of job {job_id} is gone, and with it what was asked for")
-    job = JobState(client_id, job_id, first.request, first.event, first.seq, first.event.ref)
-    return _after(job, last.event, last.seq, last.instance)
+    job = JobState(client_id, job_id, asked.request, asked.event, asked.seq, asked.event.ref)
+    return job.after(last.event, last.seq, last.instance)
 
 
 async def start(
@@ -215,6 +174,46 @@ async def cancel(stream: EventStream, client_id: str, job_id: str, *, by: str = 
             continue
 
 
+async def carry(stream: EventStream, client_id: str, job_id: str) -> int | None:
+    """Store an open job's latest event once more, with all that is needed to go on with the job.
+
+    What stands before it in the stream can be cut then. Nothing changes about the job: whoever was about to append its
+    next step still can.
+
+    Returns:
+        The sequence from which on the stream has all that the job needs. None for a job that has ended: nothing was
+        done.
+
+    Raises:
+        UnknownJob, CorruptJob, BusUnavailable: as for `read`.
+    """
+    subject = subjects.job(client_id, job_id)
+    while True:  # ends: every refusal means that the job moved on, and a job has few steps
+        job = await read(stream, client_id, job_id)
+        stored = await stream.first(subject, seq=job.seq)
+        if job.ended:
+            return None
+        if stored is None:
+            continue
+        frame = carried(job.last, at=job.last.at or stored.at, request=job.request, instance=job.instance)
+        try:
+            return (await append_step(stream, subject, frame, after=job.seq)).seq
+        except AppendRefused:
+            continue
+
+
+async def _telling(stream: EventStream, subject: str, newest: Stored) -> tuple[Step | None, Step]:
+    """The step that says what was asked for, and the last one: nearly always the oldest and the newest event."""
+    with suppress(CorruptJob):  # another program wrote on this subject
+        last = step_of(newest)
+        oldest = newest if last.request is not None else await stream.first(subject)
+        if oldest is not None and (first := step_of(oldest)).request is not None:
+            return first, last
+    known = [step async for step in steps(stream, subject)]
+    asked = [step for step in known if step.request is not None]
+    return asked[-1] if asked else None, known[-1] if known else step_of(newest)
+
+
 def _started(job: JobState) -> JobStarted:
     attempt = job.attempt + 1
     payload = f"▶ Job started: {job.request.task_type} (attempt {attempt})"
@@ -241,15 +240,8 @@ async def _step(
     stream: EventStream, job: JobState, event: JobEvent, message_id: str | None = None, instance: str | None = None
 ) -> JobState:
     subject, frame = subjects.job(job.client_id, job.job_id), event.encode(instance=instance)
-    seq = await append_step(stream, subject, frame, after=job.seq, message_id=message_id)
-    return _after(job, event, seq, instance)
-
-
-def _after(job: JobState, event: JobEvent, seq: int, instance: str | None) -> JobState:
-    attempt = job.attempt if event.attempt is None else event.attempt
-    job = replace(job, last=event, seq=seq, attempt=attempt)
-    # The instance of a job that is cancelled stays: it has to be told.
-    return job if event.ended else replace(job, instance=instance, requeued=event.requeued)
+    done = await append_step(stream, subject, frame, after=job.seq, job=job, message_id=message_id)
+    return job.after(event, done.seq, instance)
 
 
 __all__ = [
@@ -258,6 +250,7 @@ __all__ = [
     "JobState",
     "Step",
     "cancel",
+    "carry",
     "create",
     "fail",
     "finish",

@@ -6,14 +6,14 @@ Each append is fenced by the last step: NATS takes none of an attempt that is ov
 from __future__ import annotations
 
 from bus import subjects
-from bus.job_log import JobState
-from bus.job_step import append_step
+from bus.job_append import Appended, append_step
+from bus.job_state import JobState
 from bus.messages import JobOutput
 from bus.stream import EventStream
 
 
-async def append_piece(stream: EventStream, job: JobState, text: str, *, index: int, message_id: str) -> int:
-    """Store a piece of what the running attempt writes, and return its sequence.
+async def append_piece(stream: EventStream, job: JobState, text: str, *, index: int, message_id: str) -> Appended:
+    """Store a piece of what the running attempt writes.
 
     The pieces of an attempt are appended one after the other, each once the one before it is acknowledged: so they are
     stored in the order of `index` whatever NATS does meanwhile, and a stream with replicas takes no others.
@@ -41,6 +41,7 @@ async def append_piece(stream: EventStream, job: JobState, text: str, *, index: 
         subjects.output(job.client_id, job.job_id),
         piece.encode(),
         after=job.seq,
+        job=job,
         message_id=message_id,
         step_subject=subjects.job(job.client_id, job.job_id),
     )

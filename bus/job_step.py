@@ -1,17 +1,23 @@
-"""A stored step of a job's life: the event that clients are shown, and what workers read beside it."""
+"""A stored step of a job's life: the event that clients are shown, and what workers read beside it.
+
+What an open job needs is carried forward before retention cuts it: its latest event is stored once more, inside a
+`job_carried` with the request beside it. That changes nothing about the job, and clients are not shown it.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic_core import to_json
 
 from bus import subjects
-from bus.errors import AppendRefused, CorruptJob
-from bus.messages import JobEvent, StoredJobEvent
+from bus.errors import CorruptJob
+from bus.messages import JobEvent, Message, StoredJobEvent
 from bus.stored import Stored
 from bus.stream import EventStream
 
@@ -34,6 +40,13 @@ class JobRequest(BaseModel):
     """The ended job that is done again by this one."""
 
 
+class JobCarried(Message):
+    """A job's latest event, stored once more before what stands before it is cut."""
+
+    action: Literal["job_carried"] = "job_carried"
+    event: Annotated[StoredJobEvent, Field(discriminator="action")]
+
+
 class _Beside(BaseModel):
     """What is stored beside an event's frame, and never shown to clients."""
 
@@ -43,7 +56,9 @@ class _Beside(BaseModel):
     instance: str | None = None
 
 
-_EVENT: TypeAdapter[StoredJobEvent] = TypeAdapter(Annotated[StoredJobEvent, Field(discriminator="action")])
+_STEP: TypeAdapter[StoredJobEvent | JobCarried] = TypeAdapter(
+    Annotated[StoredJobEvent | JobCarried, Field(discriminator="action")]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +68,10 @@ class Step:
     Args:
         client_id, job_id: the job.
         event: what happened. Its class says whether the job has ended, and whether an attempt is running.
-        request: what the client asked for; in `job_queued` alone.
+        request: what the client asked for; in the first step, and in one that was carried forward.
         instance: the process that runs the job from this step on, if that is known; see `bus.liveness`.
         stored: the event as NATS has it.
+        carried: whether this is the step before it once more, and the job has not moved on.
     """
 
     client_id: str
@@ -64,6 +80,7 @@ class Step:
     request: JobRequest | None
     instance: str | None
     stored: Stored
+    carried: bool = False
 
     @property
     def seq(self) -> int:
@@ -72,8 +89,8 @@ class Step:
 
     @property
     def at(self) -> datetime:
-        """When it was stored, in UTC."""
-        return datetime.fromisoformat(self.stored.timestamp)
+        """When it was stored first, in UTC."""
+        return datetime.fromisoformat((self.carried and self.event.at) or self.stored.timestamp)
 
 
 def step_of(stored: Stored) -> Step:
@@ -86,13 +103,29 @@ def step_of(stored: Stored) -> Step:
     if address is None or address.client_id is None or address.job_id is None or address.output:
         raise CorruptJob(f"event {stored.seq} on {stored.subject} is not about a job")
     try:
-        event = _EVENT.validate_json(stored.data)
+        event = _STEP.validate_json(stored.data)
         beside = _Beside.model_validate_json(stored.data)
     except ValidationError as error:
         raise CorruptJob(
             f"event {stored.seq} on {stored.subject} is not what this system stores: {error.errors()[0]['msg']}"
         ) from error
-    return Step(address.client_id, address.job_id, event, beside.request, beside.instance, stored)
+    carried = isinstance(event, JobCarried)
+    told = event.event if isinstance(event, JobCarried) else event
+    return Step(address.client_id, address.job_id, told, beside.request, beside.instance, stored, carried)
+
+
+def carried(event: JobEvent, *, at: str | None, request: JobRequest, instance: str | None) -> str:
+    """The frame of a step once more; see `JobCarried`.
+
+    Args:
+        event: the job's latest.
+        at: when that was stored first.
+        request, instance: as in `Step`.
+    """
+    inner = json.loads(event.encode(at=at, content=None, runs=None, retry_of=None))  # these stand in the request
+    asked = request.model_dump(exclude_defaults=True)
+    frame = {"action": JobCarried.action_name(), "payload": None, "event": inner, "request": asked}
+    return to_json(frame if instance is None else frame | {"instance": instance}).decode()
 
 
 async def steps(
@@ -121,56 +154,3 @@ async def steps(
             on_foreign(stored, error)
         else:
             yield step
-
-
-async def append_step(
-    stream: EventStream,
-    subject: str,
-    frame: str,
-    *,
-    after: int,
-    message_id: str | None = None,
-    step_subject: str | None = None,
-) -> int:
-    """Store an event of a job that follows its step `after`, and return its sequence.
-
-    What another program wrote on the job's subject since `after` does not stop the job; a step does.
-
-    Args:
-        frame: the event as JSON.
-        after: the sequence of the job's last step, 0 for none.
-        message_id: as for `EventStream.append`.
-        step_subject: where the steps are, when the event is none itself and `subject` is another one.
-
-    Raises:
-        AppendRefused: the job has made another step.
-        BusUnavailable, EventTooLarge: as for `EventStream.append`.
-    """
-    expected = after
-    while True:
-        try:
-            return await stream.append(
-                subject,
-                frame.encode(),
-                expected_last=expected,
-                expected_subject=step_subject,
-                message_id=message_id,
-            )
-        except AppendRefused:
-            since = [stored async for stored in stream.replay(step_subject or subject, after=expected)]
-            for stored in since:
-                if message_id is not None and stored.message_id == message_id:
-                    return stored.seq
-                if _is_step(stored):
-                    raise
-            if not since:
-                raise
-            expected = since[-1].seq
-
-
-def _is_step(stored: Stored) -> bool:
-    try:
-        step_of(stored)
-    except CorruptJob:
-        return False
-    return True

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+import json
+from collections.abc import AsyncGenerator, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +16,12 @@ from bus.event_limit import LONGEST_HEADERS, EventLimit
 from bus.jetstream import ApiError, JetStream
 from bus.replay import Replays
 from bus.settings import Settings
+from bus.space import Space, Usage
 from bus.stored import Stored
 
 OLDEST_SERVER = (2, 11)
+SUBJECTS_PAGE = 100_000
+"""Subjects that NATS names in one answer."""
 MOST_HOLES = 10_000
 """Events that are gone from the middle of the stream, up to which NATS is asked which ones."""
 
@@ -47,6 +51,7 @@ class EventStream:
         self._limit = EventLimit(connection, settings)
         self._appends = Appends(connection, self._jetstream, self._limit, settings)
         self._replays = Replays(connection, settings)
+        self._space = Space(self._jetstream)
         self._holes = ("", 0, 0)
         """For what state `_last_hole` is known: events go and do not come back, so the same ones are gone in it."""
         self._last_hole = 0
@@ -99,6 +104,53 @@ class EventStream:
         self._limit.require(size, LONGEST_HEADERS)
         self._limit.require_of_stream(size + LONGEST_HEADERS)
 
+    async def require_space(self, size: int) -> None:
+        """Make sure that the stream has room for another job, whose request has `size` bytes; see `bus.space`.
+
+        Raises:
+            StreamFull: it has none, now.
+            BusUnavailable: NATS is away, or silent past `append_timeout`.
+        """
+        await self._space.require(size)
+
+    async def usage(self) -> Usage:
+        """How much of the stream is used.
+
+        Raises:
+            BusUnavailable: NATS is away, or silent past `append_timeout`.
+        """
+        return await self._space.usage()
+
+    async def cut(self, before: int) -> None:
+        """Remove every event with a sequence smaller than `before`.
+
+        Raises:
+            BusUnavailable: NATS is away, or silent past `append_timeout`, or refuses it.
+        """
+        await self._purge({"seq": before})
+
+    async def cut_all_but(self, kept: Collection[str], *, before: int) -> None:
+        """Remove every event with a sequence smaller than `before` whose subject is none of `kept`.
+
+        That leaves holes, and costs a request for each subject; so it is for a stream that is nearly full alone.
+
+        Raises:
+            BusUnavailable: as for `cut`.
+        """
+        found: set[str] = set()
+        while page := (await self._info(subjects_filter=">", offset=len(found)))["state"].get("subjects"):
+            found.update(page)
+            if len(page) < SUBJECTS_PAGE:
+                break
+        for subject in found.difference(kept):
+            await self._purge({"filter": subject, "seq": before})
+
+    async def _purge(self, what: dict[str, object]) -> None:
+        try:
+            await self._jetstream.request(f"$JS.API.STREAM.PURGE.{subjects.STREAM}", json.dumps(what).encode())
+        except ApiError as error:
+            raise BusUnavailable(f"NATS cuts nothing from the stream {subjects.STREAM}: {error}") from error
+
     async def append(
         self,
         subject: str,
@@ -129,6 +181,7 @@ class EventStream:
             AppendRefused: the subject, or `expected_subject`, has moved on since `expected_last`.
             EventTooLarge: more bytes, headers included, than the server or the stream takes; nothing was stored.
             NoStream: there is no stream to store it.
+            StreamFull: the stream has no room, and nobody made some within `append_timeout`.
             BusUnavailable: NATS is away, or silent past `append_timeout`; then `maybe_done` is True.
         """
         return await self._appends.append(
@@ -167,9 +220,9 @@ class EventStream:
         last_hole = 0 if not holes[2] else self._last_hole if holes[2] <= MOST_HOLES else state["last_seq"]
         return StreamState(answer["created"], state["first_seq"] or state["last_seq"] + 1, state["last_seq"], last_hole)
 
-    async def _info(self, *, deleted_details: bool = False) -> dict[str, Any]:
+    async def _info(self, **details: object) -> dict[str, Any]:
         try:
-            return await self._jetstream.info(deleted_details=deleted_details)
+            return await self._jetstream.info(**details)
         except ApiError as error:
             raise BusUnavailable(f"the stream {subjects.STREAM} cannot be read: {error}") from error
 

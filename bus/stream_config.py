@@ -26,7 +26,6 @@ DUPLICATE_WINDOW = 120 * 10**9
 _NEEDED: dict[str, tuple[Any, Any]] = {
     "retention": ("limits", "limits"),
     "storage": ("file", "file"),
-    "discard": ("old", "old"),
     "discard_new_per_subject": (False, False),
     "max_msgs_per_subject": (-1, -1),
     "allow_direct": (True, False),
@@ -34,6 +33,10 @@ _NEEDED: dict[str, tuple[Any, Any]] = {
     "allow_msg_counter": (False, False),
     "persist_mode": ("default", "default"),
 }
+# NATS itself cuts nothing for want of room, so that nothing is cut which an open job needs: see `bus.retention`. Where
+# an operator has forbidden purging or allowed schedules, which NATS never takes back, it has to.
+_NEEDED_TO_CUT: dict[str, tuple[Any, Any]] = {"discard": ("new", "old")}
+_NEEDED_TO_BE_CUT: dict[str, tuple[Any, Any]] = {"discard": ("old", "old")}
 
 
 def new_stream(settings: Settings) -> Config:
@@ -45,7 +48,7 @@ def new_stream(settings: Settings) -> Config:
         "subjects": [subjects.STREAM_SUBJECTS],
         "retention": "limits",
         "storage": "file",
-        "discard": "old",
+        "discard": "new",
         "max_msgs": -1,
         "max_msgs_per_subject": -1,
         "max_msg_size": -1,
@@ -73,9 +76,15 @@ def unusable(config: Config) -> str | None:
     return None
 
 
+def can_be_cut(config: Config) -> bool:
+    """Whether one of our streams lets `bus.retention` make room in it. If not, NATS does, whatever open jobs need."""
+    return not (config.get("deny_purge") or config.get("allow_msg_schedules"))
+
+
 def corrections(config: Config) -> Config:
     """The fields of one of our streams that the guarantees need otherwise, as they have to be."""
-    wrong = {name: needed for name, (needed, absent) in _NEEDED.items() if _value(config, name, absent) != needed}
+    rules = _NEEDED | (_NEEDED_TO_CUT if can_be_cut(config) else _NEEDED_TO_BE_CUT)
+    wrong = {name: needed for name, (needed, absent) in rules.items() if _value(config, name, absent) != needed}
     listed = config.get("subjects") or []
     if subjects.STREAM_SUBJECTS not in listed:
         others = [subject for subject in listed if not _of_ours(subject)]

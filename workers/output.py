@@ -7,6 +7,7 @@ import secrets
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -184,7 +185,8 @@ class Output(Written):
             repeated = True
             while True:
                 try:
-                    await append_piece(bus.stream, self._job, text, index=self._index, message_id=message_id)
+                    done = await append_piece(bus.stream, self._job, text, index=self._index, message_id=message_id)
+                    self._job = replace(self._job, seq=done.after)  # the job may have been carried forward
                 except EventTooLarge as error:
                     if len(text) == 1:
                         self.failure = f"what it wrote cannot be stored: {error}"

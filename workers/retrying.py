@@ -12,6 +12,7 @@ from bus import Bus, EventTooLarge, job_log
 from bus.backoff import Backoff
 from bus.job_log import JobState
 from workers import ends
+from workers.errors import Misfit
 from workers.outcomes import Fail, Retry
 from workers.registry import Job
 
@@ -36,7 +37,7 @@ class NextAttempt:
     @classmethod
     def after(cls, error: BaseException, job: Job, state: JobState) -> Self | None:
         """What follows the attempt in which the job's function raised this; None when it was the job's last."""
-        again = isinstance(error, (Retry, *job.retry_on)) and not isinstance(error, Fail)
+        again = isinstance(error, (Retry, *job.retry_on)) and not isinstance(error, (Fail, Misfit))
         if not again or state.attempt >= job.max_attempts:
             return None
         pause = error.after if isinstance(error, Retry) else None

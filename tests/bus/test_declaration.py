@@ -87,9 +87,7 @@ async def test_what_an_operator_edits_stays(server: Nats, raw: RawJetStream, upd
         placement={},
         duplicate_window=10**9,
         deny_delete=True,
-        deny_purge=True,
         allow_atomic=True,
-        allow_msg_schedules=True,
         consumer_limits={"max_ack_pending": 9},
         subjects=["bus.>", "more.>"],
     )
@@ -99,13 +97,26 @@ async def test_what_an_operator_edits_stays(server: Nats, raw: RawJetStream, upd
     assert await raw.config() == edited
 
 
+@pytest.mark.parametrize("edit", [{"deny_purge": True}, {"allow_msg_schedules": True}])
+async def test_where_we_may_not_cut_the_stream_nats_does_and_that_is_said(
+    server: Nats, raw: RawJetStream, edit: dict[str, bool]
+) -> None:
+    await declare(server.url)
+    edited = await raw.edit(discard="old", **edit)
+    with structlog.testing.capture_logs() as logs:
+        await declare(server.url)
+    assert await raw.config() == edited
+    [said] = [line["event"] for line in logs if line["log_level"] == "warning"]
+    assert said.startswith("events that open jobs need can be pushed out of the stream")
+
+
 @pytest.mark.parametrize("update", [True, False])
 @pytest.mark.parametrize(
     ("edit", "field"),
     [
-        ({"discard": "new"}, "discard"),
+        ({"discard": "old"}, "discard"),
         (
-            {"discard": "new", "discard_new_per_subject": True, "max_msgs_per_subject": 5},
+            {"discard_new_per_subject": True, "max_msgs_per_subject": 5},
             "max_msgs_per_subject",
         ),
         ({"allow_direct": False}, "allow_direct"),

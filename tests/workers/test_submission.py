@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bus import Bus, BusUnavailable, Settings, SyncBus, UnknownJob, job_log
+from bus import Bus, BusUnavailable, Settings, SyncBus, UnknownJob, job_log, space
 from bus.job_log import JobRequest, JobState
 from bus.messages import TaskPayload
 from cli.cancel import cancel as busctl_cancel
@@ -121,9 +121,13 @@ async def test_a_place_that_was_not_used_is_free_again(settings: Settings) -> No
             enqueuer.put(JobState("ann", "j", REQUEST, None, 1, None))  # type: ignore[arg-type]
 
 
-async def test_whoever_submits_to_a_silent_nats_is_told_that_the_job_may_be_accepted(own_nats: Nats) -> None:
+async def test_whoever_submits_to_a_silent_nats_is_told_that_the_job_may_be_accepted(
+    own_nats: Nats, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings = Settings.load(nats_url=own_nats.url, append_timeout=0.5)
+    monkeypatch.setattr(space, "KNOWN_FOR", 60)  # so that the append is what is not answered
     async with Bus(settings) as bus:
+        await bus.stream.require_space(0)
         own_nats.pause()
         try:
             with pytest.raises(BusUnavailable, match=r"did not answer.*job j may have been accepted") as caught:

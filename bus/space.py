@@ -1,0 +1,128 @@
+"""How full the stream is, and whether there is room for another job beside the ends of those that are open.
+
+NATS refuses an append to a full stream (`discard: new`), whatever it is. So that a job that was accepted can always
+end, new jobs are refused before that: the rest of the stream is kept for what happens to those that are open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from bus import subjects
+from bus.errors import BusUnavailable, StreamFull
+from bus.jetstream import ApiError, JetStream
+from bus.stream_config import can_be_cut
+
+FOR_NEW_JOBS = 0.9
+"""The share of the stream up to which jobs are accepted."""
+KNOWN_FOR = 0.2
+"""Seconds for which one look at the stream serves; what this process accepts meanwhile is added."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """How much of the stream is used.
+
+    Args:
+        first_seq, last_seq: its oldest and its newest event. Of an empty stream the first is one more than the last.
+        used: bytes that its events take.
+        max_bytes: bytes that they may take; -1 for any number.
+        events: how many there are.
+        max_events: how many there may be; -1 for any number.
+        max_age: seconds after which NATS removes an event; 0 for never.
+        can_be_cut: whether `bus.retention` can make room; if not, NATS does.
+    """
+
+    first_seq: int
+    last_seq: int
+    used: int
+    max_bytes: int
+    events: int
+    max_events: int
+    max_age: float
+    can_be_cut: bool
+
+    @property
+    def room(self) -> float:
+        """Bytes that are free."""
+        return self.max_bytes - self.used if self.max_bytes > 0 else math.inf
+
+    @property
+    def share(self) -> float:
+        """How full the stream is: from 0 to 1, by bytes or by number, whichever is nearer to its limit."""
+        return max(
+            self.used / self.max_bytes if self.max_bytes > 0 else 0.0,
+            self.events / self.max_events if self.max_events > 0 else 0.0,
+        )
+
+
+class Space:
+    """The room in the stream, as one process knows it.
+
+    Args:
+        jetstream: asked now and then.
+    """
+
+    def __init__(self, jetstream: JetStream) -> None:
+        self._jetstream = jetstream
+        self._one_at_a_time = asyncio.Lock()
+        self._usage = Usage(1, 0, used=0, max_bytes=-1, events=0, max_events=-1, max_age=0, can_be_cut=True)
+        self._looked = -math.inf
+        self._accepted = 0
+        """Bytes accepted here since the last look."""
+
+    async def usage(self) -> Usage:
+        """How much of the stream is used now.
+
+        Raises:
+            BusUnavailable: NATS is away or silent.
+        """
+        try:
+            return _usage(await self._jetstream.info())
+        except ApiError as error:
+            raise BusUnavailable(f"the stream {subjects.STREAM} cannot be read: {error}") from error
+
+    async def require(self, size: int) -> None:
+        """Make sure that there is room for a new job, whose request has `size` bytes.
+
+        Raises:
+            StreamFull: there is none, now.
+            BusUnavailable: NATS is away or silent.
+        """
+        async with self._one_at_a_time:
+            if asyncio.get_running_loop().time() - self._looked > KNOWN_FOR:
+                await self._look()
+            if not self._has_room(size):
+                await self._look()
+            if not self._has_room(size):
+                raise StreamFull(
+                    f"there is no room for another job: {self._usage.share:.0%} of the stream {subjects.STREAM} is in "
+                    "use. Try again when some of the open jobs have ended, or raise BUS_STREAM_MAX_BYTES"
+                )
+            self._accepted += size
+
+    async def _look(self) -> None:
+        self._usage, self._accepted = await self.usage(), 0
+        self._looked = asyncio.get_running_loop().time()
+
+    def _has_room(self, size: int) -> bool:
+        usage = self._usage
+        fits = usage.max_bytes < 0 or usage.used + self._accepted + size <= FOR_NEW_JOBS * usage.max_bytes
+        return fits and usage.share <= FOR_NEW_JOBS
+
+
+def _usage(info: dict[str, Any]) -> Usage:
+    state, config = info["state"], info["config"]
+    return Usage(
+        first_seq=state["first_seq"] or state["last_seq"] + 1,
+        last_seq=state["last_seq"],
+        used=state["bytes"],
+        max_bytes=config.get("max_bytes") or -1,
+        events=state["messages"],
+        max_events=config.get("max_msgs") or -1,
+        max_age=(config.get("max_age") or 0) / 1e9,
+        can_be_cut=can_be_cut(config),
+    )
