@@ -31,6 +31,7 @@ class Metrics:
         self.events = Counter("busctl_events", "Events heard from the bus for clients here.", registry=self._registry)
         self.deliveries = Counter("busctl_deliveries", "Events times connections.", registry=self._registry)
         self.dropped = Counter("busctl_dropped", "Bus messages that were no event.", registry=self._registry)
+        self.errors = Counter("busctl_errors", "Frames answered with an error.", ["type"], registry=self._registry)
         self._refused = Counter("busctl_refused", "Handshakes refused.", ["status"], registry=self._registry)
         self._closed = Counter("busctl_closed", "WebSockets closed from this side.", ["code"], registry=self._registry)
 

@@ -10,14 +10,15 @@ from typing import Any
 import structlog
 from quart import Websocket
 
-from bus import BusUnavailable, EventTooLarge
-from bus.messages import Error, Event, Message
+from bus import BusUnavailable, EventTooLarge, StreamFull
+from bus.messages import ClientMessage, Error, Event, Message
 from quart_app.channel import Channel, Operation
 from quart_app.close_codes import TOO_BIG, TOO_MANY_REQUESTS, TOO_SLOW, TRY_AGAIN, CloseCode
 from quart_app.delivery.batch import Batch, View
 from quart_app.delivery.hub import Hub
 from quart_app.delivery.prepared import PreparedFrames
 from quart_app.errors import BadFrame, Refused
+from quart_app.metrics import Metrics
 from quart_app.services import Services
 from quart_app.sparse_log import SparseLog
 from quart_app.websocket.frame_parser import FrameParser, item
@@ -45,12 +46,14 @@ class Connection:
         websocket: an accepted WebSocket, or one that is accepted before `run`.
         view: its channel and protocol. With `bus.v1` live events wait for `begin`.
         hub: where it joins and leaves groups.
+        metrics: counts the frames that are answered with an error.
         client_id: whose it is.
     """
 
     __slots__ = (
         "_instance",
         "_max_frame_bytes",
+        "_metrics",
         "_parser",
         "_pending",
         "_queue",
@@ -71,6 +74,7 @@ class Connection:
         parser: FrameParser,
         services: Services,
         hub: Hub,
+        metrics: Metrics,
         *,
         client_id: str,
     ) -> None:
@@ -78,6 +82,7 @@ class Connection:
         self.client_id = client_id
         self.channel = view.channel
         self.membership = Membership(hub, self)
+        self._metrics = metrics
         self._websocket = websocket
         self._queue = SendQueue(websocket, settings, self._show, client_id=client_id)
         self._parser = parser
@@ -240,36 +245,41 @@ class Connection:
         try:
             message = self._parser.parse(frame)
         except BadFrame as bad:
-            self.send(bad.error.encode())
+            self._refuse_frame(bad)
             return
         operation = self.channel.receives[message.action]
         try:
             reply = await _call(operation, self._instance, message)
         except BadFrame as bad:
-            self.send(bad.error.encode())
+            self._refuse_frame(bad)
+        except StreamFull as error:
+            self._refuse("stream_full", message, str(error))
         except BusUnavailable as error:
-            self.send(_error("bus_unavailable", message.action, str(error), message.ref))
+            self._refuse("bus_unavailable", message, str(error))
         except EventTooLarge as error:
-            self.send(_error("too_large", message.action, str(error), message.ref))
+            self._refuse("too_large", message, str(error))
         except Refused as error:
-            self.send(_error(error.kind, message.action, str(error), message.ref))
+            self._refuse(error.kind, message, str(error))
         except Exception:
             log.exception("a handler raised", handler=operation.name)
-            text = "the server failed; nothing is known of the outcome"
-            self.send(_error("internal_error", message.action, text, message.ref))
+            self._refuse("internal_error", message, "the server failed; nothing is known of the outcome")
         else:
             if reply is not None:
                 self.send(reply.encode(ref=message.ref))
+
+    def _refuse_frame(self, bad: BadFrame) -> None:
+        self._metrics.errors.labels("bad_frame").inc()
+        self.send(bad.error.encode())
+
+    def _refuse(self, kind: str, message: ClientMessage, text: str) -> None:
+        self._metrics.errors.labels(kind).inc()
+        self.send(Error(payload=(item(kind, (message.action,), text),), ref=message.ref).encode())
 
 
 async def _call(operation: Operation, instance: Channel, message: Message) -> Message | None:
     if operation.method is None:
         raise TypeError(f"{operation.name} is passed through and has no method")
     return await operation.method(instance, message)
-
-
-def _error(kind: str, action: str, text: str, ref: str | None) -> str:
-    return Error(payload=(item(kind, (action,), text),), ref=ref).encode()
 
 
 def longer(frame: str | bytes, limit: int) -> bool:

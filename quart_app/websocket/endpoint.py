@@ -135,4 +135,4 @@ class Endpoint:
         await self._hub.detach(connection)
 
     def _connection(self, socket: Websocket, view: View, client_id: str) -> Connection:
-        return Connection(socket, view, self._parser, self._services, self._hub, client_id=client_id)
+        return Connection(socket, view, self._parser, self._services, self._hub, self._metrics, client_id=client_id)

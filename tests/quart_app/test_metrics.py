@@ -44,11 +44,14 @@ async def test_connections_events_and_what_was_dropped_are_counted(system: Syste
         await two.ping()
         await publish(system, "bus.group.system", b"garbage", HELLO)
         await one.receive_until("system_notification")
+        await two.send({"action": "nonsense"})
+        await two.receive_until("error")
         now = await asyncio.to_thread(counted, web)
         assert now["busctl_connections"] == 2
         assert now["busctl_events_total"] == 1
         assert now["busctl_deliveries_total"] == 2
         assert now["busctl_dropped_total"] == 1
+        assert now["busctl_errors_total bad_frame"] == 1
     await until(web, "busctl_connections", 0)
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import AsyncExitStack, nullcontext
+from contextlib import AsyncExitStack, nullcontext, suppress
 from pathlib import Path
 
 import pytest
 
-from bus import Bus, BusUnavailable, Settings, SyncBus, UnknownJob, job_log, space
+from bus import Bus, BusUnavailable, Settings, StreamFull, SyncBus, UnknownJob, job_log, space
 from bus.job_log import JobRequest, JobState
 from bus.messages import TaskPayload
 from cli.cancel import cancel as busctl_cancel
@@ -180,3 +180,20 @@ def test_busctl_tells_of_a_cancel_that_was_stored_while_nats_went_away(
     told = capsys.readouterr()
     assert told.out == f"Job {job.job_id} cancelled.\n"
     assert "its worker could not be told, because NATS went away" in told.err
+
+
+async def test_a_submit_to_a_stream_full_of_open_jobs_is_refused(own_nats: Nats) -> None:
+    settings = Settings.load(nats_url=own_nats.url, redis_url=NO_REDIS, stream_max_bytes=2**20)
+    large = JobRequest(task_type="shout", job_type="default", content="x" * 10_000)
+    async with serving(create_app(settings), wired=False, settings=settings) as port, Bus(settings) as bus:
+        with suppress(StreamFull):
+            for _ in range(100):
+                await job_log.create(bus.stream, "ann", large, job_id=job_log.new_job_id())
+        async with client(f"ws://127.0.0.1:{port}/ws/system") as browser:
+            await browser.submit("default", "x" * 10_000)
+            answer = await browser.receive()
+            await browser.ping()
+    assert answer["action"] == "error"
+    [item] = answer["payload"]
+    assert item["type"] == "stream_full"
+    assert "no room for another job" in item["msg"]

@@ -37,7 +37,8 @@ function rank(phase, attempt) {
 
 const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
 
-const PASSING = new Set(["bus_unavailable", "busy", "internal_error"]); // errors after which the same frame may do
+// Errors after which the same frame may do.
+const PASSING = new Set(["bus_unavailable", "busy", "internal_error", "stream_full"]);
 
 /**
  * A job is `{ref, id, type, content, phase, text, attempt, reasons, progress, message, output, cancelling, retryOf,
