@@ -18,7 +18,7 @@ from bus import subjects
 from bus.errors import AppendRefused, CorruptJob, UnknownJob
 from bus.job_append import append_step
 from bus.job_state import JobState
-from bus.job_step import LOST, JobRequest, Step, carried, step_of, steps
+from bus.job_step import DEFAULT_QUEUE, LOST, JobRequest, Step, carried, step_of, steps
 from bus.messages import (
     JobCancelled,
     JobEvent,
@@ -49,9 +49,18 @@ def job_id_of_key(client_id: str, key: str) -> str:
 
 
 async def create(
-    stream: EventStream, client_id: str, request: JobRequest, *, job_id: str, ref: str | None = None
+    stream: EventStream,
+    client_id: str,
+    request: JobRequest,
+    *,
+    job_id: str,
+    ref: str | None = None,
+    waits: bool = False,
 ) -> JobState:
     """Accept a job: append `job_queued`, the first event of its subject.
+
+    Args:
+        waits: the caller makes no task of it; the reconciler does, when it is the job's turn.
 
     Raises:
         AppendRefused: this client has a job of that id already.
@@ -66,7 +75,8 @@ async def create(
     inside = {"content": request.content, "runs": runs, "retry_of": request.retry_of}
     queued = stored.model_copy(update=inside)
     state = JobState(client_id, job_id, request, queued, 0, ref)
-    frame = stored.encode(request=request.model_dump(exclude_defaults=True))  # in which the rest stands
+    asked = request.model_dump(exclude_defaults=True)  # in which the rest stands
+    frame = stored.encode(request=asked, waits=waits or None)
     started = _started(state).encode(instance=LONGEST_INSTANCE)
     stream.require_room(max(len(frame.encode()), len(started.encode())) + SPARE_BYTES)
     await stream.require_space(len(frame.encode()))
@@ -195,7 +205,9 @@ async def carry(stream: EventStream, client_id: str, job_id: str) -> int | None:
             return None
         if stored is None:
             continue
-        frame = carried(job.last, at=job.last.at or stored.at, request=job.request, instance=job.instance)
+        waits = step_of(stored).waits
+        at = job.last.at or stored.at
+        frame = carried(job.last, at=at, request=job.request, instance=job.instance, waits=waits)
         try:
             return (await append_step(stream, subject, frame, after=job.seq)).seq
         except AppendRefused:
@@ -245,6 +257,7 @@ async def _step(
 
 
 __all__ = [
+    "DEFAULT_QUEUE",
     "CorruptJob",
     "JobRequest",
     "JobState",

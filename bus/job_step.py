@@ -7,7 +7,7 @@ What an open job needs is carried forward before retention cuts it: its latest e
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -21,6 +21,8 @@ from bus.messages import JobEvent, Message, StoredJobEvent
 from bus.stored import Stored
 from bus.stream import EventStream
 
+DEFAULT_QUEUE = "jobs"
+"""The Celery queue of jobs that name none."""
 LOST = "its worker was lost"
 """Why an attempt failed of whose worker no more was heard."""
 
@@ -38,6 +40,8 @@ class JobRequest(BaseModel):
     """A JSON value; text, unless the job takes another type."""
     retry_of: str | None = None
     """The ended job that is done again by this one."""
+    queue: str = DEFAULT_QUEUE
+    """The Celery queue in which its tasks wait for a worker."""
 
 
 class JobCarried(Message):
@@ -54,6 +58,7 @@ class _Beside(BaseModel):
 
     request: JobRequest | None = None
     instance: str | None = None
+    waits: bool = False
 
 
 _STEP: TypeAdapter[StoredJobEvent | JobCarried] = TypeAdapter(
@@ -72,6 +77,8 @@ class Step:
         instance: the process that runs the job from this step on, if that is known; see `bus.liveness`.
         stored: the event as NATS has it.
         carried: whether this is the step before it once more, and the job has not moved on.
+        waits: whether no task of the job was made by whoever stored it; in `job_queued` alone. The reconciler makes it
+            when earlier jobs of its client have ended.
     """
 
     client_id: str
@@ -81,6 +88,7 @@ class Step:
     instance: str | None
     stored: Stored
     carried: bool = False
+    waits: bool = False
 
     @property
     def seq(self) -> int:
@@ -111,21 +119,22 @@ def step_of(stored: Stored) -> Step:
         ) from error
     carried = isinstance(event, JobCarried)
     told = event.event if isinstance(event, JobCarried) else event
-    return Step(address.client_id, address.job_id, told, beside.request, beside.instance, stored, carried)
+    return Step(address.client_id, address.job_id, told, beside.request, beside.instance, stored, carried, beside.waits)
 
 
-def carried(event: JobEvent, *, at: str | None, request: JobRequest, instance: str | None) -> str:
+def carried(event: JobEvent, *, at: str | None, request: JobRequest, instance: str | None, waits: bool) -> str:
     """The frame of a step once more; see `JobCarried`.
 
     Args:
         event: the job's latest.
         at: when that was stored first.
-        request, instance: as in `Step`.
+        request, instance, waits: as in `Step`.
     """
     inner = json.loads(event.encode(at=at, content=None, runs=None, retry_of=None))  # these stand in the request
     asked = request.model_dump(exclude_defaults=True)
     frame = {"action": JobCarried.action_name(), "payload": None, "event": inner, "request": asked}
-    return to_json(frame if instance is None else frame | {"instance": instance}).decode()
+    beside = {"instance": instance, "waits": waits or None}
+    return to_json(frame | {key: value for key, value in beside.items() if value is not None}).decode()
 
 
 async def steps(
@@ -134,7 +143,7 @@ async def steps(
     *,
     after: int = 0,
     on_foreign: Callable[[Stored, CorruptJob], None] = lambda stored, error: None,
-) -> AsyncIterator[Step]:
+) -> AsyncGenerator[Step, None]:
     """The steps of one job, or of many, in the order in which they were stored.
 
     What another program wrote on these subjects is passed over: it has a place in the order, and no meaning.

@@ -10,6 +10,7 @@ import json
 from typing import Any
 
 from bus import subjects
+from bus.append import WRONG_LAST_SEQUENCE
 from bus.client import Bus
 from bus.errors import BusUnavailable, NoLease, StreamConflict
 from bus.jetstream import STREAM_NOT_FOUND
@@ -82,6 +83,41 @@ async def give_up(bus: Bus, instance: str) -> None:
     await _request(bus, subjects.lease(instance), b"", {"KV-Operation": "DEL"})
 
 
+async def put_after(bus: Bus, name: str, holder: bytes, revision: int) -> int | None:
+    """Take or renew a lease that several want, in a bucket that was declared.
+
+    Args:
+        revision: of the entry that it replaces, 0 for none.
+
+    Returns:
+        The new entry's revision, or None when it would have replaced another one.
+
+    Raises: as `put`.
+    """
+    headers = {"Nats-Expected-Last-Subject-Sequence": str(revision)}
+    answer = await _request(bus, subjects.lease(name), holder, headers)
+    ack = {} if answer is None else _read(answer)
+    if error := ack.get("error"):
+        if error.get("err_code") == WRONG_LAST_SEQUENCE:
+            return None
+        raise NoLease(f"NATS did not store the lease {name}: {error.get('description')}")
+    if ack.get("stream") != subjects.LEASES or not isinstance(stored := ack.get("seq"), int):
+        raise NoLease(f"no bucket {subjects.LEASES} took the lease {name}")
+    return stored
+
+
+async def get(bus: Bus, name: str) -> tuple[int, bytes | None]:
+    """The revision of a lease's entry, and its holder; None when it was given up, and 0 when there is no entry.
+
+    Raises:
+        BusUnavailable: NATS is away or silent.
+    """
+    answer = await _api(bus, "STREAM.MSG.GET", {"last_by_subj": subjects.lease(name)})
+    message = answer.get("message", {})
+    given_up = b"KV-Operation:" in base64.b64decode(message.get("hdrs", ""))
+    return message.get("seq", 0), None if given_up or not message else base64.b64decode(message.get("data", ""))
+
+
 async def was_given_up(bus: Bus, instance: str) -> bool:
     """Whether an instance was lately said to be gone. False for one that lives and for one whose lease expired.
 
@@ -91,6 +127,18 @@ async def was_given_up(bus: Bus, instance: str) -> bool:
     answer = await _api(bus, "STREAM.MSG.GET", {"last_by_subj": subjects.lease(instance)})
     headers = base64.b64decode(answer.get("message", {}).get("hdrs", ""))
     return b"KV-Operation:" in headers
+
+
+async def made(bus: Bus) -> str:
+    """When the bucket was made; empty when there is none.
+
+    Raises: as `declare`.
+    """
+    answer = await _api(bus, "STREAM.INFO")
+    if answer.get("error", {}).get("err_code") == STREAM_NOT_FOUND:
+        return ""
+    _check(answer)
+    return str(answer["created"])
 
 
 async def read_all(bus: Bus) -> tuple[str, set[str]]:

@@ -224,12 +224,15 @@ class Observer:
     async def look(self, bus: Bus, instances: Iterable[str]) -> set[str]:
         """Which of these instances are gone: dead, or frozen for so long that they count as dead.
 
+        A look for none costs little, and counts as one.
+
         Raises:
             BusUnavailable, NoLease: NATS is away, or does not tell; nobody is gone then.
             StreamConflict: the bucket is another program's.
         """
+        instances = set(instances)
         try:
-            made, found = await leases.read_all(bus)
+            made, found = await leases.read_all(bus) if instances else (await leases.made(bus), set())
         except BaseException:
             self._made = None
             raise

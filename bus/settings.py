@@ -174,8 +174,17 @@ class Settings(Environment):
     )
     reconcile_interval: Seconds = Field(
         10.0,
-        description="How often a worker looks for open jobs that nobody holds. One that nobody held at two looks "
-        "in a row is enqueued again.",
+        description="How often one of the workers looks for open jobs that nobody holds. One that nobody held at two "
+        "looks in a row is enqueued again. When that worker dies, another takes over within two of these intervals, or "
+        "8 s if that is less.",
+    )
+    client_window: Count = Field(
+        32,
+        description="Jobs of one client, in each queue, whose tasks are in Redis at a time; its others wait in the "
+        "stream until one of these ends, so that no client waits behind all jobs of another.",
+    )
+    client_open_jobs: Count = Field(
+        1000, description="Most jobs of one client that have not ended; past it a submit is refused."
     )
     secret: SecretStr | None = Field(
         None,

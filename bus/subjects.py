@@ -8,6 +8,8 @@ live.…                                      the same, republished by NATS once
 progress.client.<client_id>.<job_id>        progress of a job: live only, never stored
 instance.<instance>                         to a process that runs jobs: does it run this one, this one is cancelled
 $KV.busctl-leases.<instance>                its lease: gone when it is
+$KV.busctl-leases.reconciler                the lease of the process that reconciles
+reconciler.open-jobs                        to that process: how many open jobs has this client?
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ STREAM = "EVENTS"
 STREAM_SUBJECTS = "bus.>"
 REPUBLISH = "live.>"
 ALL_JOBS = "bus.client.*.job.*"
+OPEN_JOBS = "reconciler.open-jobs"
 LEASES = "KV_busctl-leases"
 ALL_LEASES = "$KV.busctl-leases.>"
 

@@ -10,11 +10,12 @@ from celery import Celery
 from celery.signals import setup_logging
 
 from bus import Settings, redis_url
+from bus.job_log import DEFAULT_QUEUE
 from bus.log import configure_logging, warn_of_unknown_settings
 from bus.redis_url import RedisUrl
 from workers import transport
 
-QUEUE = "jobs"
+QUEUE = DEFAULT_QUEUE
 log = structlog.get_logger(__name__)
 
 

@@ -11,7 +11,7 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -66,10 +66,13 @@ class MainProcess:
             instance = self._process.instance_id(pid)
             self._tell("a child died", lambda bus: leases.give_up(bus, instance))
 
-    def busy(self) -> set[str]:
-        """The instances of the children that execute a job. Others may have given it away already."""
-        pids = {request.worker_pid for request in list(active_requests) if request.name in self._jobs}
-        return {self._process.instance_id(pid) for pid in pids - {None, os.getpid()}}
+    def overdue(self) -> set[str]:
+        """The children, as instances, that are in a job whose time is over."""
+        return {
+            self._process.instance_id(request.worker_pid)
+            for request, limits in self._active()
+            if time.time() > request.time_start + limits.soft + limits.grace
+        }
 
     def kill_stuck(self, gone: set[str]) -> None:
         """Kill children that nothing runs in any more, such as one that is deep in a regular expression.
@@ -77,16 +80,21 @@ class MainProcess:
         A child keeps to its time limits itself, as long as its threads get a turn. One that does not renew its lease
         either, long after its time was over, is of no use.
         """
-        for request in list(active_requests):
-            pid, job = request.worker_pid, self._jobs.get(request.name)
-            if job is None or pid == os.getpid() or self._process.instance_id(pid) not in gone:
+        for request, limits in self._active():
+            pid = request.worker_pid
+            if self._process.instance_id(pid) not in gone:
                 continue
-            limits = Limits.of(job, request.request_dict["timelimit"])
             if time.time() > request.time_start + limits.soft + limits.grace + limits.last_resort:
                 log.error("killing a child that is stuck in its job", pid=pid, task=request.name)
                 self._tell_over_time(request.args, limits.reason, self._process.instance_id(pid))
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
+
+    def _active(self) -> Iterator[tuple[Request, Limits]]:
+        for request in list(active_requests):
+            job = self._jobs.get(request.name)
+            if job is not None and request.time_start is not None and request.worker_pid != os.getpid():
+                yield request, Limits.of(job, request.request_dict["timelimit"])
 
     def on_hard_limit(self, args: Any, reason: str) -> None:
         """A child is about to be killed for its time limit."""

@@ -16,6 +16,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+import re
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from types import MappingProxyType, ModuleType
 from typing import Any, TypeVar, overload
 
 from bus import subjects
+from bus.job_log import DEFAULT_QUEUE
 from workers.context import JobContext
 from workers.errors import JobDefinitionError, UnknownTaskType
 from workers.outcomes import Fail, Retry
@@ -38,6 +40,8 @@ DEFAULT = "default"
 EXAMPLES = ("analyze", "default", "generate", "translate")
 """The example jobs, each in a file of its name in `workers/jobs/`."""
 MAX_ATTEMPTS = 3
+OF_CELERY = re.compile(r"_.*|unacked.*|celery.*")
+"""Names of queues that are other things in Redis."""
 
 T = TypeVar("T")
 
@@ -62,6 +66,7 @@ class Job:
     backoff: float = 1.0
     retry_on: tuple[type[Exception], ...] = ()
     time_limit: float = 600.0
+    queue: str = DEFAULT_QUEUE
 
     @property
     def task_name(self) -> str:
@@ -91,6 +96,7 @@ def job(
     backoff: float = 1.0,
     retry_on: tuple[type[Exception], ...] = (),
     time_limit: float = 600.0,
+    queue: str = DEFAULT_QUEUE,
 ) -> Callable[[JobFunction], Job]: ...
 def job(
     function: JobFunction | None = None,
@@ -100,6 +106,7 @@ def job(
     backoff: float = 1.0,
     retry_on: tuple[type[Exception], ...] = (),
     time_limit: float = 600.0,
+    queue: str = DEFAULT_QUEUE,
 ) -> Job | Callable[[JobFunction], Job]:
     """Make a function of `(content, job: JobContext)` a job.
 
@@ -115,15 +122,18 @@ def job(
             longer or shorter at random.
         retry_on: exceptions after which the job is tried again. Any other but `Retry` fails it at once.
         time_limit: seconds after which one attempt is given up and the job fails.
+        queue: the Celery queue in which it waits for a worker. A worker takes from every queue, unless it is started
+            with `-Q` and the names of some.
 
     Raises:
-        JobDefinitionError: the function takes other arguments, or has an unusable name, limit or annotation.
+        JobDefinitionError: the function takes other arguments, or has an unusable name, limit, annotation or queue.
     """
 
     def register(function: JobFunction) -> Job:
         chosen = name or function.__name__
         try:
             subjects.token("job type", chosen)
+            subjects.token("queue", queue)
         except ValueError as error:
             raise JobDefinitionError(str(error)) from error
         where = f"job {chosen!r} ({function.__module__}.{function.__qualname__})"
@@ -131,10 +141,12 @@ def job(
             raise JobDefinitionError(f"{where} must take exactly (content, job: JobContext)")
         if max_attempts < 1 or not 0 <= backoff < float("inf") or time_limit <= 0:
             raise JobDefinitionError(f"{where} needs max_attempts >= 1, backoff >= 0 and time_limit > 0")
+        if OF_CELERY.fullmatch(queue):
+            raise JobDefinitionError(f"{where} cannot have the queue {queue!r}: Celery uses that name in Redis itself")
         if not isinstance(retry_on, tuple) or not all(_is_exception(kind) for kind in retry_on):
             raise JobDefinitionError(f"{where} needs a tuple of exception classes as retry_on, not {retry_on!r}")
         summary = (inspect.getdoc(function) or chosen).strip().splitlines()[0]
-        made = Job(function, chosen, summary, max_attempts, backoff, retry_on, time_limit)
+        made = Job(function, chosen, summary, max_attempts, backoff, retry_on, time_limit, queue)
         _ = made.signature
         return made
 

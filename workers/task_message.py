@@ -15,13 +15,12 @@ from kombu.serialization import dumps as serialize
 from kombu.utils.json import dumps
 
 from bus.job_log import JobState
-from workers.config import QUEUE
 from workers.redis_owner import Identity, hand_over
 from workers.ticket import Ticket
 
 
 def send(celery: Celery, jobs: Sequence[JobState], identity: Identity | None = None) -> None:
-    """Hand jobs to Celery, in this order, in one command that Redis takes whole or not at all.
+    """Hand jobs to Celery, in this order, in one command for each queue that Redis takes whole or not at all.
 
     Args:
         identity: of the jobs' system; without it nobody looks whose Redis it is.
@@ -31,12 +30,15 @@ def send(celery: Celery, jobs: Sequence[JobState], identity: Identity | None = N
         OperationalError, RedisError, OSError: Redis is away or silent. It may have taken the tasks: sending them again
             is harmless, since a job is claimed once.
     """
-    messages = [_message(celery, job, identity) for job in jobs]
+    queues: dict[str, list[str]] = {}
+    for job in jobs:
+        queues.setdefault(job.request.queue, []).append(_message(celery, job, identity))
     with celery.pool.acquire(block=True) as connection:
-        if identity is None:
-            connection.default_channel.client.lpush(QUEUE, *messages)
-        else:
-            hand_over(connection, identity, QUEUE, messages)
+        for queue, messages in queues.items():
+            if identity is None:
+                connection.default_channel.client.lpush(queue, *messages)
+            else:
+                hand_over(connection, identity, queue, messages)
 
 
 def _message(celery: Celery, job: JobState, identity: Identity | None) -> str:
@@ -60,7 +62,7 @@ def _message(celery: Celery, job: JobState, identity: Identity | None) -> str:
         "properties": {
             **task.properties,
             "delivery_mode": 2,
-            "delivery_info": {"exchange": "", "routing_key": QUEUE},
+            "delivery_info": {"exchange": "", "routing_key": job.request.queue},
             "priority": 0,
             "delivery_tag": str(uuid.uuid4()),
         },

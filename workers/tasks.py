@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from celery import Celery, Task
 from celery.signals import worker_process_shutdown, worker_shutdown
+from kombu.entity import Exchange, Queue
 
 from bus import Settings, SyncBus
 from workers.execute import execute
@@ -26,6 +27,9 @@ def register(app: Celery, jobs: Mapping[str, Job], settings: Settings) -> MainPr
     bus = SyncBus(settings, name="busctl worker", update_stream=True)
     process = WorkerProcess(bus, settings)
     main_process = MainProcess(process, jobs)
+    # A worker takes from each of these, unless it is told from which ones.
+    names = sorted({app.conf.task_default_queue, *(job.queue for job in jobs.values())})
+    app.conf.task_queues = [Queue(name, Exchange(name), routing_key=name) for name in names]  # type: ignore[no-untyped-call]
     for job in jobs.values():
         app.task(_task(job, process), name=job.task_name, bind=True, Request=main_process.request_class)
 

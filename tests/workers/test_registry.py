@@ -119,3 +119,14 @@ def test_an_entry_point_without_a_job_is_refused(package: Path) -> None:
     install(package, "", "nothing = extra_jobs")
     with pytest.raises(JobDefinitionError, match="nothing = extra_jobs"):
         discover()
+
+
+def test_a_job_may_have_a_queue_of_its_own_but_none_of_celerys_names() -> None:
+    @job(queue="heavy")
+    def shout(content: str, job: JobContext) -> str:
+        return content
+
+    assert shout.queue == "heavy"
+    for name in ("unacked", "_kombu", "a queue"):
+        with pytest.raises(JobDefinitionError, match="queue"):
+            job(name="shout", queue=name)(lambda content, job: content)

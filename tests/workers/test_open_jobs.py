@@ -1,0 +1,140 @@
+"""Whose turn it is, as the job log tells it."""
+
+from __future__ import annotations
+
+from itertools import count
+
+from bus.job_log import JobRequest, Step
+from bus.messages import JobEvent, JobQueued, JobRequeued, JobResult, JobStarted
+from bus.stored import Stored
+from workers.open_jobs import OpenJob, OpenJobs
+
+
+class Log:
+    """Steps in stream order, and the table that they make."""
+
+    def __init__(self, window: int = 2) -> None:
+        self.table = OpenJobs(window)
+        self._seqs = count(1)
+
+    def queue(self, *job_ids: str, client: str = "ann", queue: str = "jobs", waits: bool = True) -> None:
+        for job_id in job_ids:
+            request = JobRequest(task_type="t", job_type="t", content="x", queue=queue)
+            self._step(client, job_id, JobQueued(payload=""), request, waits=waits)
+
+    def start(self, job_id: str, client: str = "ann") -> None:
+        self._step(client, job_id, JobStarted(payload="", attempt=1), instance="child")
+
+    def requeue(self, job_id: str, client: str = "ann") -> None:
+        self._step(client, job_id, JobRequeued(payload="", attempt=0, times=3))
+
+    def end(self, *job_ids: str, client: str = "ann") -> None:
+        for job_id in job_ids:
+            self._step(client, job_id, JobResult(payload=""))
+
+    def _step(
+        self,
+        client: str,
+        job_id: str,
+        event: JobEvent,
+        request: JobRequest | None = None,
+        *,
+        instance: str | None = None,
+        waits: bool = False,
+    ) -> None:
+        stored = Stored(next(self._seqs), "", b"")
+        self.table.apply(Step(client, job_id, event, request, instance, stored, waits))
+
+    @property
+    def due(self) -> list[str]:
+        return [job.job_id for job in self.table.due]
+
+    def job(self, job_id: str) -> OpenJob:
+        return next(job for job in self.table if job.job_id == job_id)
+
+
+def test_the_first_jobs_of_each_client_are_due() -> None:
+    log = Log()
+    log.queue("a", "b", "c", "d")
+    log.queue("e", client="bob")
+    assert log.due == ["a", "b", "e"]
+
+
+def test_an_end_lets_the_next_job_in_and_it_is_due_once() -> None:
+    log = Log()
+    log.queue("a", "b", "c", "d")
+    for job in log.table.due:
+        log.table.enqueued(job)
+    assert log.due == []
+    log.end("b")
+    assert log.due == ["c"]
+    log.table.enqueued(log.job("c"))
+    log.end("a", "c")
+    assert log.due == ["d"]
+
+
+def test_the_end_of_a_job_that_waits_lets_nobody_in() -> None:
+    log = Log()
+    log.queue("a", "b", "c", "d")
+    log.end("c")
+    assert log.due == ["a", "b"]
+    log.end("a")
+    assert log.due == ["b", "d"]
+
+
+def test_a_job_that_was_enqueued_by_whoever_submitted_it_has_a_place_and_is_never_due() -> None:
+    log = Log()
+    log.queue("a", "b", "c", waits=False)
+    log.queue("d")
+    log.end("a", "b")
+    assert [job.job_id for job in log.table if job.admitted] == ["c", "d"]
+    assert log.due == ["d"]
+
+
+def test_a_job_that_somebody_started_or_enqueued_again_is_not_due() -> None:
+    log = Log()
+    log.queue("a", "b")
+    log.start("a")
+    log.requeue("b")
+    assert log.due == []
+    assert (log.job("a").instance, log.job("b").requeued) == ("child", 3)
+
+
+def test_jobs_of_a_queue_do_not_wait_for_those_of_another() -> None:
+    log = Log()
+    log.queue("a", "b", "c", queue="heavy")
+    log.queue("d")
+    assert log.due == ["a", "b", "d"]
+    assert log.table.count("ann") == {"heavy": 3, "jobs": 1}
+
+
+def test_nothing_is_kept_of_jobs_that_have_ended() -> None:
+    log = Log()
+    log.queue("a", "b", "c")
+    log.end("a", "b", "c", "never-queued")
+    assert (len(log.table), log.due, log.table.count("ann"), log.table._lines) == (0, [], {}, {})
+
+
+def test_a_job_whose_beginning_is_gone_is_open() -> None:
+    log = Log()
+    log.start("a")
+    assert log.job("a").seq == 1
+
+
+def test_the_table_tells_which_jobs_need_events_before_a_sequence() -> None:
+    log = Log()
+    log.queue("a", "b", "c")
+    log.start("a")
+    log.end("b")
+    assert [job.job_id for job in log.table.older_than(3)] == ["a"]
+    assert [job.job_id for job in log.table.older_than(4)] == ["a", "c"]
+
+
+def test_letting_jobs_in_costs_the_same_however_many_wait() -> None:
+    log = Log()
+    ids = [str(number) for number in range(20_000)]
+    log.queue(*ids)
+    for job_id in ids:  # a table that looked through those that have ended would take minutes
+        assert log.due[0] == job_id
+        log.end(job_id)
+    assert not len(log.table)

@@ -1,0 +1,93 @@
+"""OpenJobsReader: keeps a table of the open jobs as new as the job log, and answers whoever asks it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from contextlib import aclosing
+
+import structlog
+
+from bus import Bus, CorruptJob, Stored, Subscription, job_log, subjects
+from workers.open_jobs import OpenJobs
+
+log = structlog.get_logger(__name__)
+
+MOST_AT_ONCE = 10_000
+"""Events of one read, which takes about a second; its caller has other duties in between."""
+LOOK_AT_STREAM = 1.0
+"""Seconds between two looks whether the stream is still the same one."""
+
+
+class OpenJobsReader:
+    """Reads what is new in the job log into a table. All of it but `table` is used on the bus's event loop.
+
+    Args:
+        window: as for `OpenJobs`.
+        on_news: called on the event loop when there is something to read; it must not block and not raise.
+    """
+
+    def __init__(self, window: int, on_news: Callable[[], None] = lambda: None) -> None:
+        self.table = OpenJobs(window)
+        self.epoch = ""
+        self._on_news = on_news
+        self._cursor = 0
+        self._first_seq = 0
+        self._looked = float("-inf")
+        self._subscriptions: list[Subscription] = []
+
+    async def read(self, bus: Bus) -> bool:
+        """Read what is new, but so many events at most. Returns whether that was all.
+
+        Raises:
+            BusUnavailable: NATS is away or silent; the next read goes on where this one stopped.
+        """
+        if time.monotonic() - self._looked > LOOK_AT_STREAM:
+            await self._look_at_stream(bus)
+        read = 0
+
+        def pass_over(stored: Stored, error: CorruptJob) -> None:
+            self._cursor = stored.seq
+            log.warning("passed over an event of another program", error=str(error))
+
+        steps = job_log.steps(bus.stream, subjects.ALL_JOBS, after=self._cursor, on_foreign=pass_over)
+        async with aclosing(steps):
+            async for step in steps:
+                self.table.apply(step)
+                self._cursor = step.seq
+                if (read := read + 1) >= MOST_AT_ONCE:
+                    return False
+        return True
+
+    async def begin(self, bus: Bus) -> None:
+        """Hear from now on of what is new, and answer how many open jobs a client has. The table must be up to date.
+
+        Raises:
+            BusUnavailable: NATS is away.
+        """
+        if not self._subscriptions:
+            self._subscriptions.append(await bus.subscribe(subjects.ALL_JOBS, lambda stored: self._on_news()))
+            self._subscriptions.append(await bus.respond(subjects.OPEN_JOBS, self._answer))
+
+    async def end(self) -> None:
+        """Hear no more, answer no more, and forget the table."""
+        while self._subscriptions:
+            await self._subscriptions.pop().close()
+        self.table.clear()
+        self.epoch, self._cursor, self._looked = "", 0, float("-inf")
+
+    async def _look_at_stream(self, bus: Bus) -> None:
+        state = await bus.stream.state()
+        self._looked = time.monotonic()
+        if state.epoch != self.epoch or state.last_seq < self._cursor:
+            self.epoch, self._cursor = state.epoch, 0
+            self.table.clear()
+        if state.first_seq != self._first_seq:
+            self._first_seq = state.first_seq
+            # What retention has cut can neither be run nor healed.
+            for job in [job for job in self.table if job.seq < state.first_seq]:
+                self.table.forget(job)
+
+    def _answer(self, request: bytes) -> bytes:
+        return json.dumps({"seq": self._cursor, "open": self.table.count(request.decode(errors="replace"))}).encode()
