@@ -7,7 +7,7 @@ import typer
 from bus import BusError
 from cli.errors import CommandFailed, Interrupted, Unread
 from cli.output import show_error, show_note
-from workers.errors import JobDefinitionError, JobNotEnded, Misfit, UnknownTaskType
+from workers.errors import JobDefinitionError, JobNotEnded, Misfit, TooManyJobs, UnknownTaskType
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
@@ -30,7 +30,15 @@ def tell(error: Exception) -> int:
             return USAGE
         case Unread():
             return FAILED
-        case BusError() | CommandFailed() | JobDefinitionError() | JobNotEnded() | Misfit() | UnknownTaskType():
+        case (
+            BusError()
+            | CommandFailed()
+            | JobDefinitionError()
+            | JobNotEnded()
+            | Misfit()
+            | TooManyJobs()
+            | UnknownTaskType()
+        ):
             show_error(str(error))
             return FAILED
     raise error

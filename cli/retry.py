@@ -20,6 +20,7 @@ from cli.output import Output, printable
 from cli.owner import owner_of
 from cli.submit import JobKey
 from workers import submission
+from workers.client_jobs import ClientJobs
 from workers.submission import Submission
 
 Client = Annotated[str | None, client_option("Whose job it is; needed only when two clients have a job of that id.")]
@@ -95,6 +96,7 @@ class Retry:
                     client_id=client_id,
                     job_id=submission.new_job_id(client_id, self._key),
                     queue=nullcontext(enqueue),
+                    client_jobs=ClientJobs(bus, settings),
                 )
             except BusUnavailable as error:
                 if error.maybe_done:

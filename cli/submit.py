@@ -25,6 +25,8 @@ from cli.options import PANEL, AsJson, NoColor, Quiet, Server, client_settings, 
 from cli.output import Output, printable, shortened
 from cli.streams import given
 from workers import submission
+from workers.client_jobs import ClientJobs
+from workers.errors import TooManyJobs
 from workers.registry import DEFAULT, Job, discover, resolve
 
 NATS_TIMEOUT = 5.0
@@ -198,13 +200,16 @@ class Submit:
                 client_id=self._client_id,
                 job_id=self._job_id,
                 queue=nullcontext(enqueue),
+                client_jobs=ClientJobs(bus, settings),
             )
+            self._accepted()
+        except TooManyJobs as error:
+            raise CommandFailed(f"{error}; {listed}") from error
         except BusUnavailable as error:
             if error.maybe_done:
                 raise CommandFailed(f"{error}: {listed}") from error
             raise
         if not submitted.accepted:
-            self._accepted()
             self._say(f"that key was used before: job {self._job_id} ({STATES[submitted.job.state]})")
         return submitted.job
 

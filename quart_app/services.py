@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol, Self
 
 from bus import Bus, Settings
+from workers.client_jobs import ClientJobs
 from workers.enqueue import Enqueuer
 from workers.registry import Job
 
@@ -46,19 +47,21 @@ class Services:
         settings: of this process.
         jobs: every job there is, by name.
         bus: the connection to the event bus: store events, read them, ask other processes.
+        client_jobs: knows whether a client may have one more job.
         enqueuer: hands stored jobs to Celery without blocking the event loop.
     """
 
     settings: Settings
     jobs: Mapping[str, Job]
     bus: Bus
+    client_jobs: ClientJobs
     enqueuer: Enqueuer
 
     @classmethod
     def of(cls, settings: Settings, jobs: Mapping[str, Job]) -> Self:
         """The services of a process with these settings and jobs. Nothing is connected before `started`."""
         bus = Bus(settings, name="busctl web", update_stream=True)
-        return cls(settings, jobs, bus, Enqueuer(settings, bus))
+        return cls(settings, jobs, bus, ClientJobs(bus, settings), Enqueuer(settings, bus))
 
     @asynccontextmanager
     async def started(self) -> AsyncIterator[None]:

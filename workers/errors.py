@@ -9,6 +9,7 @@ WorkersError
 ├── JobNotEnded             a job cannot be done again yet
 ├── BrokerUnavailable       Redis does not answer, or takes no tasks
 ├── BacklogFull             more jobs wait for Redis than this process may hold
+├── TooManyJobs             a client has as many open jobs as it may
 ├── ForeignRedis            the Redis database belongs to another system (a `BusError` too)
 └── Malformed               a message in Redis is not what it should be (a `ValueError` too)
 """
@@ -98,6 +99,21 @@ class BrokerUnavailable(WorkersError):
 
 class BacklogFull(WorkersError):
     """More jobs wait for Redis than this process may hold."""
+
+
+class TooManyJobs(WorkersError):
+    """A client has as many open jobs as it may; nothing was stored.
+
+    Args:
+        limit: so many.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        super().__init__(
+            f"{limit} jobs of this client have not ended, and it may have no more (BUS_CLIENT_OPEN_JOBS): wait for one "
+            "to end, or cancel one; nothing was accepted"
+        )
 
 
 class ForeignRedis(WorkersError, BusError):

@@ -4,7 +4,9 @@ from workers import submission
 
 job_id = submission.new_job_id("ann", key="order-17")
 task = TaskPayload(task_type="translate", content="hello")
-done = await submission.submit(bus, jobs, task, client_id="ann", job_id=job_id, queue=enqueuer.place())
+done = await submission.submit(
+    bus, jobs, task, client_id="ann", job_id=job_id, queue=enqueuer.place(), client_jobs=client_jobs
+)
 await submission.cancel(bus, "ann", job_id)
 again = submission.new_job_id("ann")
 await submission.retry(bus, jobs, job_id, client_id="ann", job_id=again, queue=enqueuer.place())
@@ -13,16 +15,17 @@ await submission.retry(bus, jobs, job_id, client_id="ann", job_id=again, queue=e
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import structlog
 
-from bus import AppendRefused, Bus, BusUnavailable, job_log, liveness
+from bus import AppendRefused, Bus, BusUnavailable, UnknownJob, job_log, liveness
 from bus.job_log import JobRequest, JobState
 from bus.messages import TaskPayload
-from workers.errors import JobNotEnded
+from workers.client_jobs import Acceptance, ClientJobs
+from workers.errors import JobNotEnded, TooManyJobs
 from workers.registry import Job, resolve
 
 log = structlog.get_logger(__name__)
@@ -73,6 +76,7 @@ async def submit(
     client_id: str,
     job_id: str,
     queue: Place,
+    client_jobs: ClientJobs | None = None,
     ref: str | None = None,
 ) -> Submission:
     """Accept a job: store it, then hand its task to Celery.
@@ -83,7 +87,8 @@ async def submit(
         jobs: the registered jobs by name; a type that is not among them runs `default`, if there is that one.
         job_id: as `new_job_id` makes it.
         queue: its place is taken before the job is stored, so that no stored job has to be refused. What it gives is
-            called with the stored job, and must not raise.
+            called with the stored job, unless it has to wait for earlier ones of its client, and must not raise.
+        client_jobs: how many a client may have; without it, as many as it wants.
         ref: of the frame that asked for it.
 
     Raises:
@@ -92,12 +97,13 @@ async def submit(
         EventTooLarge: the content is larger than NATS takes; nothing was stored.
         UnknownJob, CorruptJob: the id was used before, for a job whose beginning is past retention.
         UnknownTaskType: no job runs it; nothing was stored.
+        TooManyJobs: the client has as many open jobs as it may; nothing was stored.
         Exception: what taking the place raises, such as `BacklogFull`; nothing was stored.
     """
     runs = resolve(jobs, task.task_type)
     runs.signature.check(task.content)
-    request = JobRequest(task_type=task.task_type, job_type=runs.name, content=task.content)
-    return await _accept(bus, request, client_id, job_id, queue, ref)
+    request = JobRequest(task_type=task.task_type, job_type=runs.name, content=task.content, queue=runs.queue)
+    return await _accept(bus, request, client_id, job_id, queue, client_jobs, ref)
 
 
 async def retry(
@@ -108,6 +114,7 @@ async def retry(
     client_id: str,
     job_id: str,
     queue: Place,
+    client_jobs: ClientJobs | None = None,
     ref: str | None = None,
 ) -> Submission:
     """Do a job again that has ended, however it did: accept a new one with the same request.
@@ -116,35 +123,59 @@ async def retry(
 
     Args:
         ended_id: the job to do again. It is the same client's.
-        jobs, job_id, queue, ref: of the new job, as for `submit`.
+        jobs, job_id, queue, client_jobs, ref: of the new job, as for `submit`.
 
     Raises:
         UnknownJob, CorruptJob: there is no such job.
         JobNotEnded: it is queued or running.
         Misfit: its content is no longer what such a job takes.
-        BusUnavailable, EventTooLarge, UnknownTaskType, Exception: as for `submit`.
+        BusUnavailable, EventTooLarge, UnknownTaskType, TooManyJobs, Exception: as for `submit`.
     """
     ended = await job_log.read(bus.stream, client_id, ended_id)
     if not ended.ended:
         raise JobNotEnded(ended_id)
     runs = resolve(jobs, ended.request.task_type)
     runs.signature.check(ended.request.content)
-    request = ended.request.model_copy(update={"job_type": runs.name, "retry_of": ended_id})
-    return await _accept(bus, request, client_id, job_id, queue, ref)
+    asked = {"job_type": runs.name, "queue": runs.queue, "retry_of": ended_id}
+    request = ended.request.model_copy(update=asked)
+    return await _accept(bus, request, client_id, job_id, queue, client_jobs, ref)
 
 
 async def _accept(
-    bus: Bus, request: JobRequest, client_id: str, job_id: str, queue: Place, ref: str | None
+    bus: Bus,
+    request: JobRequest,
+    client_id: str,
+    job_id: str,
+    queue: Place,
+    client_jobs: ClientJobs | None,
+    ref: str | None,
 ) -> Submission:
-    with queue as enqueue:
-        try:
-            job = await job_log.create(bus.stream, client_id, request, job_id=job_id, ref=ref)
-        except AppendRefused:
+    accepting = (
+        nullcontext(Acceptance(waits=False)) if client_jobs is None else client_jobs.accept(client_id, request.queue)
+    )
+    try:
+        async with accepting as acceptance:
+            with queue as enqueue:
+                stored = await _store(bus, client_id, request, job_id, ref, waits=acceptance.waits)
+                acceptance.seq = stored.seq
+                if not acceptance.waits:
+                    await enqueue(stored)
+    except AppendRefused:
+        return Submission(await job_log.read(bus.stream, client_id, job_id), accepted=False)
+    except TooManyJobs:
+        with suppress(UnknownJob):  # a job that was accepted before is none too many
             return Submission(await job_log.read(bus.stream, client_id, job_id), accepted=False)
-        except BusUnavailable as error:
-            raise _doubtful(error, f"job {job_id} may have been accepted all the same") from error
-        await enqueue(job)
-    return Submission(job, accepted=True)
+        raise
+    return Submission(stored, accepted=True)
+
+
+async def _store(
+    bus: Bus, client_id: str, request: JobRequest, job_id: str, ref: str | None, *, waits: bool
+) -> JobState:
+    try:
+        return await job_log.create(bus.stream, client_id, request, job_id=job_id, ref=ref, waits=waits)
+    except BusUnavailable as error:
+        raise _doubtful(error, f"job {job_id} may have been accepted all the same") from error
 
 
 async def cancel(bus: Bus, client_id: str, job_id: str, *, by: str = "") -> Cancellation:

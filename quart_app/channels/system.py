@@ -33,7 +33,7 @@ from bus.messages import (
 from quart_app.channel import Channel, channel, ws_handler
 from quart_app.errors import BadFrame, Refused
 from workers import submission
-from workers.errors import BacklogFull, JobNotEnded, Misfit, UnknownTaskType
+from workers.errors import BacklogFull, JobNotEnded, Misfit, TooManyJobs, UnknownTaskType
 
 MOST_ATTEMPTS = 20
 """Attempts that `job_status` tells of, the latest."""
@@ -78,6 +78,7 @@ class SystemChannel(Channel):
                 client_id=self.client_id,
                 job_id=submission.new_job_id(self.client_id, message.key),
                 queue=self.services.enqueuer.place(),
+                client_jobs=self.services.client_jobs,
                 ref=message.ref,
             )
         return None if submitted.accepted else await self._status(submitted.job)
@@ -93,6 +94,7 @@ class SystemChannel(Channel):
                 client_id=self.client_id,
                 job_id=submission.new_job_id(self.client_id, message.key),
                 queue=self.services.enqueuer.place(),
+                client_jobs=self.services.client_jobs,
                 ref=message.ref,
             )
         return None if submitted.accepted else await self._status(submitted.job)
@@ -143,6 +145,8 @@ def _refusing() -> Iterator[None]:
         raise Refused("unfit_content", str(error)) from error
     except JobNotEnded as error:
         raise Refused("job_not_ended", str(error)) from error
+    except TooManyJobs as error:
+        raise Refused("too_many_jobs", str(error)) from error
     except (UnknownJob, CorruptJob, InvalidName) as error:
         raise Refused("unknown_job", str(error)) from error
 

@@ -1,0 +1,134 @@
+"""ClientJobs: whether a client may have one more job, and whether its task may go to Redis at once.
+
+The worker that reconciles knows all open jobs and is asked. It is asked seldom: what it said, and what was submitted
+here since, is enough to know until that reaches a limit. When in doubt the task is left to the reconciler, which makes
+it within milliseconds if it is the job's turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter, OrderedDict, deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import structlog
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
+
+from bus import Bus, BusUnavailable, Settings, subjects
+from workers.errors import TooManyJobs
+
+log = structlog.get_logger(__name__)
+
+ASK_TIMEOUT = 0.5
+ASK_EVERY = 0.05
+"""Seconds for which an answer about a client is good, even where it says that a limit is reached."""
+SILENCE = 1.0
+"""Seconds until somebody is asked again after nobody answered."""
+MOST_CLIENTS = 10_000
+"""Clients that are remembered, those of the latest submits; about others is asked."""
+
+
+class Answer(BaseModel):
+    """How many open jobs a client had, by queue, when the stream's last event had the sequence `seq`."""
+
+    model_config = ConfigDict(strict=True)
+
+    seq: NonNegativeInt
+    open: dict[str, NonNegativeInt]
+
+
+@dataclass(slots=True, eq=False)
+class _Client:
+    answer: Answer = field(default_factory=lambda: Answer(seq=0, open={}))
+    asked_at: float = float("-inf")
+    asking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    since: deque[tuple[int, str]] = field(default_factory=deque)
+    """Sequence and queue of what was submitted here since the answer."""
+    under_way: Counter[str] = field(default_factory=Counter)
+    """What is being submitted here."""
+
+    def most(self, queue: str | None = None) -> int:
+        """How many open jobs the client has at most; in one queue, or in all of them."""
+        since = Counter(queue for _, queue in self.since)
+        if queue is None:
+            return sum(self.answer.open.values()) + since.total() + self.under_way.total()
+        return self.answer.open.get(queue, 0) + since[queue] + self.under_way[queue]
+
+
+@dataclass(slots=True)
+class Acceptance:
+    """One more job of a client, that is about to be stored.
+
+    Args:
+        waits: whether its task is left to the reconciler, which makes it when it is the job's turn.
+        seq: of its first event, to be set once that is stored.
+    """
+
+    waits: bool
+    seq: int | None = None
+
+
+class ClientJobs:
+    """What this process knows of the open jobs of those clients that submit here.
+
+    Args:
+        bus: where to ask.
+        settings: `client_window` and `client_open_jobs`.
+    """
+
+    def __init__(self, bus: Bus, settings: Settings) -> None:
+        self._bus = bus
+        self._window = settings.client_window
+        self._limit = settings.client_open_jobs
+        self._clients: OrderedDict[str, _Client] = OrderedDict()
+        self._silent_until = float("-inf")
+
+    @asynccontextmanager
+    async def accept(self, client_id: str, queue: str) -> AsyncIterator[Acceptance]:
+        """A block in which one more job of a client is stored.
+
+        While nobody answers, as without any worker, only jobs that were submitted here count.
+
+        Raises:
+            TooManyJobs: the client has as many open jobs as it may.
+        """
+        client = self._clients.setdefault(client_id, _Client())
+        self._clients.move_to_end(client_id)
+        while len(self._clients) > MOST_CLIENTS:
+            self._clients.popitem(last=False)
+        if client.asked_at == float("-inf") or client.most(queue) >= self._window or client.most() >= self._limit:
+            await self._ask(client_id, client)
+        if client.most() >= self._limit:
+            raise TooManyJobs(self._limit)
+        acceptance = Acceptance(waits=client.most(queue) >= self._window)
+        client.under_way[queue] += 1
+        try:
+            yield acceptance
+        finally:
+            client.under_way[queue] -= 1
+            if acceptance.seq is not None:
+                client.since.append((acceptance.seq, queue))
+
+    async def _ask(self, client_id: str, client: _Client) -> None:
+        async with client.asking:
+            now = time.monotonic()
+            if now < max(client.asked_at + ASK_EVERY, self._silent_until):
+                return
+            answer = await self._answer(client_id)
+            client.asked_at = time.monotonic()
+            if answer is None:
+                self._silent_until = client.asked_at + SILENCE
+                return
+            client.answer = answer
+            client.since = deque(stored for stored in client.since if stored[0] > answer.seq)
+
+    async def _answer(self, client_id: str) -> Answer | None:
+        try:
+            answer = await self._bus.request(subjects.OPEN_JOBS, client_id.encode(), timeout=ASK_TIMEOUT)
+            return None if answer is None else Answer.model_validate_json(answer)
+        except (BusUnavailable, ValidationError) as error:
+            log.debug("nobody tells how many open jobs a client has", client_id=client_id, error=str(error))
+            return None
