@@ -233,6 +233,13 @@ class Bus(Lifecycle):
         except (nats.errors.Error, BusUnavailable) as error:
             log.debug("progress was not sent", error=str(error))
 
+    async def notify(self, subject: str, data: bytes = b"") -> None:
+        """Tell whoever responds on `subject`, without an answer. Nothing is acknowledged, and it may be lost."""
+        try:
+            await self._connection.publish(subject, data)
+        except (nats.errors.Error, BusUnavailable) as error:
+            log.debug("somebody was not told", subject=subject, error=str(error))
+
     async def confirm_subscriptions(self) -> None:
         """Wait until the server has taken every subscription made so far.
 

@@ -9,7 +9,7 @@ progress.client.<client_id>.<job_id>        progress of a job: live only, never 
 instance.<instance>                         to a process that runs jobs: does it run this one, this one is cancelled
 $KV.busctl-leases.<instance>                its lease: gone when it is
 $KV.busctl-leases.reconciler                the lease of the process that reconciles
-reconciler.open-jobs                        to that process: how many open jobs has this client?
+reconciler.open-jobs                        to that process: how many open jobs has this client, and look for news
 """
 
 from __future__ import annotations

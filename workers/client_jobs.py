@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter, OrderedDict, deque
+from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,6 +18,7 @@ import structlog
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
 
 from bus import Bus, BusUnavailable, Settings, subjects
+from bus.job_log import JobState
 from workers.errors import TooManyJobs
 
 log = structlog.get_logger(__name__)
@@ -45,14 +46,14 @@ class _Client:
     answer: Answer = field(default_factory=lambda: Answer(seq=0, open={}))
     asked_at: float = float("-inf")
     asking: asyncio.Lock = field(default_factory=asyncio.Lock)
-    since: deque[tuple[int, str]] = field(default_factory=deque)
-    """Sequence and queue of what was submitted here since the answer."""
+    since: dict[str, tuple[int, str]] = field(default_factory=dict)
+    """Sequence and queue of what was submitted here since the answer, and is not known to have ended, by job."""
     under_way: Counter[str] = field(default_factory=Counter)
     """What is being submitted here."""
 
     def most(self, queue: str | None = None) -> int:
         """How many open jobs the client has at most; in one queue, or in all of them."""
-        since = Counter(queue for _, queue in self.since)
+        since = Counter(queue for _, queue in self.since.values())
         if queue is None:
             return sum(self.answer.open.values()) + since.total() + self.under_way.total()
         return self.answer.open.get(queue, 0) + since[queue] + self.under_way[queue]
@@ -64,11 +65,11 @@ class Acceptance:
 
     Args:
         waits: whether its task is left to the reconciler, which makes it when it is the job's turn.
-        seq: of its first event, to be set once that is stored.
+        stored: the job, to be set once it is.
     """
 
     waits: bool
-    seq: int | None = None
+    stored: JobState | None = None
 
 
 class ClientJobs:
@@ -109,8 +110,15 @@ class ClientJobs:
             yield acceptance
         finally:
             client.under_way[queue] -= 1
-            if acceptance.seq is not None:
-                client.since.append((acceptance.seq, queue))
+            if acceptance.stored is not None:
+                client.since[acceptance.stored.job_id] = acceptance.stored.seq, queue
+                if acceptance.waits:
+                    await self._bus.notify(subjects.OPEN_JOBS, client_id.encode())
+
+    def ended(self, client_id: str, job_id: str) -> None:
+        """Note that a job has ended, for whoever hears of it anyway: then less has to be asked."""
+        if (client := self._clients.get(client_id)) is not None:
+            client.since.pop(job_id, None)
 
     async def _ask(self, client_id: str, client: _Client) -> None:
         async with client.asking:
@@ -123,7 +131,7 @@ class ClientJobs:
                 self._silent_until = client.asked_at + SILENCE
                 return
             client.answer = answer
-            client.since = deque(stored for stored in client.since if stored[0] > answer.seq)
+            client.since = {job_id: stored for job_id, stored in client.since.items() if stored[0] > answer.seq}
 
     async def _answer(self, client_id: str) -> Answer | None:
         try:

@@ -73,6 +73,7 @@ class OpenJobs:
         self._jobs: dict[Key, OpenJob] = {}
         self._lines: dict[str, dict[str, _Line]] = {}
         self._due: dict[Key, OpenJob] = {}
+        self._waiting = 0
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -83,6 +84,11 @@ class OpenJobs:
 
     def __contains__(self, job: OpenJob) -> bool:
         return self._jobs.get(job.key) is job
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs nobody has made a task of."""
+        return self._waiting
 
     @property
     def due(self) -> list[OpenJob]:
@@ -115,6 +121,7 @@ class OpenJobs:
             job = self._jobs[key] = OpenJob(*key, queue, queued_seq=step.seq, seq=step.seq)
             self._line_up(job)
         job.seq, job.instance, job.requeued, job.unheld_since = step.seq, step.instance, step.event.requeued, None
+        self._waiting += step.waits - job.waits
         job.waits = step.waits
         if job.waits and job.admitted:
             self._due[key] = job
@@ -123,6 +130,7 @@ class OpenJobs:
 
     def enqueued(self, job: OpenJob) -> None:
         """Note that a waiting job has its task."""
+        self._waiting -= job.waits
         job.waits = False
         self._due.pop(job.key, None)
 
@@ -131,6 +139,7 @@ class OpenJobs:
         if job not in self:
             return
         del self._jobs[job.key]
+        self._waiting -= job.waits
         self._due.pop(job.key, None)
         lines = self._lines[job.client_id]
         line = lines[job.queue]
@@ -150,6 +159,7 @@ class OpenJobs:
         self._jobs.clear()
         self._lines.clear()
         self._due.clear()
+        self._waiting = 0
 
     def _line_up(self, job: OpenJob) -> None:
         line = self._lines.setdefault(job.client_id, {}).setdefault(job.queue, _Line())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Callable
@@ -25,7 +26,8 @@ class OpenJobsReader:
 
     Args:
         window: as for `OpenJobs`.
-        on_news: called on the event loop when there is something to read; it must not block and not raise.
+        on_news: called on the event loop when there is something to read that somebody waits for; it must not block
+            and not raise. It is not called of everything: that would cost more than the reading.
     """
 
     def __init__(self, window: int, on_news: Callable[[], None] = lambda: None) -> None:
@@ -35,7 +37,8 @@ class OpenJobsReader:
         self._cursor = 0
         self._first_seq = 0
         self._looked = float("-inf")
-        self._subscriptions: list[Subscription] = []
+        self._responder: Subscription | None = None
+        self._listening: asyncio.Task[None] | None = None
 
     async def read(self, bus: Bus) -> bool:
         """Read what is new, but so many events at most. Returns whether that was all.
@@ -43,6 +46,11 @@ class OpenJobsReader:
         Raises:
             BusUnavailable: NATS is away or silent; the next read goes on where this one stopped.
         """
+        if self.table.waiting and (self._listening is None or self._listening.done()):
+            # First listen, then read: what is stored in between is heard.
+            heard = asyncio.Event()
+            subscription = await bus.subscribe(subjects.ALL_JOBS, lambda stored: heard.set())
+            self._listening = asyncio.create_task(self._listen(heard, subscription), name="listen to the job log")
         if time.monotonic() - self._looked > LOOK_AT_STREAM:
             await self._look_at_stream(bus)
         read = 0
@@ -61,21 +69,32 @@ class OpenJobsReader:
         return True
 
     async def begin(self, bus: Bus) -> None:
-        """Hear from now on of what is new, and answer how many open jobs a client has. The table must be up to date.
+        """Answer from now on how many open jobs a client has. The table must be up to date.
 
         Raises:
             BusUnavailable: NATS is away.
         """
-        if not self._subscriptions:
-            self._subscriptions.append(await bus.subscribe(subjects.ALL_JOBS, lambda stored: self._on_news()))
-            self._subscriptions.append(await bus.respond(subjects.OPEN_JOBS, self._answer))
+        if self._responder is None:
+            self._responder = await bus.respond(subjects.OPEN_JOBS, self._answer)
 
     async def end(self) -> None:
         """Hear no more, answer no more, and forget the table."""
-        while self._subscriptions:
-            await self._subscriptions.pop().close()
+        responder, self._responder = self._responder, None
+        if responder is not None:
+            await responder.close()
+        if self._listening is not None:
+            self._listening.cancel()
+            await asyncio.gather(self._listening, return_exceptions=True)
         self.table.clear()
         self.epoch, self._cursor, self._looked = "", 0, float("-inf")
+
+    async def _listen(self, heard: asyncio.Event, subscription: Subscription) -> None:
+        """Hear of the next event alone: when many come, the next read has them all."""
+        try:
+            await heard.wait()
+            self._on_news()
+        finally:
+            await subscription.close()
 
     async def _look_at_stream(self, bus: Bus) -> None:
         state = await bus.stream.state()
@@ -90,4 +109,5 @@ class OpenJobsReader:
                 self.table.forget(job)
 
     def _answer(self, request: bytes) -> bytes:
+        self._on_news()
         return json.dumps({"seq": self._cursor, "open": self.table.count(request.decode(errors="replace"))}).encode()

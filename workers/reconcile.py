@@ -25,7 +25,7 @@ from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from bus import AppendRefused, BusError, CorruptJob, Settings, SyncBus, UnknownJob, job_log, liveness
+from bus import AppendRefused, Bus, BusError, CorruptJob, Settings, SyncBus, UnknownJob, job_log, liveness
 from bus.backoff import Backoff
 from bus.job_log import JobState
 from bus.leader import Leader
@@ -126,8 +126,8 @@ class Reconciler:
     def _take_turn(self) -> float:
         """Do what is due. Returns after how many seconds something is due again, unless there is news before."""
         self._news.clear()
-        self._bus.call(self._leader.begin)
-        leads, self._leads = self._leads, self._leader.leads
+        up_to_date = self._bus.call(self._catch_up, timeout=READ_TIMEOUT)
+        leads, self._leads = self._leads, up_to_date is not None
         if not self._leads:
             if leads:
                 log.info("another worker reconciles from now on")
@@ -137,9 +137,8 @@ class Reconciler:
         if not leads:
             log.info("this worker reconciles from now on")
             self._look_at = time.monotonic() + self._pause(self._interval)
-        if not self._bus.call(self._reader.read, timeout=READ_TIMEOUT):
+        if not up_to_date:
             return 0.0
-        self._bus.call(self._reader.begin)
         if time.monotonic() >= self._leases_at:
             self.look_at_leases()
             soon = liveness.SUSPECT_FOR if self._leases.suspects else LEASE_INTERVAL
@@ -149,6 +148,16 @@ class Reconciler:
             self._look_at = time.monotonic() + self._pause(self._interval)
             self.look()
         return max(0.0, min(self._leases_at, self._look_at) - time.monotonic())
+
+    async def _catch_up(self, bus: Bus) -> bool | None:
+        """Read what is new, if it is this worker that reconciles. Returns whether that was all; None if it is not."""
+        await self._leader.begin(bus)
+        if not self._leader.leads:
+            return None
+        if not await self._reader.read(bus):
+            return False
+        await self._reader.begin(bus)
+        return True
 
     def _pause(self, seconds: float) -> float:
         return seconds * random.uniform(1.0, 1.3)  # noqa: S311 - only spreads the load

@@ -157,7 +157,7 @@ async def _accept(
         async with accepting as acceptance:
             with queue as enqueue:
                 stored = await _store(bus, client_id, request, job_id, ref, waits=acceptance.waits)
-                acceptance.seq = stored.seq
+                acceptance.stored = stored
                 if not acceptance.waits:
                     await enqueue(stored)
     except AppendRefused:

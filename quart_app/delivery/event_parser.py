@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from pydantic import ValidationError
 from pydantic_core import from_json
@@ -21,6 +21,8 @@ class EventParser:
     """
 
     def __init__(self, bus: Bus, events: Mapping[str, type[Message]]) -> None:
+        self.on_ended: Callable[[str, str], None] | None = None
+        """Called with the client and the job of each end that a channel of this app can show."""
         self._bus = bus
         self._events = events
 
@@ -44,7 +46,10 @@ class EventParser:
             fields |= {"seq": stored.seq or None, "at": stored.at, "group": address.group}
             if address.job_id is not None:
                 fields["job_id"] = address.job_id
-            return kind.model_validate(fields)
+            event = kind.model_validate(fields)
+            if isinstance(event, JobEvent) and event.ended and self.on_ended and address.client_id and address.job_id:
+                self.on_ended(address.client_id, address.job_id)
+            return event
         except (ValueError, KeyError, TypeError, ValidationError) as error:
             what = "dropped a bus message that is not an event"
             self._bus.drop(what, subject=stored.subject, seq=stored.seq, error=described(error))

@@ -69,6 +69,7 @@ def test_an_end_lets_the_next_job_in_and_it_is_due_once() -> None:
     log.end("b")
     assert log.due == ["c"]
     log.table.enqueued(log.job("c"))
+    assert log.table.waiting == 1
     log.end("a", "c")
     assert log.due == ["d"]
 
@@ -112,7 +113,7 @@ def test_nothing_is_kept_of_jobs_that_have_ended() -> None:
     log = Log()
     log.queue("a", "b", "c")
     log.end("a", "b", "c", "never-queued")
-    assert (len(log.table), log.due, log.table.count("ann"), log.table._lines) == (0, [], {}, {})
+    assert (len(log.table), log.table.waiting, log.due, log.table.count("ann"), log.table._lines) == (0, 0, [], {}, {})
 
 
 def test_a_job_whose_beginning_is_gone_is_open() -> None:
