@@ -84,13 +84,17 @@ class Leader:
                 self._revision = await leases.put_after(bus, self._name, self._holder, revision)
 
     async def _campaign(self, bus: Bus) -> None:
+        trouble = ""
         while True:
             try:
                 await self.look(bus)
-            except BusError as error:
-                log.debug("the lease could not be looked at; trying again", lease=self._name, error=str(error))
-            except Exception:
-                log.exception("looking at the lease failed; trying again", lease=self._name)
+                trouble = ""
+            except Exception as error:
+                unexpected = not isinstance(error, BusError)
+                if str(error) != trouble:
+                    text = "the lease could not be taken or renewed; trying again"
+                    log.warning(text, lease=self._name, error=str(error), exc_info=unexpected)
+                trouble = str(error)
             await asyncio.sleep(self._pause)
 
     def _is_stale(self, revision: int) -> bool:

@@ -7,7 +7,6 @@ import typer
 from bus import BusError
 from cli.errors import CommandFailed, Interrupted, Unread
 from cli.output import show_error, show_note
-from workers.errors import JobDefinitionError, JobNotEnded, Misfit, TooManyJobs, UnknownTaskType
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
