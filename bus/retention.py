@@ -58,14 +58,9 @@ class _Need:
 
 
 class Retention:
-    """Makes room in the stream.
+    """Makes room in the stream. All of it is used on the bus's event loop."""
 
-    Args:
-        bus: to NATS. Everything but `see` and `forget` runs on its loop.
-    """
-
-    def __init__(self, bus: Bus) -> None:
-        self._bus = bus
+    def __init__(self) -> None:
         self._needs: dict[str, _Need] = {}
         """By the job's subject, in the order of their sequences."""
         self._needed_bytes = 0
@@ -85,7 +80,7 @@ class Retention:
         self._needs.clear()
         self._needed_bytes = 0
 
-    async def look(self, seen: int) -> float:
+    async def look(self, bus: Bus, seen: int) -> float:
         """Carry forward what is old, and make room if the stream is filling up.
 
         Args:
@@ -97,38 +92,38 @@ class Retention:
         Raises:
             BusUnavailable: NATS is away, silent, or refuses it.
         """
-        usage = await self._bus.stream.usage()
+        usage = await bus.stream.usage()
         if usage.max_age:
             horizon = datetime.now(UTC) - timedelta(seconds=usage.max_age * SHARE_OF_AGE)
-            await self._carry(takewhile(lambda need: need.stored_at < horizon, self._needs.values()))
+            await self._carry(bus, takewhile(lambda need: need.stored_at < horizon, self._needs.values()))
         if usage.share < FULL_ENOUGH:
             self._told = False
             return LOOK_EVERY
         if not usage.can_be_cut:
-            await self._carry(self._needed_before(_cut_point(usage)))
+            await self._carry(bus, self._needed_before(_cut_point(usage)))
             return LOOK_EVERY
         for _ in range(MOST_CUTS):
             before = min(_cut_point(usage), seen + 1)
             if before <= usage.first_seq or self._is_stuck(usage):
                 return LOOK_EVERY
-            await self._cut(before, seen)
-            usage = await self._bus.stream.usage()
+            await self._cut(bus, before, seen)
+            usage = await bus.stream.usage()
             if usage.share <= CUT_TO:
                 break
         return LOOK_SOON
 
-    async def _cut(self, before: int, seen: int) -> None:
+    async def _cut(self, bus: Bus, before: int, seen: int) -> None:
         for end in (before, seen + 1):
-            usage = await self._bus.stream.usage()
+            usage = await bus.stream.usage()
             needed = sum(need.size for need in self._needed_before(before))
             if usage.share > FOR_NEW_JOBS or needed > usage.room / 2:
                 # There is no room to carry all that is needed, so what is needed by nobody goes first.
-                await self._bus.stream.cut_all_but(self._needs.keys(), before=end)
-                before = self._affordable(before, (await self._bus.stream.usage()).room / 2)
+                await bus.stream.cut_all_but(self._needs.keys(), before=end)
+                before = self._affordable(before, (await bus.stream.usage()).room / 2)
             with suppress(TimeoutError, StreamFull):  # others were quicker to take the room
                 async with asyncio.timeout(CARRY_WITHIN):
-                    await self._carry(self._needed_before(before))
-                await self._bus.stream.cut(before)
+                    await self._carry(bus, self._needed_before(before))
+                await bus.stream.cut(before)
                 return
 
     def _affordable(self, before: int, room: float) -> int:
@@ -154,23 +149,16 @@ class Retention:
     def _needed_before(self, seq: int) -> Iterable[_Need]:
         return takewhile(lambda need: need.seq < seq, self._needs.values())
 
-    async def _carry(self, needs: Iterable[_Need]) -> None:
+    async def _carry(self, bus: Bus, needs: Iterable[_Need]) -> None:
         needs = list(needs)
         for start in range(0, len(needs), CARRIED_AT_ONCE):
             some = needs[start : start + CARRIED_AT_ONCE]
-            sequences = await asyncio.gather(*map(self._carry_job, some))
+            sequences = await asyncio.gather(*(_carried(bus, need) for need in some))
             for need, seq in zip(some, sequences, strict=True):
                 if seq is None:
                     self._drop(need.subject)
                 else:
                     self._note(replace(need, seq=seq, stored_at=datetime.now(UTC)))
-
-    async def _carry_job(self, need: _Need) -> int | None:
-        try:
-            return await job_log.carry(self._bus.stream, need.client_id, need.job_id)
-        except (UnknownJob, CorruptJob) as error:
-            log.warning("a job could not be carried forward", subject=need.subject, error=str(error))
-            return None
 
     def _note(self, need: _Need) -> None:
         self._drop(need.subject)
@@ -180,6 +168,14 @@ class Retention:
     def _drop(self, subject: str) -> None:
         if (need := self._needs.pop(subject, None)) is not None:
             self._needed_bytes -= need.size
+
+
+async def _carried(bus: Bus, need: _Need) -> int | None:
+    try:
+        return await job_log.carry(bus.stream, need.client_id, need.job_id)
+    except (UnknownJob, CorruptJob) as error:
+        log.warning("a job could not be carried forward", subject=need.subject, error=str(error))
+        return None
 
 
 def _cut_point(usage: Usage) -> int:

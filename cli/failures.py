@@ -7,6 +7,7 @@ import typer
 from bus import BusError
 from cli.errors import CommandFailed, Interrupted, Unread
 from cli.output import show_error, show_note
+from workers.errors import WorkersError
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
@@ -29,15 +30,7 @@ def tell(error: Exception) -> int:
             return USAGE
         case Unread():
             return FAILED
-        case (
-            BusError()
-            | CommandFailed()
-            | JobDefinitionError()
-            | JobNotEnded()
-            | Misfit()
-            | TooManyJobs()
-            | UnknownTaskType()
-        ):
+        case BusError() | CommandFailed() | WorkersError():
             show_error(str(error))
             return FAILED
     raise error

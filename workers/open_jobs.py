@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import takewhile
 
 from bus.job_log import DEFAULT_QUEUE, Step
 
@@ -24,7 +23,6 @@ class OpenJob:
     Args:
         client_id, job_id: which one.
         queue: the Celery queue of its tasks.
-        queued_seq: sequence of its first event, which has the request; nothing older is needed of it.
         seq: sequence of its last event.
         instance: the process that runs it.
         requeued: how often in a row it was enqueued again.
@@ -36,7 +34,6 @@ class OpenJob:
     client_id: str
     job_id: str
     queue: str
-    queued_seq: int
     seq: int
     instance: str | None = None
     requeued: int = 0
@@ -104,10 +101,6 @@ class OpenJobs:
         """How many open jobs a client has, by queue."""
         return {queue: len(line) for queue, line in self._lines.get(client_id, {}).items()}
 
-    def older_than(self, seq: int) -> list[OpenJob]:
-        """The open jobs whose first event comes before this sequence, the oldest first."""
-        return list(takewhile(lambda job: job.queued_seq < seq, self._jobs.values()))
-
     def apply(self, step: Step) -> None:
         """Take the next step of a job."""
         key = step.client_id, step.job_id
@@ -116,9 +109,12 @@ class OpenJobs:
             if job is not None:
                 self.forget(job)
             return
+        if job is not None and step.carried:
+            job.seq = step.seq
+            return
         if job is None:  # queued now, or its beginning is gone
             queue = step.request.queue if step.request is not None else DEFAULT_QUEUE
-            job = self._jobs[key] = OpenJob(*key, queue, queued_seq=step.seq, seq=step.seq)
+            job = self._jobs[key] = OpenJob(*key, queue, seq=step.seq)
             self._line_up(job)
         job.seq, job.instance, job.requeued, job.unheld_since = step.seq, step.instance, step.event.requeued, None
         self._waiting += step.waits - job.waits

@@ -11,6 +11,7 @@ from contextlib import aclosing
 import structlog
 
 from bus import Bus, CorruptJob, Stored, Subscription, job_log, subjects
+from bus.retention import Retention
 from workers.open_jobs import OpenJobs
 
 log = structlog.get_logger(__name__)
@@ -32,10 +33,14 @@ class OpenJobsReader:
 
     def __init__(self, window: int, on_news: Callable[[], None] = lambda: None) -> None:
         self.table = OpenJobs(window)
+        self.retention = Retention()
+        """What these jobs need of the stream, so that no more is kept in it for long."""
         self.epoch = ""
+        self.seen = 0
+        """The sequence up to which every step was read."""
         self._on_news = on_news
         self._cursor = 0
-        self._first_seq = 0
+        self._first_seq = self._last_seq = 0
         self._looked = float("-inf")
         self._responder: Subscription | None = None
         self._listening: asyncio.Task[None] | None = None
@@ -63,9 +68,11 @@ class OpenJobsReader:
         async with aclosing(steps):
             async for step in steps:
                 self.table.apply(step)
+                self.retention.see(step)
                 self._cursor = step.seq
                 if (read := read + 1) >= MOST_AT_ONCE:
                     return False
+        self.seen = max(self._last_seq, self._cursor)
         return True
 
     async def begin(self, bus: Bus) -> None:
@@ -85,8 +92,8 @@ class OpenJobsReader:
         if self._listening is not None:
             self._listening.cancel()
             await asyncio.gather(self._listening, return_exceptions=True)
-        self.table.clear()
-        self.epoch, self._cursor, self._looked = "", 0, float("-inf")
+        self._begin_anew("")
+        self._looked = float("-inf")
 
     async def _listen(self, heard: asyncio.Event, subscription: Subscription) -> None:
         """Hear of the next event alone: when many come, the next read has them all."""
@@ -100,13 +107,18 @@ class OpenJobsReader:
         state = await bus.stream.state()
         self._looked = time.monotonic()
         if state.epoch != self.epoch or state.last_seq < self._cursor:
-            self.epoch, self._cursor = state.epoch, 0
-            self.table.clear()
+            self._begin_anew(state.epoch)
+        self._last_seq = state.last_seq
         if state.first_seq != self._first_seq:
             self._first_seq = state.first_seq
             # What retention has cut can neither be run nor healed.
             for job in [job for job in self.table if job.seq < state.first_seq]:
                 self.table.forget(job)
+
+    def _begin_anew(self, epoch: str) -> None:
+        self.epoch, self._cursor, self._last_seq, self.seen = epoch, 0, 0, 0
+        self.table.clear()
+        self.retention.forget()
 
     def _answer(self, request: bytes) -> bytes:
         self._on_news()

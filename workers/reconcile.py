@@ -25,7 +25,17 @@ from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from bus import AppendRefused, Bus, BusError, CorruptJob, Settings, SyncBus, UnknownJob, job_log, liveness
+from bus import (
+    AppendRefused,
+    Bus,
+    BusError,
+    CorruptJob,
+    Settings,
+    SyncBus,
+    UnknownJob,
+    job_log,
+    liveness,
+)
 from bus.backoff import Backoff
 from bus.job_log import JobState
 from bus.leader import Leader
@@ -39,6 +49,7 @@ from workers.own_tasks import OwnTasks
 from workers.ownership import keep_owning
 from workers.redis_owner import Identity
 from workers.registry import Job, max_attempts_of
+from workers.stream_room import StreamRoom
 from workers.task_message import send
 
 log = structlog.get_logger(__name__)
@@ -90,6 +101,7 @@ class Reconciler:
         self._reader = OpenJobsReader(settings.client_window, self._news.set)
         self._open = self._reader.table
         self._due = DueJobs(celery, bus, self._reader)
+        self._room = StreamRoom(bus, self._reader)
         self._leader = Leader(LEASE, self._interval)
         self._leads = False
         self._leases = Observer()
@@ -147,7 +159,8 @@ class Reconciler:
         if time.monotonic() >= self._look_at:
             self._look_at = time.monotonic() + self._pause(self._interval)
             self.look()
-        return max(0.0, min(self._leases_at, self._look_at) - time.monotonic())
+        self._room.keep()
+        return max(0.0, min(self._leases_at, self._look_at, self._room.due_at) - time.monotonic())
 
     async def _catch_up(self, bus: Bus) -> bool | None:
         """Read what is new, if it is this worker that reconciles. Returns whether that was all; None if it is not."""

@@ -57,13 +57,13 @@ async def kept(bus: Bus) -> AsyncIterator[None]:
 
 
 async def keep(bus: Bus) -> None:
-    retention, seen = Retention(bus), 0
+    retention, seen = Retention(), 0
     while True:
         last = (await bus.stream.state()).last_seq
         async for step in job_log.steps(bus.stream, subjects.ALL_JOBS, after=seen):
             retention.see(step)
         seen = last
-        await asyncio.sleep(await retention.look(seen) / 10)
+        await asyncio.sleep(await retention.look(bus, seen) / 10)
 
 
 async def queued(bus: Bus, request: JobRequest = REQUEST) -> JobState:

@@ -28,6 +28,10 @@ class Log:
     def requeue(self, job_id: str, client: str = "ann") -> None:
         self._step(client, job_id, JobRequeued(payload="", attempt=0, times=3))
 
+    def carry(self, job_id: str, client: str = "ann") -> None:
+        request = JobRequest(task_type="t", job_type="t", content="x")
+        self._step(client, job_id, JobQueued(payload=""), request, carried=True)
+
     def end(self, *job_ids: str, client: str = "ann") -> None:
         for job_id in job_ids:
             self._step(client, job_id, JobResult(payload=""))
@@ -41,9 +45,10 @@ class Log:
         *,
         instance: str | None = None,
         waits: bool = False,
+        carried: bool = False,
     ) -> None:
         stored = Stored(next(self._seqs), "", b"")
-        self.table.apply(Step(client, job_id, event, request, instance, stored, waits))
+        self.table.apply(Step(client, job_id, event, request, instance, stored, carried, waits))
 
     @property
     def due(self) -> list[str]:
@@ -122,15 +127,6 @@ def test_a_job_whose_beginning_is_gone_is_open() -> None:
     assert log.job("a").seq == 1
 
 
-def test_the_table_tells_which_jobs_need_events_before_a_sequence() -> None:
-    log = Log()
-    log.queue("a", "b", "c")
-    log.start("a")
-    log.end("b")
-    assert [job.job_id for job in log.table.older_than(3)] == ["a"]
-    assert [job.job_id for job in log.table.older_than(4)] == ["a", "c"]
-
-
 def test_letting_jobs_in_costs_the_same_however_many_wait() -> None:
     log = Log()
     ids = [str(number) for number in range(20_000)]
@@ -139,3 +135,12 @@ def test_letting_jobs_in_costs_the_same_however_many_wait() -> None:
         assert log.due[0] == job_id
         log.end(job_id)
     assert not len(log.table)
+
+
+def test_a_job_that_is_carried_forward_stays_where_it_is_in_line() -> None:
+    log = Log()
+    log.queue("a", "b", "c", waits=True)
+    due = log.due
+    log.carry("b")
+    assert log.due == due
+    assert (log.job("b").seq, log.job("b").waits) == (4, True)
