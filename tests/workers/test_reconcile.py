@@ -15,6 +15,7 @@ from tests.workers import bench as bench_module
 from tests.workers.bench import CLIENT, signal_children
 from workers import reconcile
 from workers.config import QUEUE
+from workers.own_tasks import OwnTasks
 from workers.reconcile import MOST_PER_LOOK, Reconciler
 from workers.registry import Job, discover
 
@@ -122,10 +123,11 @@ def test_a_child_that_is_gone_is_told_of_though_its_job_was_given_away(
 ) -> None:
     monkeypatch.setattr(liveness, "SETTLE", 0.1)
     gone: set[str] = set()
-    reconciler = Reconciler(bench.celery, bench.bus, dict(discover()), bench.settings, gone.update, lambda: {"child"})
+    main_process = SimpleNamespace(overdue=lambda: {"child"}, kill_stuck=gone.update)
+    own_tasks = OwnTasks(bench.bus, main_process)  # type: ignore[arg-type]
 
     def told() -> bool:
-        reconciler.look_at_leases()
+        own_tasks.look()
         return gone == {"child"}
 
     wait_until(told, "word of the child")

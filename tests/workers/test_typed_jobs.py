@@ -18,7 +18,8 @@ from workers import submission
 from workers.errors import Misfit
 from workers.execute import execute
 from workers.process import WorkerProcess
-from workers.registry import Job, JobContext, discover
+from workers.registry import Job, JobContext, discover, job
+from workers.testing import run as run_in_test
 from workers.ticket import Ticket
 
 CLIENT = "typed"
@@ -191,3 +192,25 @@ async def test_content_that_does_not_fit_is_refused_and_nothing_is_stored(
         with pytest.raises(UnknownJob):
             await job_log.read(bus.stream, CLIENT, "refused")
     assert [(item.type, item.loc) for item in refused.value.items] == items
+
+
+@job
+async def measure(content: Size, job: JobContext) -> int:
+    """Say how large it is."""
+    return content.width * content.height
+
+
+@job(retry_on=(Exception,), backoff=0)
+def measured_badly(content: Size, job: JobContext) -> Size:
+    """Return another thing."""
+    return Size.model_construct(width=1, height="x")  # type: ignore[arg-type]
+
+
+def test_typed_jobs_of_any_kind_run_in_tests_without_a_server() -> None:
+    assert run_in_test(measure, {"width": 2, "height": 3}).result == 6
+    assert run_in_test(resize, {"width": 2, "title": "cat"}).result["files"] == ["cat.png"]
+    refused = run_in_test(measure, {"width": 2})
+    assert (refused.failure, refused.attempts) == ("the content does not fit: height: Field required", 1)
+    failed = run_in_test(measured_badly, {"width": 2, "height": 3})
+    assert "field_name='height'" in str(failed.failure)
+    assert failed.attempts == 1
