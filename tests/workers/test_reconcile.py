@@ -5,6 +5,7 @@ import json
 import signal
 from collections import Counter
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 
