@@ -34,8 +34,9 @@ from bus.stored import Stored
 from bus.stream import EventStream
 
 SPARE_BYTES = 256
-"""How much longer than its first two steps another one may have to be, such as a short `job_failed`."""
+"""How much longer than its first `job_started` another step of a job may have to be, such as a short `job_failed`."""
 LONGEST_INSTANCE = 64 * "x"
+LONGEST_TIME = 27 * "x"
 
 
 def new_job_id() -> str:
@@ -78,9 +79,11 @@ async def create(
     asked = request.model_dump(exclude_defaults=True)  # in which the rest stands
     frame = stored.encode(request=asked, waits=waits or None)
     started = _started(state).encode(instance=LONGEST_INSTANCE)
-    stream.require_room(max(len(frame.encode()), len(started.encode())) + SPARE_BYTES)
+    again = carried(queued, at=LONGEST_TIME, request=request, instance=None, waits=True)
+    stream.require_room(max(len(again.encode()), len(started.encode()) + SPARE_BYTES))
     await stream.require_space(len(frame.encode()))
     done = await append_step(stream, subjects.job(client_id, job_id), frame, after=0)
+    await stream.refresh_space()
     return replace(state, seq=done.seq)
 
 

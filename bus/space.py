@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,8 @@ FOR_NEW_JOBS = 0.9
 """The share of the stream up to which jobs are accepted."""
 KNOWN_FOR = 0.2
 """Seconds for which one look at the stream serves; what this process accepts meanwhile is added."""
+LOOK_TIMEOUT = 1.0
+"""Deadline in seconds for one look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +89,13 @@ class Space:
             raise BusUnavailable(f"the stream {subjects.STREAM} cannot be read: {error}") from error
 
     async def require(self, size: int) -> None:
-        """Make sure that there is room for a new job, whose request has `size` bytes.
+        """Make sure that there is room for a new job, whose request has `size` bytes, as far as is known.
 
         Raises:
             StreamFull: there is none, now.
-            BusUnavailable: NATS is away or silent.
         """
         async with self._one_at_a_time:
-            if asyncio.get_running_loop().time() - self._looked > KNOWN_FOR:
-                await self._look()
-            if not self._has_room(size):
+            if self._looked == -math.inf or not self._has_room(size):
                 await self._look()
             if not self._has_room(size):
                 raise StreamFull(
@@ -104,9 +104,17 @@ class Space:
                 )
             self._accepted += size
 
+    async def refresh(self) -> None:
+        """Look again, if the last look is some time ago. It comes after an append, which then need not wait for it."""
+        async with self._one_at_a_time:
+            if asyncio.get_running_loop().time() - self._looked > KNOWN_FOR:
+                await self._look()
+
     async def _look(self) -> None:
-        self._usage, self._accepted = await self.usage(), 0
-        self._looked = asyncio.get_running_loop().time()
+        with suppress(BusUnavailable, TimeoutError):  # which an append says better
+            async with asyncio.timeout(LOOK_TIMEOUT):
+                self._usage, self._accepted = await self.usage(), 0
+                self._looked = asyncio.get_running_loop().time()
 
     def _has_room(self, size: int) -> bool:
         usage = self._usage

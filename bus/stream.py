@@ -109,9 +109,12 @@ class EventStream:
 
         Raises:
             StreamFull: it has none, now.
-            BusUnavailable: NATS is away, or silent past `append_timeout`.
         """
         await self._space.require(size)
+
+    async def refresh_space(self) -> None:
+        """Learn how much room is left, when that was not asked for some time."""
+        await self._space.refresh()
 
     async def usage(self) -> Usage:
         """How much of the stream is used.

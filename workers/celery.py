@@ -5,9 +5,9 @@ line on standard error: Celery itself would print a traceback, or say that there
 """
 
 from bus import BusError, Settings
+from workers.beside import run_beside
 from workers.config import create_celery, use_our_logging
 from workers.errors import JobDefinitionError
-from workers.reconcile import keep_reconciling
 from workers.registry import discover
 from workers.tasks import register
 
@@ -19,6 +19,6 @@ except (BusError, JobDefinitionError) as error:
 
 app = create_celery(settings)
 use_our_logging(settings)
-keep_reconciling(app, register(app, jobs, settings), jobs, settings)
+run_beside(app, register(app, jobs, settings), jobs, settings)
 
 __all__ = ["app"]

@@ -17,11 +17,10 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 from celery import Celery
-from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
@@ -42,11 +41,8 @@ from bus.leader import Leader
 from bus.liveness import Observer
 from workers import ends, redis_tasks
 from workers.due_jobs import DueJobs
-from workers.main_process import MainProcess
 from workers.open_jobs import OpenJob
 from workers.open_jobs_reader import OpenJobsReader
-from workers.own_tasks import OwnTasks
-from workers.ownership import keep_owning
 from workers.redis_owner import Identity
 from workers.registry import Job, max_attempts_of
 from workers.stream_room import StreamRoom
@@ -90,9 +86,19 @@ class Reconciler:
         bus: the bus.
         jobs: the registered jobs by name.
         settings: `reconcile_interval` and `client_window`.
+        overdue: instances that this worker is about to end itself, because their time is over: their jobs are left
+            alone, and fail for that reason.
     """
 
-    def __init__(self, celery: Celery, bus: SyncBus, jobs: Mapping[str, Job], settings: Settings) -> None:
+    def __init__(
+        self,
+        celery: Celery,
+        bus: SyncBus,
+        jobs: Mapping[str, Job],
+        settings: Settings,
+        overdue: Callable[[], set[str]] = set,
+    ) -> None:
+        self._overdue = overdue
         self._celery = celery
         self._bus = bus
         self._jobs = jobs
@@ -217,7 +223,7 @@ class Reconciler:
         instances = {job.instance for job in self._open if job.instance is not None}
         if not instances:
             return 0
-        gone = self._bus.call(lambda bus: self._leases.look(bus, instances))
+        gone = self._bus.call(lambda bus: self._leases.look(bus, instances)) - self._overdue()
         return self._heal_all([job for job in self._open if job.instance in gone], gone=True) if gone else 0
 
     def _in_redis(self, expected: int) -> set[str] | None:
@@ -269,28 +275,3 @@ class Reconciler:
         log.warning("enqueueing a job again that nobody held", attempt=state.attempt)
         requeued = self._bus.call(lambda bus: job_log.requeue(bus.stream, state))
         send(self._celery, [requeued], Identity(self._reader.epoch))
-
-
-def keep_reconciling(app: Celery, main_process: MainProcess, jobs: Mapping[str, Job], settings: Settings) -> None:
-    """Run a `Reconciler` in each worker's main process, from when it is ready until it stops."""
-    reconciler = Reconciler(app, main_process.bus, jobs, settings)
-    own_tasks = OwnTasks(main_process.bus, main_process)
-    ownership = keep_owning(app, main_process.bus)
-    threads = [threading.Thread(target=run, daemon=True) for run in (reconciler.run, own_tasks.run, ownership.run)]
-
-    def start(**_: object) -> None:
-        for thread in threads:
-            thread.start()
-
-    def hand_over(**_: object) -> None:
-        # While this worker finishes its jobs, another one can reconcile.
-        reconciler.stop()
-
-    def stop(**_: object) -> None:
-        reconciler.stop()
-        own_tasks.stop()
-        ownership.stop()
-
-    worker_ready.connect(start, weak=False)
-    worker_shutting_down.connect(hand_over, weak=False)
-    worker_shutdown.connect(stop, weak=False)

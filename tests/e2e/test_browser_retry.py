@@ -13,6 +13,8 @@ from testbed.system import System, running
 from tests import own_jobs
 from tests.e2e.browser import system_page
 
+pytestmark = pytest.mark.asyncio(loop_scope="session")  # the browser's
+
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:

@@ -10,6 +10,7 @@ from bus import Settings, SyncBus, SystemNotification
 from testbed.servers import BIN, Web
 from testbed.system import System, running
 from tests.clients import client
+from workers.registry import EXAMPLES
 
 
 async def notify(system: System, *arguments: str) -> tuple[int, str]:
@@ -62,6 +63,7 @@ async def test_each_task_type(web: Web, task_type: str, content: str, result: st
         "ref": "mine",
         "task_type": task_type,
         "content": content,
+        **({} if task_type in EXAMPLES else {"runs": "default"}),
     }
     assert (ended["action"], ended["payload"], ended["job_id"]) == ("job_result", result, job_id)
 

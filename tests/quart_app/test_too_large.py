@@ -35,7 +35,7 @@ async def test_content_near_the_limit_of_nats_is_stored_or_refused_with_the_limi
                     [problem] = answer["payload"]
                     assert problem["type"] == "too_large"
                     assert f"at most {LIMIT}" in problem["msg"]
-            assert outcomes[1800] == "job_queued"
+            assert outcomes[1500] == "job_queued"
             assert outcomes[2000] == "error"
             assert [outcomes[length] for length in sorted(outcomes)] == sorted(outcomes.values(), reverse=True)
             await sender.submit("default", "\x01" * 700)

@@ -65,7 +65,10 @@ def test_attempts_are_counted_and_the_last_failure_is_told() -> None:
         if job.attempt <= int(content):
             raise ConnectionError("not yet")
 
-    assert run(flaky, "1") == Run(result="attempt 2", output=["attempt 2"], attempts=2)
+    done = run(flaky, "1")
+    [again] = done.retries
+    assert (again.reason, 45 <= again.pause <= 75) == ("ConnectionError: not yet", True)
+    assert done == Run(result="attempt 2", output=["attempt 2"], attempts=2, retries=[again])
     failed = run(flaky, "9")
     assert (failed.attempts, failed.result, failed.failure) == (3, None, "ConnectionError: not yet")
     assert isinstance(failed.error, ConnectionError)

@@ -1,0 +1,41 @@
+"""What runs beside Celery in the main process of each worker, in threads of its own."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+
+from celery import Celery
+from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
+
+from bus import Settings
+from workers.main_process import MainProcess
+from workers.own_tasks import OwnTasks
+from workers.ownership import keep_owning
+from workers.reconcile import Reconciler
+from workers.registry import Job
+
+
+def run_beside(app: Celery, main_process: MainProcess, jobs: Mapping[str, Job], settings: Settings) -> None:
+    """Run them from when the worker is ready until it stops: a `Reconciler`, `OwnTasks`, and the claim on Redis."""
+    reconciler = Reconciler(app, main_process.bus, jobs, settings, main_process.overdue)
+    own_tasks = OwnTasks(main_process.bus, main_process)
+    ownership = keep_owning(app, main_process.bus)
+    threads = [threading.Thread(target=run, daemon=True) for run in (reconciler.run, own_tasks.run, ownership.run)]
+
+    def start(**_: object) -> None:
+        for thread in threads:
+            thread.start()
+
+    def hand_over(**_: object) -> None:
+        # While this worker finishes its jobs, another one can reconcile.
+        reconciler.stop()
+
+    def stop(**_: object) -> None:
+        reconciler.stop()
+        own_tasks.stop()
+        ownership.stop()
+
+    worker_ready.connect(start, weak=False)
+    worker_shutting_down.connect(hand_over, weak=False)
+    worker_shutdown.connect(stop, weak=False)
