@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from bus import Interruption, Stored, subjects
+from bus.job_step import JobCarried
 
 EVENT_STYLES = {
     "job_started": "cyan",
@@ -48,7 +49,8 @@ def record(stored: Stored) -> dict[str, Any]:
         frame = None
     if not isinstance(frame, dict) or not isinstance(frame.get("action"), str):
         frame = {"action": "unreadable", "payload": stored.data.decode(errors="replace")}
-    frame.pop("instance", None)  # what only workers read
+    for key in ("instance", "waits"):  # what only workers read
+        frame.pop(key, None)
     if isinstance(request := frame.pop("request", None), dict):
         frame |= {key: request.get(key) for key in ("task_type", "content", "retry_of")}
         if request.get("job_type") != request.get("task_type"):
@@ -60,6 +62,11 @@ def record(stored: Stored) -> dict[str, Any]:
     told = {"action": frame.pop("action"), "payload": frame.pop("payload", None), **frame, **who}
     told |= {"seq": stored.seq or None, "at": stored.at}
     return {key: value for key, value in told.items() if value is not None or key == "payload"}
+
+
+def is_news(event: dict[str, Any]) -> bool:
+    """Whether it says anything new: a job that is carried forward stays as it is."""
+    return bool(event["action"] != JobCarried.action_name())
 
 
 def text(event: dict[str, Any]) -> str:

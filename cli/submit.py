@@ -17,7 +17,7 @@ from bus.job_log import JobState
 from bus.messages import TaskPayload
 from cli.content import content_of
 from cli.errors import CommandFailed, Interrupted
-from cli.events import INTERRUPTIONS, STATES, record, result, text
+from cli.events import INTERRUPTIONS, STATES, is_news, record, result, text
 from cli.hand_over import hand_over
 from cli.live_text import LiveText
 from cli.names import client_option
@@ -240,7 +240,7 @@ class Submit:
                 await self._submit(bus, settings)
                 async for stored in events:
                     event = record(stored)
-                    if self._as_json:
+                    if self._as_json and is_news(event):
                         self._output.record(**event)
                     if event["action"] == "job_output":
                         if bar is not None:

@@ -12,7 +12,7 @@ from rich.text import Text
 from bus import Bus, Interruption, Settings, Stored, subjects
 from cli.columns import Column, Columns
 from cli.errors import Interrupted
-from cli.events import EVENT_STYLES, INTERRUPTIONS, moment, record, text
+from cli.events import EVENT_STYLES, INTERRUPTIONS, is_news, moment, record, text
 from cli.live_text import LiveText
 from cli.names import client_option, name
 from cli.options import AsJson, NoColor, Quiet, Server, Timeout, client_settings
@@ -109,6 +109,8 @@ class Watcher:
 
     def _show(self, stored: Stored) -> None:
         event = record(stored)
+        if not is_news(event):
+            return
         self.shown += 1
         self._output.record(**event)
         if self._live is not None:

@@ -44,6 +44,7 @@ def notification(text: str) -> SystemNotification:
 async def test_events_of_all_clients_and_groups_are_shown_in_order(nats: Nats, bus: Bus) -> None:
     with watching(nats, "--json") as watch:
         job = await queued(bus, "ann")
+        await job_log.carry(bus.stream, "ann", job.job_id)  # which is no news
         [seq] = await bus.broadcast_event(notification("hi"), ["staff"])
         first, second = json.loads(watch.line()), json.loads(watch.line())
         watch.interrupt()
