@@ -8,11 +8,12 @@ cut; an open job is carried forward long before. One process does all this, the 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from itertools import takewhile
+from operator import attrgetter
 
 import structlog
 
@@ -62,16 +63,19 @@ class Retention:
 
     def __init__(self) -> None:
         self._needs: dict[str, _Need] = {}
-        """By the job's subject, in the order of their sequences."""
+        """By the job's subject."""
         self._needed_bytes = 0
+        self._ages_at = 0.0
+        """When their ages are looked at again, by `time.monotonic`."""
         self._told = False
 
     def see(self, step: Step) -> None:
         """Take note of a step of any job. Steps have to come in stream order, none left out."""
         subject = step.stored.subject
+        known = self._needs.get(subject)
         if step.event.ended:
             self._drop(subject)
-        elif step.request is not None:
+        elif step.request is not None and (known is None or known.seq < step.seq):  # else it was carried further since
             stored_at, size = datetime.fromisoformat(step.stored.timestamp), len(step.stored.data) + OVERHEAD
             self._note(_Need(step.client_id, step.job_id, subject, step.seq, size, stored_at))
 
@@ -93,9 +97,10 @@ class Retention:
             BusUnavailable: NATS is away, silent, or refuses it.
         """
         usage = await bus.stream.usage()
-        if usage.max_age:
+        if usage.max_age and time.monotonic() >= self._ages_at:
+            self._ages_at = time.monotonic() + usage.max_age * SHARE_OF_AGE / 10
             horizon = datetime.now(UTC) - timedelta(seconds=usage.max_age * SHARE_OF_AGE)
-            await self._carry(bus, takewhile(lambda need: need.stored_at < horizon, self._needs.values()))
+            await self._carry(bus, [need for need in self._needs.values() if need.stored_at < horizon])
         if usage.share < FULL_ENOUGH:
             self._told = False
             return LOOK_EVERY
@@ -146,11 +151,10 @@ class Retention:
             )
         return True
 
-    def _needed_before(self, seq: int) -> Iterable[_Need]:
-        return takewhile(lambda need: need.seq < seq, self._needs.values())
+    def _needed_before(self, seq: int) -> list[_Need]:
+        return sorted((need for need in self._needs.values() if need.seq < seq), key=attrgetter("seq"))
 
-    async def _carry(self, bus: Bus, needs: Iterable[_Need]) -> None:
-        needs = list(needs)
+    async def _carry(self, bus: Bus, needs: Sequence[_Need]) -> None:
         for start in range(0, len(needs), CARRIED_AT_ONCE):
             some = needs[start : start + CARRIED_AT_ONCE]
             sequences = await asyncio.gather(*(_carried(bus, need) for need in some))

@@ -18,6 +18,8 @@ from workers.task_message import send
 
 log = structlog.get_logger(__name__)
 
+State = JobState | UnknownJob | CorruptJob
+
 LARGEST_BATCH = 100
 """Jobs enqueued in one command."""
 
@@ -69,7 +71,7 @@ class DueJobs:
 
     def _read(self, batch: Sequence[OpenJob]) -> list[JobState]:
         tasks = []
-        for job, state in zip(batch, self._bus.call(lambda bus: _read_all(bus, batch)), strict=True):
+        for job, state in zip(batch, self._states(batch), strict=True):
             if isinstance(state, JobState):
                 if state.seq == job.seq:  # else it has moved on since
                     tasks.append(state)
@@ -78,9 +80,23 @@ class DueJobs:
                 self._table.forget(job)
         return tasks
 
+    def _states(self, batch: Sequence[OpenJob]) -> list[State]:
+        kept = [_kept(job) for job in batch]
+        if None not in kept:
+            return [job for job in kept if job is not None]
+        return self._bus.call(lambda bus: _read_all(bus, batch))
 
-async def _read_all(bus: Bus, jobs: Sequence[OpenJob]) -> list[JobState | UnknownJob | CorruptJob]:
-    async def read(job: OpenJob) -> JobState | UnknownJob | CorruptJob:
+
+def _kept(job: OpenJob) -> JobState | None:
+    """The job as it was queued, if that was kept. Should it have moved on since, its worker finds out."""
+    step = job.kept
+    if step is None or step.request is None:
+        return None
+    return JobState(job.client_id, job.job_id, step.request, step.event, step.seq, step.event.ref)
+
+
+async def _read_all(bus: Bus, jobs: Sequence[OpenJob]) -> list[State]:
+    async def read(job: OpenJob) -> State:
         try:
             return await job_log.read(bus.stream, *job.key)
         except (UnknownJob, CorruptJob) as error:

@@ -12,6 +12,10 @@ from dataclasses import dataclass, field
 
 from bus.job_log import DEFAULT_QUEUE, Step
 
+MOST_KEPT = 10_000
+LARGEST_KEPT = 2048
+"""Of so many waiting jobs the first event is kept, if it has no more bytes; that of others is read again."""
+
 Key = tuple[str, str]
 """Client id and job id."""
 
@@ -27,6 +31,7 @@ class OpenJob:
         instance: the process that runs it.
         requeued: how often in a row it was enqueued again.
         waits: whether it has no task yet, because nobody has made one.
+        kept: its first event, while it waits, unless there are too many.
         admitted: whether it is its turn.
         unheld_since: since when Redis had no task of it, by `time.monotonic`; whoever looks there keeps it.
     """
@@ -38,6 +43,7 @@ class OpenJob:
     instance: str | None = None
     requeued: int = 0
     waits: bool = False
+    kept: Step | None = None
     admitted: bool = False
     unheld_since: float | None = None
 
@@ -119,6 +125,7 @@ class OpenJobs:
         job.seq, job.instance, job.requeued, job.unheld_since = step.seq, step.instance, step.event.requeued, None
         self._waiting += step.waits - job.waits
         job.waits = step.waits
+        job.kept = step if self._waiting <= MOST_KEPT and len(step.stored.data) <= LARGEST_KEPT and job.waits else None
         if job.waits and job.admitted:
             self._due[key] = job
         else:
@@ -127,7 +134,7 @@ class OpenJobs:
     def enqueued(self, job: OpenJob) -> None:
         """Note that a waiting job has its task."""
         self._waiting -= job.waits
-        job.waits = False
+        job.waits, job.kept = False, None
         self._due.pop(job.key, None)
 
     def forget(self, job: OpenJob) -> None:

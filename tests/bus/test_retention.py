@@ -101,6 +101,32 @@ async def test_a_flood_of_others_pushes_no_job_out_whatever_its_state(server: Na
             await job_log.finish(bus.stream, await job_log.start(bus.stream, job), "HI")
 
 
+async def test_a_job_that_was_seen_after_an_older_one_was_carried_past_it_is_not_forgotten(
+    server: Nats, raw: RawJetStream
+) -> None:
+    async with small_stream(server, raw) as bus:
+        retention = Retention()
+
+        async def see(job: JobState) -> None:
+            async for step in job_log.steps(bus.stream, subjects.job("ann", job.job_id)):
+                retention.see(step)
+
+        old = await queued(bus)
+        await see(old)
+        await flood(bus, 500)
+        young = await queued(bus)
+        await flood(bus, 300)
+        await retention.look(bus, young.seq - 1)
+        await see(young)
+        await flood(bus, 300)
+        last = (await bus.stream.state()).last_seq
+        await retention.look(bus, last)
+        carried = (await job_log.read(bus.stream, "ann", old.job_id)).seq
+        assert young.seq < (await bus.stream.state()).first_seq < carried
+        for job in (old, young):
+            assert (await job_log.read(bus.stream, "ann", job.job_id)).is_where(job)
+
+
 async def test_what_is_carried_forward_lets_no_late_word_through(server: Nats, raw: RawJetStream) -> None:
     async with small_stream(server, raw) as bus:
         first = await job_log.start(bus.stream, await queued(bus), instance="dead")
