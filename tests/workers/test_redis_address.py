@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import ssl
@@ -170,7 +171,9 @@ async def test_jobs_run_over_it_and_no_log_shows_the_password(
     url = url_of(kind, request)
     worker = system.worker("--concurrency", "1", REDIS_URL=url)
     assert await redis_answers(url)
-    assert await worker_listens(url)
+    async with asyncio.timeout(20):  # Celery says that it is ready a moment before
+        while not await worker_listens(url):
+            await asyncio.sleep(0.05)
     settings = Settings.load(nats_url=system.nats.url, redis_url=url)
     bench = Bench(system, settings)
     try:
