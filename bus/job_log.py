@@ -88,11 +88,12 @@ async def create(
 
 
 async def read(stream: EventStream, client_id: str, job_id: str) -> JobState:
-    """A job's state now.
+    """A job's state now. Of one that has ended the beginning may be cut already: see `JobState.request_is_cut`.
 
     Raises:
         UnknownJob: no event of it is stored.
-        CorruptJob: none of its events is a step of a job, or the first one is gone. Foreign ones are passed over.
+        CorruptJob: none of its events is a step of a job, or it is open and the first one is gone. Foreign ones are
+            passed over.
         BusUnavailable: NATS is away or silent.
     """
     subject = subjects.job(client_id, job_id)
@@ -101,7 +102,11 @@ async def read(stream: EventStream, client_id: str, job_id: str) -> JobState:
         raise UnknownJob(client_id, job_id)
     asked, last = await _telling(stream, subject, newest)
     if asked is None or asked.request is None:
-        raise CorruptJob(f"the first event of job {job_id} is gone, and with it what was asked for")
+        if not last.event.ended:
+            raise CorruptJob(f"the first event of job {job_id} is gone, and with it what was asked for")
+        rest = JobRequest(task_type=last.event.task_type or "", job_type="", content=None)
+        job = JobState(client_id, job_id, rest, last.event, last.seq, last.event.ref, request_is_cut=True)
+        return job.after(last.event, last.seq, last.instance)
     job = JobState(client_id, job_id, asked.request, asked.event, asked.seq, asked.event.ref)
     return job.after(last.event, last.seq, last.instance)
 

@@ -24,6 +24,8 @@ class JobState:
     """The process that answers for the job, or that did when it was cancelled; see `bus.liveness`."""
     requeued: int = 0
     """How often it was enqueued again since a worker began."""
+    request_is_cut: bool = False
+    """Whether retention has cut what was asked for, and left the end: then `request` tells the type alone."""
 
     @property
     def state(self) -> State:

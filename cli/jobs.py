@@ -276,5 +276,7 @@ async def _look(bus: Bus, client_id: str, job_id: str) -> Listed | None:
         state = await job_log.read(bus.stream, client_id, job_id)
     except (UnknownJob, CorruptJob):  # retention has cut it meanwhile, or another program wrote there
         return None
+    if state.request_is_cut:
+        return None  # what is left of it is cut next
     steps = [step async for step in job_log.steps(bus.stream, subjects.job(client_id, job_id))]
     return Listed(state, attempts(steps), steps[0].at, steps[-1].at) if steps else None

@@ -21,7 +21,7 @@ from typing import TypeAlias
 
 import structlog
 
-from bus import AppendRefused, Bus, BusUnavailable, UnknownJob, job_log, liveness
+from bus import AppendRefused, Bus, BusUnavailable, CorruptJob, UnknownJob, job_log, liveness
 from bus.job_log import JobRequest, JobState
 from bus.messages import TaskPayload
 from workers.client_jobs import Acceptance, ClientJobs
@@ -95,7 +95,7 @@ async def submit(
         BusUnavailable: NATS is away or silent; the job is not stored, or (`maybe_done`) perhaps it is.
         Misfit: the content is not what a job of this type takes; nothing was stored.
         EventTooLarge: the content is larger than NATS takes; nothing was stored.
-        UnknownJob, CorruptJob: the id was used before, for a job whose beginning is past retention.
+        UnknownJob, CorruptJob: the id was used before, for a job that was cut just now, or whose events are foreign.
         UnknownTaskType: no job runs it; nothing was stored.
         TooManyJobs: the client has as many open jobs as it may; nothing was stored.
         Exception: what taking the place raises, such as `BacklogFull`; nothing was stored.
@@ -126,7 +126,7 @@ async def retry(
         jobs, job_id, queue, client_jobs, ref: of the new job, as for `submit`.
 
     Raises:
-        UnknownJob, CorruptJob: there is no such job.
+        UnknownJob, CorruptJob: there is no such job, or what it was asked for is past retention.
         JobNotEnded: it is queued or running.
         Misfit: its content is no longer what such a job takes.
         BusUnavailable, EventTooLarge, UnknownTaskType, TooManyJobs, Exception: as for `submit`.
@@ -134,6 +134,8 @@ async def retry(
     ended = await job_log.read(bus.stream, client_id, ended_id)
     if not ended.ended:
         raise JobNotEnded(ended_id)
+    if ended.request_is_cut:
+        raise CorruptJob(f"what job {ended_id} was asked for is past retention, so it cannot be done again")
     runs = resolve(jobs, ended.request.task_type)
     runs.signature.check(ended.request.content)
     asked = {"job_type": runs.name, "queue": runs.queue, "retry_of": ended_id}

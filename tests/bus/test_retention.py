@@ -147,6 +147,17 @@ async def test_what_is_carried_forward_lets_no_late_word_through(server: Nats, r
         assert await job_log.carry(bus.stream, "ann", second.job_id) is None
 
 
+async def test_of_an_ended_job_whose_beginning_is_cut_the_end_is_still_told(server: Nats, raw: RawJetStream) -> None:
+    async with small_stream(server, raw) as bus:
+        started = await job_log.start(bus.stream, await queued(bus), instance="i")
+        ended = await job_log.finish(bus.stream, started, "HI")
+        await bus.stream.cut(ended.seq)
+        now = await job_log.read(bus.stream, "ann", ended.job_id)
+        assert (now.state, now.last.payload, now.ref, now.attempt) == ("job_result", "HI", "r", 1)
+        assert now.request_is_cut
+        assert (await job_log.cancel(bus.stream, "ann", ended.job_id)).state == "job_result"
+
+
 async def test_a_job_that_is_carried_twice_is_as_old_as_it_was(server: Nats, raw: RawJetStream) -> None:
     async with small_stream(server, raw) as bus:
         job = await queued(bus)

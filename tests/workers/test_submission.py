@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bus import Bus, BusUnavailable, Settings, StreamFull, SyncBus, UnknownJob, job_log, space
+from bus import Bus, BusUnavailable, CorruptJob, Settings, StreamFull, SyncBus, UnknownJob, job_log, space
 from bus.job_log import JobRequest, JobState
 from bus.messages import TaskPayload
 from cli.cancel import cancel as busctl_cancel
@@ -75,6 +75,19 @@ async def test_a_key_stands_for_one_job_and_the_type_that_runs_is_stored(setting
     assert (first.accepted, again.accepted) == (True, False)
     assert again.job == first.job
     assert (first.job.request.job_type, first.job.ref) == ("default", "first")
+
+
+async def test_a_key_stands_for_its_job_as_long_as_the_end_is_stored(own_nats: Nats) -> None:
+    async with Bus(Settings.load(nats_url=own_nats.url)) as bus:
+        job_id = submission.new_job_id("keys", "order-17")
+        ids = {"client_id": "keys", "job_id": job_id}
+        first = await submission.submit(bus, discover(), TASK, queue=nullcontext(_nowhere), **ids)
+        ended = await job_log.finish(bus.stream, await job_log.start(bus.stream, first.job), "HI")
+        await bus.stream.cut(ended.seq)
+        again = await submission.submit(bus, discover(), TASK, queue=nullcontext(_nowhere), **ids)
+        assert (again.accepted, again.job.state, again.job.last.payload) == (False, "job_result", "HI")
+        with pytest.raises(CorruptJob, match="past retention"):  # nobody knows what it was
+            await submission.retry(bus, discover(), job_id, client_id="keys", job_id="new", queue=nullcontext(_nowhere))
 
 
 async def test_of_many_submits_at_once_those_without_a_place_are_refused_and_not_stored(settings: Settings) -> None:
