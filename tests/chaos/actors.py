@@ -7,61 +7,28 @@ import json
 import math
 import random
 import time
-from dataclasses import dataclass, field
-from typing import Any
+from collections import Counter
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage
 
 from bus import Bus, BusError, Settings, SystemNotification, subjects
-from testbed.planted import PLANTED
+from tests.chaos.answers import Answers, Frame
+from tests.chaos.wishes import ANSWER_DEADLINE, JOBS, Wish
 from tests.chaos.world import World
-
-Frame = dict[str, Any]
-
-JOBS = {
-    "translate": 8,
-    "analyze": 8,
-    "default": 12,
-    "nonsense": 2,
-    "chaos_slow": 4,
-    "chaos_stream": 4,
-    "chaos_stream_async": 4,
-    "chaos_flaky": 3,
-    "chaos_raise": 2,
-    "chaos_rubbish": 1,
-    "chaos_large": 1,
-    "chaos_hang": 1,
-    "chaos_kill": 1,
-}
-"""How often clients ask for each type of job, relative to the others."""
 
 AWAY = (OSError, TimeoutError, ConnectionClosed, InvalidHandshake, InvalidMessage)
 """How a web process looks that is not there, or goes away."""
 
-TRY_LATER = {"bus_unavailable", "busy"}
-"""Errors after which a client simply asks again."""
+TRY_LATER = {"bus_unavailable", "busy", "stream_full", "too_many_jobs"}
+"""Errors after which a client simply asks again: none of them accepts anything."""
 
-ANSWER_DEADLINE = 8.0
-"""Seconds after which a client repeats a request that nobody has answered, with the same key."""
-
-
-@dataclass
-class Wish:
-    """A job that a client wants, under an idempotency key."""
-
-    key: str
-    job_type: str
-    unwanted: bool = False
-    """Whether the client calls the job off as soon as it is accepted."""
-    asked: float = -ANSWER_DEADLINE
-    job_ids: set[str] = field(default_factory=set)
-    """Every job id that the server named for the key: one, if it keeps its word."""
-
-    @property
-    def content(self) -> str:
-        """What the job works on; no log may hold it."""
-        return f"{PLANTED} {self.key}"
+BURST = 12
+"""Jobs that a client asks for at once now and then: more than may have a task, and at times more than may be open."""
+LEAVES = 0.04
+"""How likely a client leaves after a piece of an answer."""
+ENOUGH = 10
+"""Jobs a client waits for before it asks for more."""
 
 
 class ChaosClient:
@@ -82,7 +49,18 @@ class ChaosClient:
         self.events: dict[str, list[tuple[int, str]]] = {"client": [], "system": []}
         """Sequence and action of every event that came, in the order in which it came, by scope."""
         self.wishes: dict[str, Wish] = {}
+        self.ended: set[str] = set()
+        """Jobs whose end was seen."""
+        self.refused: Counter[str] = Counter()
+        """Errors that it was told, by type."""
+        self.losses: list[dict[str, int]] = []
+        """The cursors with which it came back when it was told that events were lost."""
+        self.unknown: list[str] = []
+        """Jobs that it wanted to have done again, and that were unknown."""
+        self.answers = Answers()
         self.connections = 0
+        self.left_midway = 0
+        """How often it lost its connection in the middle of an answer."""
         self.settled = asyncio.Event()
         """Set once the client shall ask for nothing new and stay connected."""
         self.leave = asyncio.Event()
@@ -90,10 +68,11 @@ class ChaosClient:
         self._rng = rng
         self._pause = pause
         self._twin = twin
+        self._wished = 0
         self._resume: str | None = None
         self._cursors = {"client": 0, "system": 0}
-        self._written: dict[str, tuple[int, int]] = {}
-        """Attempt and index of the last piece that was seen of each job."""
+        self._gaps: dict[str, list[list[float]]] = {"client": [], "system": []}
+        """Between which sequences events were lost, by scope."""
 
     @property
     def accepted(self) -> list[tuple[str, str]]:
@@ -101,9 +80,13 @@ class ChaosClient:
         return [(job_id, wish.job_type) for wish in self.wishes.values() for job_id in wish.job_ids]
 
     @property
-    def content(self) -> bool:
+    def satisfied(self) -> bool:
         """Whether every wish was accepted."""
         return all(wish.job_ids for wish in self.wishes.values())
+
+    def lost(self, scope: str, seq: int) -> bool:
+        """Whether the client was told that it lost what was stored there."""
+        return any(after < seq < before for after, before in self._gaps[scope])
 
     async def run(self) -> None:
         """Connect, use the connection for a while, lose it, and come back, until told to leave."""
@@ -124,15 +107,17 @@ class ChaosClient:
             anew: with cursors at zero, as a page does that was reloaded.
         """
         before, self.events = self.events, {"client": [], "system": []}
-        cursors, self._written = self._cursors, {}
+        cursors, gaps, answers = self._cursors, self._gaps, self.answers
         if anew:
-            self._cursors = dict.fromkeys(cursors, 0)
+            self._cursors, self.answers = dict.fromkeys(cursors, 0), Answers()
+        self._gaps = {scope: [] for scope in gaps}
         async with self._connect() as socket:
             await self._greet(socket)
             await socket.send('{"action":"ping"}')
             while (frame := await self._receive(socket))["action"] != "pong":
                 self._take(frame)
         replayed, self.events, self._cursors = self.events, before, cursors
+        self._gaps, self.answers = gaps, answers
         return replayed
 
     def _connect(self) -> connect:
@@ -150,13 +135,17 @@ class ChaosClient:
                     return
                 if time.monotonic() > wish_at and not self.settled.is_set():
                     wish_at = time.monotonic() + self._rng.expovariate(1 / self._pause)
-                    self._wish()
+                    self._wish_for_something()
                 await self._ask(socket)
                 try:
                     async with asyncio.timeout(0.3):
-                        self._take(json.loads(await socket.recv()))
+                        frame = json.loads(await socket.recv())
                 except TimeoutError:
                     continue
+                self._take(frame)
+                if frame["action"] == "job_output" and not self.settled.is_set() and self._rng.random() < LEAVES:
+                    self.left_midway += 1
+                    break
             if self._rng.random() < 0.5:
                 socket.transport.abort()
 
@@ -172,8 +161,11 @@ class ChaosClient:
         payload = welcome["payload"]
         if self._resume is not None and payload["client_id"] != self.client_id:
             self._world.complain(f"client {self.number} became another: {payload}")
+        self.answers.connected(torn=not payload["recovered"])
         if not payload["recovered"]:
-            self._world.complain(f"client {self.number} with cursors {self._cursors} was told that it lost: {payload}")
+            self.losses.append(dict(self._cursors))
+            for scope, cursor in self._cursors.items():
+                self._gaps[scope].append([cursor, math.inf])
         self.client_id, self._resume = payload["client_id"], payload["resume"]
 
     async def _receive(self, socket: ClientConnection) -> Frame:
@@ -181,14 +173,25 @@ class ChaosClient:
             frame: Frame = json.loads(await socket.recv())
         return frame
 
-    def _wish(self) -> None:
+    def _wish_for_something(self) -> None:
         known = [wish for wish in self.wishes.values() if wish.job_ids]
-        if known and self._rng.random() < 0.1:
+        chance = self._rng.random()
+        ended = [wish for wish in known if wish.job_ids <= self.ended]
+        if known and chance < 0.1:
             self._rng.choice(known).asked = -ANSWER_DEADLINE  # asks for the same once more
-            return
-        (job_type,) = self._rng.choices(list(JOBS), list(JOBS.values()))
-        wish = Wish(f"{self.number}-{len(self.wishes)}", job_type, unwanted=self._rng.random() < 0.05)
-        self.wishes[wish.key] = wish
+        elif ended and chance < 0.2:
+            wish = self._rng.choice(ended)
+            self._wish(wish.job_type, again=(next(iter(wish.job_ids)), wish.content))
+        elif sum(not wish.job_ids <= self.ended or not wish.job_ids for wish in self.wishes.values()) < ENOUGH:
+            bursts = chance > 0.98 or (not self._wished and self.number % 10 == 0)
+            for _ in range(BURST if bursts else 1):
+                (job_type,) = self._rng.choices(list(JOBS), list(JOBS.values()))
+                self._wish(job_type)
+
+    def _wish(self, job_type: str, again: tuple[str, str] | None = None) -> None:
+        self._wished += 1
+        key = f"{self.number}-{self._wished}"
+        self.wishes[key] = Wish(key, job_type, unwanted=self._rng.random() < 0.05, again=again)
 
     async def _ask(self, socket: ClientConnection) -> None:
         now = time.monotonic()
@@ -201,36 +204,40 @@ class ChaosClient:
             repeated = wish.job_ids and wish.asked < 0
             if repeated or (not wish.job_ids and now - wish.asked > ANSWER_DEADLINE):
                 wish.asked = now
-                payload = {"task_type": wish.job_type, "content": wish.content}
-                frame = {"action": "system_message", "payload": payload, "key": wish.key, **ref}
-                await socket.send(json.dumps(frame))
+                await socket.send(json.dumps(wish.frame | ref))
 
     def _take(self, frame: Frame) -> None:
-        if frame["action"] == "job_output":
-            self._read(frame)
-        elif "seq" in frame:
+        if "seq" in frame:
             scope = frame.get("group", "client")
-            self.events[scope].append((frame["seq"], frame["action"]))
+            if frame["action"] != "job_output":
+                self.events[scope].append((frame["seq"], frame["action"]))
             self._cursors[scope] = frame["seq"]
+            for gap in self._gaps[scope][-1:]:
+                gap[1] = min(gap[1], frame["seq"])
+        for complaint in self.answers.read(frame):
+            self._world.complain(f"client {self.number}: {complaint}")
         wish = self.wishes.get(frame.get("ref", ""))
         match frame["action"]:
             case "job_queued" if wish is not None:
                 wish.job_ids.add(frame["job_id"])
+                self.ended.discard(frame["job_id"])  # of an ended job that is cut, the key means a new one
             case "job_status" if wish is not None:
                 wish.job_ids.add(frame["payload"]["job_id"])
+            case "job_result" | "job_failed" | "job_cancelled":
+                self.ended.add(frame["job_id"])
             case "error":
                 self._refused(frame, wish)
 
-    def _read(self, frame: Frame) -> None:
-        """A piece of an answer: those of one attempt come once and in order; a replay leaves out what has ended."""
-        self._cursors["client"] = frame["seq"]
-        place = frame["attempt"], frame["index"]
-        if place <= self._written.get(frame["job_id"], (0, 0)):
-            self._world.complain(f"client {self.number} was shown a piece late or twice: {frame}")
-        self._written[frame["job_id"]] = place
-
     def _refused(self, frame: Frame, wish: Wish | None) -> None:
-        if frame["payload"][0]["type"] not in TRY_LATER:
+        kind = frame["payload"][0]["type"]
+        self.refused[kind] += 1
+        if kind == "unknown_job" and wish is not None and wish.again:
+            self.unknown.append(wish.again[0])
+            if not wish.job_ids:
+                del self.wishes[wish.key]
+        elif kind == "job_not_ended" and wish is not None and wish.again and wish.again[0] not in self.ended:
+            wish.asked = time.monotonic() - ANSWER_DEADLINE + 1
+        elif kind not in TRY_LATER:
             self._world.complain(f"client {self.number} was told {frame}")
         elif wish is not None:
             wish.asked = time.monotonic() - ANSWER_DEADLINE + 1

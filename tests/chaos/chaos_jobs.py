@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 
+from workers.outcomes import Retry
 from workers.registry import JobContext, job
 
 
@@ -40,6 +41,24 @@ async def chaos_stream_async(content: str, job: JobContext) -> AsyncIterator[str
     for character in content:
         yield character
         await asyncio.sleep(2 / len(content))
+
+
+@job
+def chaos_stream_again(content: str, job: JobContext) -> Iterator[str]:
+    """Write half of the answer, and ask to be tried again; then write all of it."""
+    for number, character in enumerate(content):
+        if job.attempt == 1 and number == len(content) // 2:
+            raise Retry(after=0.3, reason="half of it is enough for now")
+        yield character
+        job.cancelled.wait(1 / len(content))
+
+
+@job
+def chaos_again(content: str, job: JobContext) -> str:
+    """Ask to be tried again at the first attempt, and by then another worker may be gone."""
+    if job.attempt == 1:
+        raise Retry(after=1.0)
+    return content
 
 
 @job

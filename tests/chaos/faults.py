@@ -137,11 +137,12 @@ async def message_copied(scene: Scene) -> None:
 async def task_sent_twice(scene: Scene) -> None:
     """Jobs are enqueued once more: waiting ones, running ones, ended ones."""
     jobs = scene.jobs(6)
+    headers = {"system": scene.history.epoch}  # a task that says nothing of it is left in Redis when its job is cut
 
     def send() -> None:
         with create_celery(scene.world.settings, socket_timeout=2.0) as celery, suppress(OperationalError, OSError):
             for client_id, job_id, job_type in jobs:
-                celery.send_task(f"jobs.{job_type}", args=(client_id, job_id), task_id=job_id)
+                celery.send_task(f"jobs.{job_type}", args=(client_id, job_id), task_id=job_id, headers=headers)
 
     await asyncio.to_thread(send)
 

@@ -6,28 +6,15 @@ import asyncio
 import json
 import time
 import urllib.request
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
 
-from pydantic import ValidationError
-
-from bus import Bus, BusError, CorruptJob, Stored, job_log, subjects
-from bus.messages import (
-    JobCancelled,
-    JobEvent,
-    JobFailed,
-    JobOutput,
-    JobQueued,
-    JobResult,
-    JobRetrying,
-    JobStarted,
-    SystemNotification,
-)
+from bus import Bus, BusError, subjects
+from bus.messages import JobResult
 from quart_app.delivery.hub import NOBODY
 from tests.chaos.actors import ChaosClient, Operator
-from tests.chaos.world import RECONCILE_INTERVAL, World, resident_bytes, until
+from tests.chaos.history import History
+from tests.chaos.world import World, resident_bytes, until
 
 SETTLE_DEADLINE = 150.0
 """Seconds after the last fault within which every accepted job must have ended."""
@@ -38,12 +25,6 @@ DRAIN_DEADLINE = 90.0
 MOST_RESIDENT = 300 * 1024 * 1024
 """Bytes of memory that a web process may have at the end."""
 
-SHOWN = {
-    event.action_name(): event
-    for event in (JobQueued, JobStarted, JobRetrying, JobResult, JobFailed, JobCancelled, SystemNotification)
-}
-
-
 RESULTS = {
     "translate": "🌍 Translated: '{0}' → '[TRANSLATED: {0}]'",
     "analyze": "📊 Analysis of '{0}':\n",
@@ -51,72 +32,6 @@ RESULTS = {
     "nonsense": "✅ Processed: {upper}",
 }
 """What a job of a type returns, or begins with; every other type returns what it was given."""
-
-
-@dataclass
-class History:
-    """The stream's content, read once more from its beginning to its end."""
-
-    jobs: dict[tuple[str, str], list[JobEvent]] = field(default_factory=lambda: defaultdict(list))
-    """Every step of every job."""
-    written: dict[tuple[str, str], list[JobOutput]] = field(default_factory=lambda: defaultdict(list))
-    """Every piece of what a job wrote."""
-    late: list[JobOutput] = field(default_factory=list)
-    """Pieces that are stored after the end of their job."""
-    shown: dict[str, list[tuple[int, str]]] = field(default_factory=lambda: defaultdict(list))
-    """Sequence and action of what is to be shown, by client id; of the group under its name."""
-    amplified: list[str] = field(default_factory=list)
-    """Subjects of jobs that were enqueued again twice for one loss."""
-    _cursor: int = 0
-    _requeued: dict[str, datetime] = field(default_factory=dict)
-
-    async def read_on(self, bus: Bus) -> None:
-        """Read what was stored since the last time."""
-        async for stored in bus.stream.replay(subjects.STREAM_SUBJECTS, after=self._cursor):
-            self._cursor = stored.seq
-            self._add(stored)
-
-    def _add(self, stored: Stored) -> None:
-        address = subjects.parse(stored.subject)
-        if address is None:
-            return
-        if address.output:
-            self._add_piece(stored)
-        elif address.client_id is not None and address.job_id is not None:
-            try:
-                step = job_log.step_of(stored).event
-            except CorruptJob:
-                return
-            self.jobs[address.client_id, address.job_id].append(step)
-            self._note_requeue(stored, step)
-        try:
-            action = json.loads(stored.data)["action"]
-            event = SHOWN[action].model_validate_json(stored.data)
-        except (ValueError, KeyError, TypeError, ValidationError):
-            return
-        if isinstance(event, JobEvent) == (address.job_id is not None):
-            self.shown[address.client_id or address.group or ""].append((stored.seq, action))
-
-    def _add_piece(self, stored: Stored) -> None:
-        address = subjects.parse(stored.subject)
-        assert address is not None
-        key = address.client_id or "", address.job_id or ""
-        piece = JobOutput.model_validate_json(stored.data)
-        self.written[key].append(piece)
-        if any(step.ended for step in self.jobs[key]):
-            self.late.append(piece)
-
-    def _note_requeue(self, stored: Stored, step: JobEvent) -> None:
-        before = self._requeued.pop(stored.subject, None)
-        if step.requeued:
-            now = self._requeued[stored.subject] = datetime.fromisoformat(stored.timestamp)
-            if before is not None and (now - before).total_seconds() < RECONCILE_INTERVAL / 2:
-                self.amplified.append(stored.subject)
-
-    @property
-    def open(self) -> list[tuple[str, str]]:
-        """The jobs without an end."""
-        return [key for key, steps in self.jobs.items() if steps and not any(step.ended for step in steps)]
 
 
 async def settled(bus: Bus, history: History, clients: Sequence[ChaosClient], world: World) -> None:
@@ -128,7 +43,7 @@ async def settled(bus: Bus, history: History, clients: Sequence[ChaosClient], wo
         except BusError:
             await asyncio.sleep(0.5)
             continue
-        if all(client.content for client in clients) and not history.open:
+        if all(client.satisfied for client in clients) and not history.open:
             return
         await asyncio.sleep(0.5)
     for client in clients:
@@ -141,13 +56,13 @@ async def settled(bus: Bus, history: History, clients: Sequence[ChaosClient], wo
 
 
 async def caught_up(history: History, clients: Sequence[ChaosClient]) -> bool:
-    """Wait until every client has as many events as are stored for it, or until that took too long."""
+    """Wait until every client has the last event that is stored for it, or until that took too long."""
 
     def done() -> bool:
         return all(
-            len(client.events["client"]) >= len(history.shown[client.client_id])
-            and len(client.events["system"]) >= len(history.shown["system"])
+            client.events[scope][-1:] == history.shown[name][-1:]
             for client in clients
+            for scope, name in (("client", client.client_id), ("system", "system"))
         )
 
     return await until(done, CATCH_UP_DEADLINE)
@@ -162,6 +77,10 @@ def every_job_ended_once(history: History, clients: Sequence[ChaosClient], world
             for job_id in wish.job_ids:
                 if not history.jobs[client.client_id, job_id]:
                     world.complain(f"client {client.number}: accepted job {job_id} is not in the stream")
+    if history.unread:
+        world.complain(f"events were cut before they were read here, so nothing is proven: {history.unread[:5]}")
+    if history.changed:
+        world.complain(f"{len(history.changed)} jobs were carried forward as others: {history.changed[:3]}")
     if history.amplified:
         world.complain(f"enqueued again twice for one loss: {len(history.amplified)} times, {history.amplified[:3]}")
     for (client_id, job_id), steps in history.jobs.items():
@@ -198,7 +117,10 @@ def what_jobs_wrote_is_their_result(history: History, world: World) -> None:
         attempts = Counter(piece.attempt for piece in pieces)
         if places != [(attempt, index) for attempt in sorted(attempts) for index in range(attempts[attempt])]:
             world.complain(f"job {key} wrote {places}")
-        end = history.jobs[key][-1]
+        if not (steps := history.steps(key)):
+            world.complain(f"a job that nobody knows wrote: {key}")
+            continue
+        end = steps[-1]
         text = "".join(piece.payload for piece in pieces if piece.attempt == end.attempt)
         if isinstance(end, JobResult) and text != end.payload:
             world.complain(f"job {key} wrote {text!r}, and its result is {end.payload!r}")
@@ -212,8 +134,26 @@ def everybody_saw_everything(
     if operator.acknowledged != announced:
         world.complain(f"announced {operator.acknowledged}, stored {announced}")
     for client in clients:
-        _compare(f"client {client.number}", client.events["client"], history.shown[client.client_id], world)
-        _compare(f"client {client.number} (group)", client.events["system"], history.shown["system"], world)
+        for scope, name in (("client", client.client_id), ("system", "system")):
+            # What it was told that it lost, nobody had to show it.
+            seen = {seq for seq, _ in client.events[scope]}
+            due = [event for event in history.shown[name] if event[0] in seen or not client.lost(scope, event[0])]
+            _compare(f"client {client.number} ({scope})", client.events[scope], due, world)
+
+
+def nobody_was_told_of_a_loss_without_one(history: History, clients: Sequence[ChaosClient], world: World) -> None:
+    """`recovered: false`, and a job that is unknown, are for what was cut."""
+    for client in clients:
+        for cursors in client.losses:
+            if min(cursors.values()) + 1 >= history.first_seq:
+                world.complain(f"client {client.number} with cursors {cursors} was told that it lost")
+        for job_id in client.unknown:
+            asked = [
+                seq for (client_id, name), seq in history.asked.items()
+                if client_id == client.client_id and name.partition("#")[0] == job_id
+            ]  # fmt: skip
+            if min(asked, default=0) >= history.first_seq:
+                world.complain(f"client {client.number} was told that there is no job {job_id}, asked for at {asked}")
 
 
 async def coming_back_shows_nothing_twice(history: History, clients: Sequence[ChaosClient], world: World) -> None:
@@ -225,9 +165,9 @@ async def coming_back_shows_nothing_twice(history: History, clients: Sequence[Ch
             world.complain(f"client {client.number} resumed at the end and was shown {replayed}")
         if client.number % 10 == 0:
             replayed = await client.come_back(anew=True)
-            name = f"client {client.number} (reloaded)"
-            _compare(name, replayed["client"], history.shown[client.client_id], world)
-            _compare(f"{name} (group)", replayed["system"], history.shown["system"], world)
+            for scope, name in (("client", client.client_id), ("system", "system")):
+                stored = [event for event in history.shown[name] if event[0] >= history.first_seq]
+                _compare(f"client {client.number} (reloaded, {scope})", replayed[scope], stored, world)
 
     await asyncio.gather(*(check(client) for client in clients))
 

@@ -15,7 +15,11 @@ from redis.exceptions import RedisError
 
 from testbed.servers import Server
 from tests.chaos.actors import ChaosClient
-from tests.chaos.world import World
+from tests.chaos.history import History, Key
+from tests.chaos.world import World, processes_in, until
+
+WRITES_WITHIN = 15.0
+"""Seconds within which some job writes."""
 
 
 @dataclass(frozen=True)
@@ -25,12 +29,14 @@ class Scene:
     Args:
         world: the servers.
         clients: for faults that touch jobs.
+        history: what is stored so far.
         server: the server it happens to; for faults of the bus or of tasks, NATS or Valkey.
         rng: the fault's own source of chance.
     """
 
     world: World
     clients: Sequence[ChaosClient]
+    history: History
     server: Server
     rng: random.Random
 
@@ -42,6 +48,17 @@ class Scene:
             for job_id, job_type in client.accepted[-5:]
         ]
         return self.rng.sample(known, min(most, len(known)))
+
+    async def writers(self, server: Server | None = None) -> dict[Key, tuple[int, int]]:
+        """Attempt and pid of the jobs that are writing now, of one worker or of all; it waits until there are some."""
+
+        def found() -> dict[Key, tuple[int, int]]:
+            among = None if server is None else processes_in(server.pid)
+            return {key: run for key, run in self.history.writers.items() if among is None or run[1] in among}
+
+        if not await until(lambda: bool(found()), WRITES_WITHIN, every=0.1):
+            self.world.injected["(nobody wrote then)"] += 1
+        return found()
 
     async def in_redis(self, do: Callable[[Redis], object]) -> None:
         """Do something in Redis, if it is there."""
@@ -109,7 +126,9 @@ def plan(seed: int, seconds: float, every: float, names: Sequence[str]) -> list[
     return planned
 
 
-async def inject(schedule: Sequence[Planned], world: World, clients: Sequence[ChaosClient], seed: int) -> None:
+async def inject(
+    schedule: Sequence[Planned], world: World, clients: Sequence[ChaosClient], history: History, seed: int
+) -> None:
     """Let the schedule happen. Faults overlap, but each server is in the hands of one at a time."""
     begun = asyncio.get_running_loop().time()
 
@@ -119,7 +138,7 @@ async def inject(schedule: Sequence[Planned], world: World, clients: Sequence[Ch
         server = _servers(world, of)[planned.number % len(_servers(world, of))]
         async with world.lock(server):
             world.injected[planned.fault] += 1
-            await function(Scene(world, clients, server, random.Random(f"{seed}/fault/{number}")))
+            await function(Scene(world, clients, history, server, random.Random(f"{seed}/fault/{number}")))
 
     async with asyncio.TaskGroup() as tasks:
         for number, planned in enumerate(schedule):
@@ -128,11 +147,13 @@ async def inject(schedule: Sequence[Planned], world: World, clients: Sequence[Ch
 
 def _servers(world: World, of: str) -> Sequence[Server]:
     match of:
-        case "worker":
+        case "worker" | "writer":
             return world.workers
+        case "reconciler":
+            return [world.reconciler]
         case "web":
             return world.webs
-        case "nats":
+        case "nats" | "history":
             return [world.system.nats]
         case _:
             return [world.system.valkey]

@@ -26,6 +26,15 @@ STOP_DEADLINE = 90.0
 """Seconds that a process may take to end after SIGTERM, on a machine that others use too: a job waits for a NATS that
 is away, and billiard lets a child wait 30 s until its last result is read, which no worker does that lost Redis."""
 
+STREAM_BYTES = 4 * 1024 * 1024
+"""A stream so small that a flood cuts what was stored before it within seconds."""
+CLIENT_WINDOW = 4
+CLIENT_OPEN_JOBS = 16
+"""Few enough that a client's burst has a backlog, and at times is too much."""
+
+LEADS = "this worker reconciles from now on"
+"""What the worker logs that reconciles."""
+
 PASSWORD = "chaos"
 
 S = TypeVar("S", bound=Server)
@@ -48,6 +57,9 @@ class World:
             BUS_JOB_DELAY_SCALE="0.05",
             BUS_RECONCILE_INTERVAL=str(RECONCILE_INTERVAL),
             BUS_VISIBILITY_TIMEOUT="10",
+            BUS_STREAM_MAX_BYTES=str(STREAM_BYTES),
+            BUS_CLIENT_WINDOW=str(CLIENT_WINDOW),
+            BUS_CLIENT_OPEN_JOBS=str(CLIENT_OPEN_JOBS),
             PYTHONPATH=os.pathsep.join([str(_install_jobs(directory)), *filter(None, [os.environ.get("PYTHONPATH")])]),
         )
         self.workers: list[Worker] = []
@@ -102,7 +114,18 @@ class World:
             nats_url=self.system.nats.url,
             redis_url=self.system.valkey.url,
             visibility_timeout=10,
+            stream_max_bytes=STREAM_BYTES,
         )
+
+    @property
+    def reconciler(self) -> Worker:
+        """The worker that was the last to say that it reconciles."""
+
+        def since(worker: Worker) -> str:
+            lines = [line for line in worker.output().splitlines() if LEADS in line]
+            return lines[-1] if lines else ""
+
+        return max(self.workers, key=since)
 
     def configure_nats(
         self, *, password: str = PASSWORD, max_connections: str = "1000", max_payload: str = "1MB"
