@@ -19,7 +19,7 @@ import structlog
 
 from bus import job_log, subjects
 from bus.client import Bus
-from bus.errors import CorruptJob, StreamFull, UnknownJob
+from bus.errors import AppendRefused, CorruptJob, EventTooLarge, StreamFull, UnknownJob
 from bus.job_log import Step
 from bus.space import FOR_NEW_JOBS, Usage
 
@@ -40,6 +40,8 @@ MOST_CUTS = 20
 CARRIED_AT_ONCE = 32
 CARRY_WITHIN = 1.0
 """Seconds after which jobs that could not be carried forward are left for another try."""
+TOO_LARGE_TO_KEEP = "it cannot be kept for longer: NATS takes only smaller events than when it was accepted"
+"""Why a job failed that could not be carried forward, for its client."""
 OVERHEAD = 256
 """About how many bytes more than its data a carried event takes: its headers, and what it says besides."""
 
@@ -180,6 +182,20 @@ async def _carried(bus: Bus, need: _Need) -> int | None:
     except (UnknownJob, CorruptJob) as error:
         log.warning("a job could not be carried forward", subject=need.subject, error=str(error))
         return None
+    except EventTooLarge as error:
+        # It would keep back all that is stored after it, and no later attempt of it could be stored either.
+        log.error("failing a job that cannot be carried forward", subject=need.subject, error=str(error))
+        await _fail(bus, need)
+        return None
+
+
+async def _fail(bus: Bus, need: _Need) -> None:
+    while True:  # ends: every refusal means that the job moved on, and a job has few steps
+        job = await job_log.read(bus.stream, need.client_id, need.job_id)
+        if job.ended:
+            return
+        with suppress(AppendRefused):
+            await job_log.fail(bus.stream, job, TOO_LARGE_TO_KEEP)
 
 
 def _cut_point(usage: Usage) -> int:

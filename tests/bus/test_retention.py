@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import structlog
 
-from bus import AppendRefused, Bus, Settings, StreamFull, SystemNotification, job_log, subjects
+from bus import AppendRefused, Bus, Settings, Stored, StreamFull, SystemNotification, job_log, subjects
 from bus.job_log import JobRequest, JobState, new_job_id
 from bus.job_output import append_piece
 from bus.retention import Retention
@@ -156,6 +156,22 @@ async def test_of_an_ended_job_whose_beginning_is_cut_the_end_is_still_told(serv
         assert (now.state, now.last.payload, now.ref, now.attempt) == ("job_result", "HI", "r", 1)
         assert now.request_is_cut
         assert (await job_log.cancel(bus.stream, "ann", ended.job_id)).state == "job_result"
+
+
+async def test_a_job_that_nats_would_no_longer_take_ends_and_keeps_no_other_one_back(
+    server: Nats, raw: RawJetStream
+) -> None:
+    async with small_stream(server, raw, append_timeout=2) as bus:
+        large, small = await queued(bus, LARGE), await queued(bus)
+        told: list[Stored] = []
+        await bus.subscribe(subjects.job("ann", large.job_id), told.append)
+        await raw.edit(max_msg_size=5000)
+        async with kept(bus):
+            await flood(bus, 2000)
+        assert (await bus.stream.state()).first_seq > small.seq
+        assert not (await job_log.read(bus.stream, "ann", small.job_id)).ended
+        [end] = [job_log.step_of(stored).event for stored in told]
+        assert end.state == "job_failed"
 
 
 async def test_a_job_that_is_carried_twice_is_as_old_as_it_was(server: Nats, raw: RawJetStream) -> None:
