@@ -183,7 +183,7 @@ class ChaosClient:
             wish = self._rng.choice(ended)
             self._wish(wish.job_type, again=(next(iter(wish.job_ids)), wish.content))
         elif sum(not wish.job_ids <= self.ended or not wish.job_ids for wish in self.wishes.values()) < ENOUGH:
-            bursts = chance > 0.98 or (not self._wished and self.number % 10 == 0)
+            bursts = chance > 0.98 or (not self._wished and self.number % 20 == 0)
             for _ in range(BURST if bursts else 1):
                 (job_type,) = self._rng.choices(list(JOBS), list(JOBS.values()))
                 self._wish(job_type)
