@@ -15,7 +15,8 @@ from benchmarks.figure import Invalid
 from benchmarks.processes import tree, wait_quiet
 from benchmarks.publishers import NatsPublisher, Publisher, WebSocketPublisher
 from benchmarks.websocket import masked
-from testbed.servers import Nats, Server, Valkey, Web, answers, free_port
+from testbed.ports import free_port
+from testbed.servers import Nats, Server, Valkey, Web, answers
 
 ROOT = Path(__file__).parent.parent
 PEERS = Path(__file__).parent / "peers"

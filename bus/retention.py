@@ -113,13 +113,18 @@ class Retention:
             before = min(_cut_point(usage), seen + 1)
             if before <= usage.first_seq or self._is_stuck(usage):
                 return LOOK_EVERY
-            await self._cut(bus, before, seen)
+            if not await self._cut(bus, before, seen):
+                if not self._told:
+                    self._told = True
+                    log.warning("there is no room to carry open jobs forward, so nothing is cut; trying again")
+                return LOOK_EVERY
             usage = await bus.stream.usage()
             if usage.share <= CUT_TO:
                 break
         return LOOK_SOON
 
-    async def _cut(self, bus: Bus, before: int, seen: int) -> None:
+    async def _cut(self, bus: Bus, before: int, seen: int) -> bool:
+        """Cut what comes before this sequence, or as much of it as can be. Returns whether it was done."""
         for end in (before, seen + 1):
             usage = await bus.stream.usage()
             needed = sum(need.size for need in self._needed_before(before))
@@ -131,7 +136,8 @@ class Retention:
                 async with asyncio.timeout(CARRY_WITHIN):
                     await self._carry(bus, self._needed_before(before))
                 await bus.stream.cut(before)
-                return
+                return True
+        return False
 
     def _affordable(self, before: int, room: float) -> int:
         """Where to cut at most so that what is needed from before it has room when it is carried forward."""
@@ -159,12 +165,15 @@ class Retention:
     async def _carry(self, bus: Bus, needs: Sequence[_Need]) -> None:
         for start in range(0, len(needs), CARRIED_AT_ONCE):
             some = needs[start : start + CARRIED_AT_ONCE]
-            sequences = await asyncio.gather(*(_carried(bus, need) for need in some))
-            for need, seq in zip(some, sequences, strict=True):
-                if seq is None:
+            outcomes = await asyncio.gather(*(_carried(bus, need) for need in some), return_exceptions=True)
+            for need, outcome in zip(some, outcomes, strict=True):
+                if outcome is None:
                     self._drop(need.subject)
-                else:
-                    self._note(replace(need, seq=seq, stored_at=datetime.now(UTC)))
+                elif isinstance(outcome, int):
+                    self._note(replace(need, seq=outcome, stored_at=datetime.now(UTC)))
+            for outcome in outcomes:
+                if isinstance(outcome, BaseException):
+                    raise outcome
 
     def _note(self, need: _Need) -> None:
         self._drop(need.subject)

@@ -21,6 +21,8 @@ FOR_NEW_JOBS = 0.9
 """The share of the stream up to which jobs are accepted."""
 KNOWN_FOR = 0.2
 """Seconds for which one look at the stream serves; what this process accepts meanwhile is added."""
+KNOWN_AT_LEAST = 0.02
+"""Seconds for which it serves even where it says that there is no room."""
 LOOK_TIMEOUT = 1.0
 """Deadline in seconds for one look."""
 
@@ -95,7 +97,7 @@ class Space:
             StreamFull: there is none, now.
         """
         async with self._one_at_a_time:
-            if self._looked == -math.inf or not self._has_room(size):
+            if self._looked == -math.inf or (not self._has_room(size) and self._age() > KNOWN_AT_LEAST):
                 await self._look()
             if not self._has_room(size):
                 raise StreamFull(
@@ -107,14 +109,18 @@ class Space:
     async def refresh(self) -> None:
         """Look again, if the last look is some time ago. It comes after an append, which then need not wait for it."""
         async with self._one_at_a_time:
-            if asyncio.get_running_loop().time() - self._looked > KNOWN_FOR:
+            if self._age() > KNOWN_FOR:
                 await self._look()
+
+    def _age(self) -> float:
+        return asyncio.get_running_loop().time() - self._looked
 
     async def _look(self) -> None:
         with suppress(BusUnavailable, TimeoutError):  # which an append says better
             async with asyncio.timeout(LOOK_TIMEOUT):
                 self._usage, self._accepted = await self.usage(), 0
-                self._looked = asyncio.get_running_loop().time()
+        # Also when nobody answered: others must not wait for that one after the other.
+        self._looked = asyncio.get_running_loop().time()
 
     def _has_room(self, size: int) -> bool:
         usage = self._usage

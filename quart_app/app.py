@@ -74,8 +74,8 @@ class Edge:
             self.channels.events,
             self.metrics,
             replay_memory_bytes=settings.replay_memory_bytes,
+            on_ended=self.services.client_jobs.ended,
         )
-        self.pipeline.parser.on_ended = self.services.client_jobs.ended
         self.sessions = Sessions(settings)
         self.renewal = Renewal(self.sessions, settings.resume_max_age)
         self.on_lost: Callable[[str], None] | None = None

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from testbed.servers import Server, Web, answers, free_port
+from testbed.ports import free_port
+from testbed.servers import Server, Web, answers
 
 PAGE = Path(__file__).parents[1] / "docs/how-to/deploy.md"
 ELSEWHERE = "/usr/sbin/nginx"

@@ -15,7 +15,8 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from bus import Bus, Settings, subjects
-from testbed.servers import Nats, free_port
+from testbed.ports import free_port
+from testbed.servers import Nats
 
 Config = dict[str, Any]
 

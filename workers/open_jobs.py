@@ -116,7 +116,7 @@ class OpenJobs:
                 self.forget(job)
             return
         if job is not None and step.carried:
-            job.seq = step.seq
+            job.seq, job.kept = step.seq, None  # what was kept is its last event no more
             return
         if job is None:  # queued now, or its beginning is gone
             queue = step.request.queue if step.request is not None else DEFAULT_QUEUE

@@ -18,11 +18,16 @@ class EventParser:
     Args:
         bus: logs and counts what had to be dropped.
         events: every event class that a channel handles, by action.
+        on_ended: called with the client and the job of each end that a channel can show.
     """
 
-    def __init__(self, bus: Bus, events: Mapping[str, type[Message]]) -> None:
-        self.on_ended: Callable[[str, str], None] | None = None
-        """Called with the client and the job of each end that a channel of this app can show."""
+    def __init__(
+        self,
+        bus: Bus,
+        events: Mapping[str, type[Message]],
+        on_ended: Callable[[str, str], None] = lambda client_id, job_id: None,
+    ) -> None:
+        self._on_ended = on_ended
         self._bus = bus
         self._events = events
 
@@ -47,8 +52,8 @@ class EventParser:
             if address.job_id is not None:
                 fields["job_id"] = address.job_id
             event = kind.model_validate(fields)
-            if isinstance(event, JobEvent) and event.ended and self.on_ended and address.client_id and address.job_id:
-                self.on_ended(address.client_id, address.job_id)
+            if isinstance(event, JobEvent) and event.ended and address.client_id and address.job_id:
+                self._on_ended(address.client_id, address.job_id)
             return event
         except (ValueError, KeyError, TypeError, ValidationError) as error:
             what = "dropped a bus message that is not an event"

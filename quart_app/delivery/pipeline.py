@@ -9,7 +9,7 @@ takes it from there.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from bus import Bus
 from bus.messages import Message
@@ -31,16 +31,23 @@ class Pipeline:
         events: every event class that a channel of this app handles, by action.
         metrics: where events are counted.
         replay_memory_bytes: what all replays may have in memory together.
+        on_ended: as for `EventParser`.
     """
 
     def __init__(
-        self, bus: Bus, events: Mapping[str, type[Message]], metrics: Metrics, *, replay_memory_bytes: int
+        self,
+        bus: Bus,
+        events: Mapping[str, type[Message]],
+        metrics: Metrics,
+        *,
+        replay_memory_bytes: int,
+        on_ended: Callable[[str, str], None] = lambda client_id, job_id: None,
     ) -> None:
         behind: asyncio.Queue[Feed] = asyncio.Queue()
         self.bus = bus
         self.end = StreamEnd(bus)
         """How far the stream reaches."""
-        self.parser = EventParser(bus, events)
+        self.parser = EventParser(bus, events, on_ended)
         self.hub = Hub(bus, self.end, self.parser, FanOut(metrics), behind)
         """Which connections hear what."""
         self.replay_budget = ReplayBudget(replay_memory_bytes)

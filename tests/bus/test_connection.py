@@ -15,7 +15,8 @@ from nats.errors import MaxPayloadError
 
 from bus import Bus, BusRefused, BusUnavailable, NotPermitted, Settings, SystemNotification, UnsupportedServer, subjects
 from bus.messages import JobProgress
-from testbed.servers import ConfiguredNats, Nats, free_port
+from testbed.ports import free_port
+from testbed.servers import ConfiguredNats, Nats
 from tests.deadlines import shorten
 from tests.proxy import proxy_of
 

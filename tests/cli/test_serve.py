@@ -11,7 +11,8 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from testbed.servers import BIN, free_port
+from testbed.ports import free_port
+from testbed.servers import BIN
 from testbed.system import System, running
 from tests.cli.background import background
 from tests.cli.command import DEADLINE, PLAIN, busctl, ended

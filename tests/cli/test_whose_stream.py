@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from testbed.servers import free_port, wait_until
+from testbed.ports import free_port
+from testbed.servers import wait_until
 from testbed.system import System, running
 from tests.cli.command import busctl
 from tests.raw_jetstream import Config, RawJetStream, connected

@@ -22,7 +22,8 @@ from websockets.exceptions import InvalidStatus
 from websockets.typing import Origin
 
 from bus import Bus, Settings
-from testbed.servers import BIN, Nats, Server, answers, free_port, wait_until
+from testbed.ports import free_port
+from testbed.servers import BIN, Nats, Server, answers, wait_until
 from tests.cli.command import busctl
 from tests.clients import client
 from tests.raw_jetstream import connected, require_live_is_the_servers_alone

@@ -143,4 +143,4 @@ def test_a_job_that_is_carried_forward_stays_where_it_is_in_line() -> None:
     due = log.due
     log.carry("b")
     assert log.due == due
-    assert (log.job("b").seq, log.job("b").waits) == (4, True)
+    assert (log.job("b").seq, log.job("b").waits, log.job("b").kept) == (4, True, None)

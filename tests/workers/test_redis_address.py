@@ -17,7 +17,8 @@ import pytest
 
 from bus import Settings
 from cli.probes import redis_answers, worker_listens
-from testbed.servers import BIN, Server, Valkey, answers, free_port
+from testbed.ports import free_port
+from testbed.servers import BIN, Server, Valkey, answers
 from testbed.system import System, running
 from tests.workers.test_reconcile import Bench
 from workers.enqueue import Enqueuer

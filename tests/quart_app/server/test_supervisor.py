@@ -14,7 +14,8 @@ from websockets.exceptions import ConnectionClosed
 
 from bus import Settings
 from quart_app.server.supervisor import Supervisor
-from testbed.servers import SERVE, Web, answers, free_port, wait_until
+from testbed.ports import free_port
+from testbed.servers import SERVE, Web, answers, wait_until
 from testbed.system import System
 from tests.clients import Client, client
 from tests.http import get
