@@ -15,7 +15,7 @@ from nats.aio.msg import Msg
 from bus import Bus, BusError, BusUnavailable, Settings, StreamConflict, UnsupportedServer
 from bus.stream_config import new_stream
 from testbed.servers import Nats
-from tests.raw_jetstream import RawJetStream, cluster, connected, nats_with, raw_jetstream
+from tests.raw_jetstream import RawJetStream, cluster, connected, nats_with, raw_jetstream, settle
 
 WEEK = 7 * 86_400 * 10**9
 OURS = {"src": "bus.>", "dest": "live.>"}
@@ -156,11 +156,11 @@ async def test_a_correct_stream_is_not_written_to(server: Nats, raw: RawJetStrea
 
     for verb in ("CREATE", "UPDATE"):
         await raw.connection.subscribe(f"$JS.API.STREAM.{verb}.EVENTS", cb=on_write)
-    await raw.connection.flush()
+    await settle(raw.connection)
     for _ in range(2):
         await declare(server.url)
         await declare(server.url, update=False, stream_max_age=60)
-    await raw.connection.flush()
+    await settle(raw.connection)
     assert writes == []
 
 

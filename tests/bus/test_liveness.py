@@ -13,6 +13,7 @@ from bus import Bus, NoLease, Settings, leases, liveness, subjects
 from bus.liveness import Instance, Observer
 from testbed.servers import Nats
 from tests.deadlines import impatient_bus
+from tests.raw_jetstream import settle
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ async def eavesdropper(settings: Settings) -> AsyncIterator[None]:
     """Somebody who listens to everything and says nothing."""
     connection = await nats_py.connect(settings.nats_url)
     await connection.subscribe(">")
-    await connection.flush()
+    await settle(connection)
     yield
     await connection.close()
 

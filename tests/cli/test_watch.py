@@ -17,6 +17,7 @@ from bus.job_log import JobRequest, JobState
 from testbed.servers import BIN, Nats
 from tests.cli.background import Background, background
 from tests.cli.command import DEADLINE, busctl
+from tests.raw_jetstream import settle
 
 
 @pytest.fixture
@@ -127,7 +128,7 @@ async def test_a_forged_live_message_is_not_shown_and_hides_nothing(nats: Nats, 
     with watching(nats, "--json", "--group", group) as watch:
         for seq in (str(2**62), "9" * 5000, "-1", "1"):
             await other.publish(subjects.live(subjects.group(group)), b"{}", headers=told | {"Nats-Sequence": seq})
-        await other.flush()
+        await settle(other)
         await bus.broadcast_event(notification("real"), [group])
         assert json.loads(watch.line())["payload"] == "real"
         await bus.broadcast_event(notification("again"), [group])

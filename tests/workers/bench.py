@@ -20,6 +20,7 @@ from bus.job_step import Step
 from bus.messages import JobOutput
 from testbed.servers import Worker, wait_until
 from testbed.system import System
+from tests.raw_jetstream import settle
 from workers import task_message
 from workers.config import create_celery
 
@@ -172,7 +173,7 @@ def listens_to_everything(system: System) -> Iterator[None]:
     async def listen() -> None:
         connection = await nats_py.connect(system.nats.url)
         await connection.subscribe(">")
-        await connection.flush()
+        await settle(connection)
         listening.set()
         await asyncio.to_thread(over.wait)
         await connection.close()

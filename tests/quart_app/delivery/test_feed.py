@@ -23,6 +23,7 @@ from quart_app.delivery.ordered_events import MOST_REMEMBERED
 from quart_app.delivery.stream_end import MARGIN, StreamEnd
 from quart_app.metrics import Metrics
 from tests.quart_app.member import RecordingMember
+from tests.raw_jetstream import settle
 
 FORGED = b'{"action":"system_notification","payload":"forged"}'
 NOW = "2026-01-02T03:04:05.678901Z"
@@ -92,7 +93,7 @@ class Heard:
             "Nats-Time-Stamp": NOW,
         } | {name.replace("_", "-"): value for name, value in headers.items()}
         await self._intruder.publish(subjects.live(subjects.group(self.group)), FORGED, headers=told)
-        await self._intruder.flush()
+        await settle(self._intruder)
 
     async def real(self, count: int) -> list[str]:
         """What was passed on of the real events, once there are so many."""
@@ -119,7 +120,7 @@ async def listening(settings: Settings) -> AsyncIterator[Heard]:
 
 
 @pytest.mark.parametrize(
-    "seq", [2**62, 2**63 - 1, 2**63, 10**30, "9" * 5000, "-1", "", "١٢٣", "１２３", "1.5", "0", " 7"]
+    "seq", [2**62, 2**63 - 1, 2**63, 10**30, "9" * 5000, "-1", "", "١٢٣", "１２３", "1.5", "0", "7_0", "+7"]
 )
 async def test_a_sequence_that_the_stream_cannot_have_is_dropped(settings: Settings, seq: int | str) -> None:
     async with listening(settings) as heard:

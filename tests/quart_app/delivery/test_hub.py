@@ -15,6 +15,7 @@ from bus.messages import JobProgress
 from testbed.servers import Nats, Web
 from testbed.system import System
 from tests.clients import client
+from tests.raw_jetstream import settle
 
 GARBAGE = [
     b"",
@@ -79,7 +80,7 @@ async def test_an_absurd_sequence_on_a_live_subject_makes_nobody_deaf(system: Sy
     async with client(web.ws_url) as here:
         await here.ping()
         await connection.publish("live.group.system", NOTICE, headers=told | {"Nats-Sequence": seq})
-        await connection.flush()
+        await settle(connection)
         async with client(web.ws_url) as new:
             await new.ping()
             await publish(system, "bus.group.system", b'{"action":"system_notification","payload":"real"}')
@@ -99,7 +100,7 @@ async def test_a_forged_event_of_a_client_hides_none_of_its_jobs(system: System,
         told = {"Nats-Stream": "EVENTS", "Nats-Subject": f"bus.{subject}", "Nats-Time-Stamp": "2026-01-02T03:04:05Z"}
         told["Nats-Sequence"] = str(welcome["cursors"]["client"] + ahead)
         await connection.publish(f"live.{subject}", NOTICE, headers=told)
-        await connection.flush()
+        await settle(connection)
         for content in ("one", "two"):
             await connected.submit("default", content)
             frames = await connected.receive_until("job_result")
