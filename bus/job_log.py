@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from bus import subjects
+from bus import subjects, times
 from bus.errors import AppendRefused, CorruptJob, UnknownJob
 from bus.job_append import append_step
 from bus.job_state import JobState
@@ -61,7 +61,8 @@ async def create(
     """Accept a job: append `job_queued`, the first event of its subject.
 
     Args:
-        waits: the caller makes no task of it; the reconciler does, when it is the job's turn.
+        waits: the caller makes no task of it; the reconciler does, when it is the job's turn. Of a request with a
+            `not_before` that has not come nobody else may.
 
     Raises:
         AppendRefused: this client has a job of that id already.
@@ -73,7 +74,7 @@ async def create(
     payload = f"⏳ Job queued: {request.task_type} for {content} (ID: {job_id})"
     stored = JobQueued(payload=payload, job_id=job_id, ref=ref, task_type=request.task_type)
     runs = None if request.job_type == request.task_type else request.job_type
-    inside = {"content": request.content, "runs": runs, "retry_of": request.retry_of}
+    inside = {"content": request.content, "runs": runs, "retry_of": request.retry_of, "not_before": request.not_before}
     queued = stored.model_copy(update=inside)
     state = JobState(client_id, job_id, request, queued, 0, ref)
     asked = request.model_dump(exclude_defaults=True)  # in which the rest stands
@@ -241,7 +242,7 @@ def _started(job: JobState) -> JobStarted:
 
 
 def _retrying(job: JobState, reason: str, next_at: datetime | None = None) -> JobRetrying:
-    at = None if next_at is None else next_at.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    at = None if next_at is None else times.written(next_at)
     facts = _facts(job) | {"attempt": job.attempt}
     return JobRetrying(payload=f"↻ Job will be tried again: {reason}", reason=reason, next_at=at, **facts)
 

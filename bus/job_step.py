@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 from pydantic_core import to_json
 
-from bus import subjects
+from bus import subjects, times
 from bus.errors import CorruptJob
 from bus.messages import JobEvent, Message, StoredJobEvent
 from bus.stored import Stored
@@ -42,6 +42,20 @@ class JobRequest(BaseModel):
     """The ended job that is done again by this one."""
     queue: str = DEFAULT_QUEUE
     """The Celery queue in which its tasks wait for a worker."""
+    not_before: str | None = None
+    """When it may begin: RFC 3339, in UTC. It waits in the log until then."""
+
+    @property
+    def begins(self) -> datetime | None:
+        """`not_before` as a time."""
+        return None if self.not_before is None else times.read(self.not_before)
+
+    @field_validator("not_before")
+    @classmethod
+    def _is_a_time(cls, value: str | None) -> str | None:
+        if value is not None:
+            times.read(value)
+        return value
 
 
 class JobCarried(Message):
@@ -78,7 +92,7 @@ class Step:
         stored: the event as NATS has it.
         carried: whether this is the step before it once more, and the job has not moved on.
         waits: whether no task of the job was made by whoever stored it; in `job_queued` alone. The reconciler makes it
-            when earlier jobs of its client have ended.
+            when its time has come, and earlier jobs of its client have ended.
     """
 
     client_id: str
@@ -130,7 +144,8 @@ def carried(event: JobEvent, *, at: str | None, request: JobRequest, instance: s
         at: when that was stored first.
         request, instance, waits: as in `Step`.
     """
-    inner = json.loads(event.encode(at=at, content=None, runs=None, retry_of=None))  # these stand in the request
+    in_request = {"content": None, "runs": None, "retry_of": None, "not_before": None}
+    inner = json.loads(event.encode(at=at, **in_request))
     asked = request.model_dump(exclude_defaults=True)
     frame = {"action": JobCarried.action_name(), "payload": None, "event": inner, "request": asked}
     beside = {"instance": instance, "waits": waits or None}

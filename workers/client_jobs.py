@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
 from bus import Bus, BusUnavailable, Settings, subjects
 from bus.job_log import JobState
 from workers.errors import TooManyJobs
+from workers.open_jobs import SCHEDULED
 
 log = structlog.get_logger(__name__)
 
@@ -33,7 +34,7 @@ MOST_CLIENTS = 10_000
 
 
 class Answer(BaseModel):
-    """How many open jobs a client had, by queue, when the stream's last event had the sequence `seq`."""
+    """How many open jobs a client had, as `OpenJobs.count` has it, when the last event had the sequence `seq`."""
 
     model_config = ConfigDict(strict=True)
 
@@ -88,14 +89,20 @@ class ClientJobs:
         self._silent_until = float("-inf")
 
     @asynccontextmanager
-    async def accept(self, client_id: str, queue: str) -> AsyncIterator[Acceptance]:
+    async def accept(self, client_id: str, queue: str, *, scheduled: bool = False) -> AsyncIterator[Acceptance]:
         """A block in which one more job of a client is stored.
 
         While nobody answers, as without any worker, only jobs that were submitted here count.
 
+        Args:
+            queue: in which it is to wait for a worker.
+            scheduled: whether it has to wait for its time first, and takes no place in the queue until then.
+
         Raises:
             TooManyJobs: the client has as many open jobs as it may.
         """
+        if scheduled:
+            queue = SCHEDULED
         client = self._clients.setdefault(client_id, _Client())
         self._clients.move_to_end(client_id)
         while len(self._clients) > MOST_CLIENTS:
@@ -104,7 +111,7 @@ class ClientJobs:
             await self._ask(client_id, client)
         if client.most() >= self._limit:
             raise TooManyJobs(self._limit)
-        acceptance = Acceptance(waits=client.most(queue) >= self._window)
+        acceptance = Acceptance(waits=scheduled or client.most(queue) >= self._window)
         client.under_way[queue] += 1
         try:
             yield acceptance

@@ -10,6 +10,7 @@ WorkersError
 ├── BrokerUnavailable       Redis does not answer, or takes no tasks
 ├── BacklogFull             more jobs wait for Redis than this process may hold
 ├── TooManyJobs             a client has as many open jobs as it may
+├── TooFarAhead             a job is to begin later than any may
 ├── ForeignRedis            the Redis database belongs to another system (a `BusError` too)
 └── Malformed               a message in Redis is not what it should be (a `ValueError` too)
 """
@@ -17,10 +18,11 @@ WorkersError
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Self
 
 from bus import BusError
-from bus.messages import ErrorItem
+from bus.messages import MOST_AHEAD, ErrorItem
 
 MOST_NAMED = 20
 """Job types that an error names."""
@@ -114,6 +116,14 @@ class TooManyJobs(WorkersError):
             f"{limit} jobs of this client have not ended, and it may have no more (BUS_CLIENT_OPEN_JOBS): wait for one "
             "to end, or cancel one; nothing was accepted"
         )
+
+
+class TooFarAhead(WorkersError):
+    """A job is to begin later than any may; nothing was stored."""
+
+    def __init__(self, asked: datetime) -> None:
+        text = f"{asked:%Y-%m-%d} is too far ahead: a job may begin {MOST_AHEAD // 86_400} days from now at the latest"
+        super().__init__(text)
 
 
 class ForeignRedis(WorkersError, BusError):

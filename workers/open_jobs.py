@@ -1,13 +1,16 @@
 """OpenJobs: every job that has not ended, and whose turn it is. A function of the job log alone.
 
 Of each client, the first `window` open jobs of each queue, in the order in which they were queued, are admitted: their
-tasks belong into Redis. The others wait in the log until one of these ends.
+tasks belong into Redis. The others wait in the log until one of these ends. A job that is not to begin before some time
+gets in line when that has come; until then it takes no place of another.
 """
 
 from __future__ import annotations
 
+import heapq
+import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from bus.job_log import DEFAULT_QUEUE, Step
@@ -18,6 +21,8 @@ LARGEST_KEPT = 2048
 
 Key = tuple[str, str]
 """Client id and job id."""
+SCHEDULED = ""
+"""In place of a queue, where jobs are counted by queue: of those that wait for their time, whatever their queue."""
 
 
 @dataclass(slots=True, eq=False)
@@ -33,6 +38,7 @@ class OpenJob:
         waits: whether it has no task yet, because nobody has made one.
         kept: its first event, while it waits, unless there are too many.
         admitted: whether it is its turn.
+        scheduled: whether its time has not come; then it waits, and is not in line.
         unheld_since: since when Redis had no task of it, by `time.monotonic`; whoever looks there keeps it.
     """
 
@@ -45,12 +51,18 @@ class OpenJob:
     waits: bool = False
     kept: Step | None = None
     admitted: bool = False
+    scheduled: bool = False
     unheld_since: float | None = None
 
     @property
     def key(self) -> Key:
         """What no other job has."""
         return self.client_id, self.job_id
+
+    @property
+    def line(self) -> str:
+        """Where it waits: its queue, or `SCHEDULED`."""
+        return SCHEDULED if self.scheduled else self.queue
 
 
 @dataclass(slots=True)
@@ -69,14 +81,19 @@ class OpenJobs:
 
     Args:
         window: how many jobs of a client are admitted at a time, in each queue.
+        clock: the time now, in seconds as `time.time` has it.
     """
 
-    def __init__(self, window: int) -> None:
+    def __init__(self, window: int, clock: Callable[[], float] = time.time) -> None:
         self._window = window
+        self._clock = clock
         self._jobs: dict[Key, OpenJob] = {}
         self._lines: dict[str, dict[str, _Line]] = {}
         self._due: dict[Key, OpenJob] = {}
         self._waiting = 0
+        self._times: list[tuple[float, int, OpenJob]] = []
+        """A heap of when the scheduled jobs are due. One may have moved on since; then it is passed over."""
+        self._scheduled = 0
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -90,8 +107,13 @@ class OpenJobs:
 
     @property
     def waiting(self) -> int:
-        """How many jobs nobody has made a task of."""
-        return self._waiting
+        """How many jobs nobody has made a task of, though their time has come."""
+        return self._waiting - self._scheduled
+
+    @property
+    def next_time(self) -> float | None:
+        """When the first of the scheduled jobs is due, or earlier; None if there is none."""
+        return self._times[0][0] if self._times else None
 
     @property
     def due(self) -> list[OpenJob]:
@@ -104,7 +126,7 @@ class OpenJobs:
         return {job.queue for job in self._jobs.values()}
 
     def count(self, client_id: str) -> dict[str, int]:
-        """How many open jobs a client has, by queue."""
+        """How many open jobs a client has, by queue; `SCHEDULED` for those in none yet."""
         return {queue: len(line) for queue, line in self._lines.get(client_id, {}).items()}
 
     def apply(self, step: Step) -> None:
@@ -121,7 +143,10 @@ class OpenJobs:
         if job is None:  # queued now, or its beginning is gone
             queue = step.request.queue if step.request is not None else DEFAULT_QUEUE
             job = self._jobs[key] = OpenJob(*key, queue, seq=step.seq)
+            self._schedule(job, step)
             self._line_up(job)
+        elif job.scheduled and not step.waits:  # somebody's clock is ahead
+            self._get_in_line(job)
         job.seq, job.instance, job.requeued, job.unheld_since = step.seq, step.instance, step.event.requeued, None
         self._waiting += step.waits - job.waits
         job.waits = step.waits
@@ -130,6 +155,14 @@ class OpenJobs:
             self._due[key] = job
         else:
             self._due.pop(key, None)
+
+    def release(self) -> None:
+        """Let the scheduled jobs get in line whose time has come."""
+        now = self._clock()
+        while self._times and self._times[0][0] <= now:
+            job = heapq.heappop(self._times)[2]
+            if job in self and job.scheduled:
+                self._get_in_line(job)
 
     def enqueued(self, job: OpenJob) -> None:
         """Note that a waiting job has its task."""
@@ -144,8 +177,36 @@ class OpenJobs:
         del self._jobs[job.key]
         self._waiting -= job.waits
         self._due.pop(job.key, None)
+        self._leave_line(job)
+        self._scheduled -= job.scheduled
+        if len(self._times) > 2 * self._scheduled + 1000:  # most of them were called off long before their time
+            self._times = [entry for entry in self._times if entry[2] in self and entry[2].scheduled]
+            heapq.heapify(self._times)
+
+    def clear(self) -> None:
+        """Forget all of them."""
+        self._jobs.clear()
+        self._lines.clear()
+        self._due.clear()
+        self._times.clear()
+        self._waiting = self._scheduled = 0
+
+    def _schedule(self, job: OpenJob, step: Step) -> None:
+        begins = step.request.begins if step.request is not None and step.waits else None
+        if begins is not None and begins.timestamp() > self._clock():
+            job.scheduled = True
+            self._scheduled += 1
+            heapq.heappush(self._times, (begins.timestamp(), job.seq, job))
+
+    def _get_in_line(self, job: OpenJob) -> None:
+        self._leave_line(job)
+        job.scheduled = False
+        self._scheduled -= 1
+        self._line_up(job)
+
+    def _leave_line(self, job: OpenJob) -> None:
         lines = self._lines[job.client_id]
-        line = lines[job.queue]
+        line = lines[job.line]
         if not job.admitted:
             del line.waiting[job.job_id]
         else:
@@ -153,20 +214,13 @@ class OpenJobs:
             if line.waiting:
                 self._admit(line, line.waiting.popitem(last=False)[1])
         if not line:
-            del lines[job.queue]
+            del lines[job.line]
         if not lines:
             del self._lines[job.client_id]
 
-    def clear(self) -> None:
-        """Forget all of them."""
-        self._jobs.clear()
-        self._lines.clear()
-        self._due.clear()
-        self._waiting = 0
-
     def _line_up(self, job: OpenJob) -> None:
-        line = self._lines.setdefault(job.client_id, {}).setdefault(job.queue, _Line())
-        if line.admitted < self._window:
+        line = self._lines.setdefault(job.client_id, {}).setdefault(job.line, _Line())
+        if line.admitted < self._window and not job.scheduled:
             self._admit(line, job)
         else:
             line.waiting[job.job_id] = job

@@ -4,7 +4,8 @@ A started job is held by the instance that its `job_started` names, until that h
 run the job. Any other is held by its task, which waits in Redis, or was taken from there and is not acknowledged. A job
 that nobody held at two looks in a row was never enqueued, or its message was lost between Redis and a worker, or
 discarded, or Redis was wiped, or its worker is gone: it is enqueued again, or failed after its last attempt. A job that
-waits for its turn needs nobody who holds it; its turn comes when earlier jobs of its client have ended.
+waits for its turn needs nobody who holds it; its turn comes when its time has come (`not_before`), and earlier jobs of
+its client have ended.
 
 One of the workers does it at a time, in a thread of its main process, so there is nothing more to deploy. Several are
 harmless: what is healed is appended as `job_requeued` before it is enqueued, and NATS lets only one append follow the
@@ -161,12 +162,16 @@ class Reconciler:
             self.look_at_leases()
             soon = liveness.SUSPECT_FOR if self._leases.suspects else LEASE_INTERVAL
             self._leases_at = time.monotonic() + self._pause(min(soon, self._interval))
+        self._open.release()
         self._due.enqueue()
         if time.monotonic() >= self._look_at:
             self._look_at = time.monotonic() + self._pause(self._interval)
             self.look()
         self._room.keep()
-        return max(0.0, min(self._leases_at, self._look_at, self._room.due_at) - time.monotonic())
+        pause = min(self._leases_at, self._look_at, self._room.due_at) - time.monotonic()
+        if (next_time := self._open.next_time) is not None:
+            pause = min(pause, next_time - time.time())
+        return max(0.0, pause)
 
     async def _catch_up(self, bus: Bus) -> bool | None:
         """Read what is new, if it is this worker that reconciles. Returns whether that was all; None if it is not."""

@@ -17,15 +17,16 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TypeAlias
 
 import structlog
 
-from bus import AppendRefused, Bus, BusUnavailable, CorruptJob, UnknownJob, job_log, liveness
+from bus import AppendRefused, Bus, BusUnavailable, CorruptJob, UnknownJob, job_log, liveness, times
 from bus.job_log import JobRequest, JobState
-from bus.messages import TaskPayload
+from bus.messages import MOST_AHEAD, TaskPayload
 from workers.client_jobs import Acceptance, ClientJobs
-from workers.errors import JobNotEnded, TooManyJobs
+from workers.errors import JobNotEnded, TooFarAhead, TooManyJobs
 from workers.registry import Job, resolve
 
 log = structlog.get_logger(__name__)
@@ -78,6 +79,7 @@ async def submit(
     queue: Place,
     client_jobs: ClientJobs | None = None,
     ref: str | None = None,
+    not_before: datetime | None = None,
 ) -> Submission:
     """Accept a job: store it, then hand its task to Celery.
 
@@ -90,6 +92,7 @@ async def submit(
             called with the stored job, unless it has to wait for earlier ones of its client, and must not raise.
         client_jobs: how many a client may have; without it, as many as it wants.
         ref: of the frame that asked for it.
+        not_before: when it may begin, with a time zone. Until then it waits in the log, without a task.
 
     Raises:
         BusUnavailable: NATS is away or silent; the job is not stored, or (`maybe_done`) perhaps it is.
@@ -98,11 +101,18 @@ async def submit(
         UnknownJob, CorruptJob: the id was used before, for a job that was cut just now, or whose events are foreign.
         UnknownTaskType: no job runs it; nothing was stored.
         TooManyJobs: the client has as many open jobs as it may; nothing was stored.
+        TooFarAhead: it may begin in more than `MOST_AHEAD` seconds; nothing was stored.
         Exception: what taking the place raises, such as `BacklogFull`; nothing was stored.
     """
     runs = resolve(jobs, task.task_type)
     runs.signature.check(task.content)
-    request = JobRequest(task_type=task.task_type, job_type=runs.name, content=task.content, queue=runs.queue)
+    request = JobRequest(
+        task_type=task.task_type,
+        job_type=runs.name,
+        content=task.content,
+        queue=runs.queue,
+        not_before=_later(not_before),
+    )
     return await _accept(bus, request, client_id, job_id, queue, client_jobs, ref)
 
 
@@ -138,9 +148,19 @@ async def retry(
         raise CorruptJob(f"what job {ended_id} was asked for is past retention, so it cannot be done again")
     runs = resolve(jobs, ended.request.task_type)
     runs.signature.check(ended.request.content)
-    asked = {"job_type": runs.name, "queue": runs.queue, "retry_of": ended_id}
+    asked = {"job_type": runs.name, "queue": runs.queue, "retry_of": ended_id, "not_before": None}
     request = ended.request.model_copy(update=asked)
     return await _accept(bus, request, client_id, job_id, queue, client_jobs, ref)
+
+
+def _later(not_before: datetime | None) -> str | None:
+    """What is stored of when a job may begin: nothing, if that is now."""
+    if not_before is None:
+        return None
+    ahead = (not_before - datetime.now(UTC)).total_seconds()
+    if ahead > MOST_AHEAD:
+        raise TooFarAhead(not_before)
+    return times.written(not_before) if ahead > 0 else None
 
 
 async def _accept(
@@ -152,8 +172,11 @@ async def _accept(
     client_jobs: ClientJobs | None,
     ref: str | None,
 ) -> Submission:
+    scheduled = request.not_before is not None
     accepting = (
-        nullcontext(Acceptance(waits=False)) if client_jobs is None else client_jobs.accept(client_id, request.queue)
+        nullcontext(Acceptance(waits=scheduled))
+        if client_jobs is None
+        else client_jobs.accept(client_id, request.queue, scheduled=scheduled)
     )
     try:
         async with accepting as acceptance:

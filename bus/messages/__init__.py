@@ -21,6 +21,7 @@ from bus.messages.events import (
     SystemNotification,
 )
 from bus.messages.from_clients import (
+    MOST_AHEAD,
     CancelJob,
     ClientMessage,
     Connect,
@@ -54,6 +55,7 @@ from bus.messages.replies import (
 )
 
 __all__ = [
+    "MOST_AHEAD",
     "CancelJob",
     "ClientMessage",
     "Connect",

@@ -102,6 +102,12 @@ class JobQueued(JobEvent):
         validation_alias=AliasChoices("retry_of", AliasPath("request", "retry_of")),
         description="The job that is done again by this one.",
     )
+    not_before: str | None = Field(
+        None,
+        validation_alias=AliasChoices("not_before", AliasPath("request", "not_before")),
+        description="When the job may begin, if it was submitted for later: RFC 3339, in UTC.",
+        json_schema_extra={"format": "date-time"},
+    )
 
     @field_validator("runs")
     @classmethod

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
-from pydantic_core import PydanticKnownError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticCustomError, PydanticKnownError
 
+from bus import times
 from bus.messages.message import Message, Ref
 
 Key = Annotated[str, Field(min_length=1, max_length=128)]
 Cursor = Annotated[int, Field(ge=0, lt=2**63)]
+MOST_AHEAD = 366 * 86_400
+"""Seconds from now within which a job has to be able to begin."""
+
+
+def _time(value: str) -> str:
+    try:
+        return times.written(times.read(value))
+    except ValueError as error:
+        raise PydanticCustomError("not_a_time", "Input {reason}", {"reason": str(error)}) from None
+
+
+Time = Annotated[str, Field(max_length=64, json_schema_extra={"format": "date-time"}), AfterValidator(_time)]
+"""A time, once it is read: RFC 3339, in UTC."""
 
 
 class ClientMessage(Message):
@@ -57,6 +71,20 @@ class SystemMessage(ClientMessage):
     key: Key | None = Field(
         None, description="Idempotency key: the same key from the same client is the same job.", examples=["order-17"]
     )
+    not_before: Time | None = Field(
+        None,
+        description="When the job may begin at the earliest: RFC 3339 with a time zone, 366 days ahead at most. Until "
+        "then it waits, and can be cancelled. A time that has passed means at once.",
+    )
+    delay: float | None = Field(
+        None, ge=0, le=MOST_AHEAD, description="In place of `not_before`: in so many seconds from now."
+    )
+
+    @model_validator(mode="after")
+    def _says_it_once(self) -> Self:
+        if self.not_before is not None and self.delay is not None:
+            raise PydanticCustomError("not_before_and_delay", "Give either not_before or delay, not both")
+        return self
 
 
 class JobPayload(BaseModel):

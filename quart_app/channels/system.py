@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 
-from bus import CorruptJob, InvalidName, UnknownJob, job_log, subjects
+from bus import CorruptJob, InvalidName, UnknownJob, job_log, subjects, times
 from bus.attempts import attempts
 from bus.job_log import JobState
 from bus.messages import (
@@ -33,7 +34,7 @@ from bus.messages import (
 from quart_app.channel import Channel, channel, ws_handler
 from quart_app.errors import BadFrame, Refused
 from workers import submission
-from workers.errors import BacklogFull, JobNotEnded, Misfit, TooManyJobs, UnknownTaskType
+from workers.errors import BacklogFull, JobNotEnded, Misfit, TooFarAhead, TooManyJobs, UnknownTaskType
 
 MOST_ATTEMPTS = 20
 """Attempts that `job_status` tells of, the latest."""
@@ -80,6 +81,7 @@ class SystemChannel(Channel):
                 queue=self.services.enqueuer.place(),
                 client_jobs=self.services.client_jobs,
                 ref=message.ref,
+                not_before=_not_before(message),
             )
         return None if submitted.accepted else await self._status(submitted.job)
 
@@ -132,6 +134,12 @@ class SystemChannel(Channel):
         )
 
 
+def _not_before(message: SystemMessage) -> datetime | None:
+    if message.delay is not None:
+        return datetime.now(UTC) + timedelta(seconds=message.delay)
+    return None if message.not_before is None else times.read(message.not_before)
+
+
 @contextmanager
 def _refusing() -> Iterator[None]:
     """Tell the client what cannot be done, and why."""
@@ -147,6 +155,8 @@ def _refusing() -> Iterator[None]:
         raise Refused("job_not_ended", str(error)) from error
     except TooManyJobs as error:
         raise Refused("too_many_jobs", str(error)) from error
+    except TooFarAhead as error:
+        raise Refused("too_far_ahead", str(error)) from error
     except (UnknownJob, CorruptJob, InvalidName) as error:
         raise Refused("unknown_job", str(error)) from error
 

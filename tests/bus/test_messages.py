@@ -84,3 +84,40 @@ def test_what_was_asked_for_is_read_from_the_request_and_never_stored_twice() ->
     queued = JobQueued.model_validate({"payload": "", "request": request})
     assert (queued.task_type, queued.content) == ("shout", "hi")
     assert "request" not in queued.encode()
+
+
+def submit(**keys: object) -> SystemMessage:
+    return SystemMessage.model_validate({"payload": {"task_type": "default", "content": "hi"}, **keys})
+
+
+@pytest.mark.parametrize("written", ["2026-12-01T07:00:00+01:00", "2026-12-01T06:00Z", "2026-12-01T06:00:00.000000Z"])
+def test_a_time_is_read_in_any_time_zone_and_is_utc_from_then_on(written: str) -> None:
+    assert submit(not_before=written).not_before == "2026-12-01T06:00:00.000000Z"
+
+
+@pytest.mark.parametrize(
+    ("keys", "kind"),
+    [
+        ({"not_before": "2026-12-01T06:00:00"}, "not_a_time"),
+        ({"not_before": "2026-12-01"}, "not_a_time"),
+        ({"not_before": "tomorrow"}, "not_a_time"),
+        ({"not_before": "9999-12-31T23:59:59-12:00"}, "not_a_time"),
+        ({"not_before": 1_800_000_000}, "string_type"),
+        ({"delay": -1}, "greater_than_equal"),
+        ({"delay": 366 * 86_400 + 1}, "less_than_equal"),
+        ({"delay": "10"}, "float_type"),
+        ({"delay": True}, "float_type"),
+        ({"delay": 1, "not_before": "2026-12-01T06:00:00Z"}, "not_before_and_delay"),
+    ],
+)
+def test_what_is_no_time_to_wait_for_is_refused(keys: dict[str, object], kind: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        submit(**keys)
+    assert [error["type"] for error in refused.value.errors()] == [kind]
+
+
+def test_a_queued_job_tells_when_it_may_begin_and_stores_that_once() -> None:
+    request = {"task_type": "shout", "job_type": "shout", "content": "hi", "not_before": "2026-12-01T06:00:00.000000Z"}
+    queued = JobQueued.model_validate({"payload": "", "request": request})
+    assert '"not_before":"2026-12-01T06:00:00.000000Z"' in queued.encode()
+    assert "not_before" not in JobQueued(payload="").encode()

@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from itertools import count
 
+from bus import times
 from bus.job_log import JobRequest, Step
 from bus.messages import JobEvent, JobQueued, JobRequeued, JobResult, JobStarted
 from bus.stored import Stored
-from workers.open_jobs import OpenJob, OpenJobs
+from workers.open_jobs import SCHEDULED, OpenJob, OpenJobs
 
 
 class Log:
     """Steps in stream order, and the table that they make."""
 
     def __init__(self, window: int = 2) -> None:
-        self.table = OpenJobs(window)
+        self.now = 0.0
+        self.table = OpenJobs(window, lambda: self.now)
         self._seqs = count(1)
 
     def queue(self, *job_ids: str, client: str = "ann", queue: str = "jobs", waits: bool = True) -> None:
         for job_id in job_ids:
             request = JobRequest(task_type="t", job_type="t", content="x", queue=queue)
             self._step(client, job_id, JobQueued(payload=""), request, waits=waits)
+
+    def schedule(self, *job_ids: str, at: float, client: str = "ann") -> None:
+        not_before = times.written(datetime.fromtimestamp(at, UTC))
+        for job_id in job_ids:
+            request = JobRequest(task_type="t", job_type="t", content="x", not_before=not_before)
+            self._step(client, job_id, JobQueued(payload=""), request, waits=True)
+
+    def pass_time(self, now: float) -> None:
+        self.now = now
+        self.table.release()
 
     def start(self, job_id: str, client: str = "ann") -> None:
         self._step(client, job_id, JobStarted(payload="", attempt=1), instance="child")
@@ -144,3 +157,66 @@ def test_a_job_that_is_carried_forward_stays_where_it_is_in_line() -> None:
     log.carry("b")
     assert log.due == due
     assert (log.job("b").seq, log.job("b").waits, log.job("b").kept) == (4, True, None)
+
+
+def test_a_job_that_waits_for_its_time_is_due_when_that_has_come_and_those_before_it_first() -> None:
+    log = Log()
+    log.schedule("late", at=20)
+    log.schedule("soon", at=10)
+    assert (log.due, log.table.next_time) == ([], 10)
+    log.pass_time(9.9)
+    assert log.due == []
+    log.pass_time(10)
+    assert (log.due, log.table.next_time) == (["soon"], 20)
+    log.pass_time(20)
+    assert (log.due, log.table.next_time) == (["soon", "late"], None)
+
+
+def test_a_job_that_waits_for_its_time_takes_no_place_of_another_and_counts_as_open() -> None:
+    log = Log()
+    log.schedule("a", "b", "c", at=10)
+    log.queue("d", "e", "f")
+    assert log.due == ["d", "e"]
+    assert log.table.count("ann") == {SCHEDULED: 3, "jobs": 3}
+    assert log.table.waiting == 3  # no end of another job lets one in before its time, so nobody has to hear of it
+    log.pass_time(10)
+    assert log.due == ["d", "e"]
+    assert log.table.count("ann") == {"jobs": 6}
+    log.end("d")
+    assert log.due == ["e", "f"]
+
+
+def test_a_time_that_has_passed_means_at_once() -> None:
+    log = Log()
+    log.now = 11
+    log.schedule("a", at=10)
+    assert (log.due, log.table.next_time) == (["a"], None)
+
+
+def test_a_job_that_is_carried_forward_keeps_its_time() -> None:
+    log = Log()
+    log.schedule("a", at=10)
+    log.carry("a")
+    assert log.due == []
+    log.pass_time(10)
+    assert (log.due, log.job("a").seq) == (["a"], 2)
+
+
+def test_a_job_that_somebody_started_before_its_time_is_in_line_and_not_due() -> None:
+    log = Log()
+    log.schedule("a", at=10)
+    log.start("a")
+    assert (log.due, log.job("a").admitted, log.table.count("ann")) == ([], True, {"jobs": 1})
+    log.pass_time(10)
+    assert (log.due, log.table.waiting) == ([], 0)
+
+
+def test_nothing_is_kept_of_jobs_that_were_called_off_before_their_time() -> None:
+    log = Log()
+    log.schedule("kept", at=1e9)
+    for number in range(5000):
+        log.schedule(str(number), at=1e9)
+        log.end(str(number))
+    assert len(log.table._times) < 1100
+    log.end("kept")
+    assert (len(log.table), log.table.waiting, log.table.count("ann"), log.table._lines) == (0, 0, {}, {})
