@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
 
 HOLDS = """
@@ -101,10 +102,10 @@ def stuck(content: str, job: JobContext) -> str:
 
 def install(directory: Path, source: str = HOLDS) -> str:
     """Make a package of jobs in a directory. Returns what PYTHONPATH needs to be."""
-    package = directory / "package"
-    info = package / "own_jobs-1.0.dist-info"
+    package, name = directory / "package", f"own_jobs_{secrets.token_hex(4)}"  # a process may import several
+    info = package / f"{name}-1.0.dist-info"
     info.mkdir(parents=True)
-    (package / "own_jobs.py").write_text(source)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: own_jobs\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[busctl.jobs]\nown_jobs = own_jobs\n")
+    (package / f"{name}.py").write_text(source)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[busctl.jobs]\n{name} = {name}\n")
     return str(package)

@@ -7,6 +7,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -65,7 +66,15 @@ class Submitter:
         self._client_jobs = ClientJobs(bus, settings)
         self._jobs = discover()
 
-    async def submit(self, client_id: str, job_type: str = "short", content: str = "x", key: str = "") -> JobState:
+    async def submit(
+        self,
+        client_id: str,
+        job_type: str = "short",
+        content: str = "x",
+        *,
+        key: str = "",
+        not_before: datetime | None = None,
+    ) -> JobState:
         return (
             await submission.submit(
                 self.bus,
@@ -75,6 +84,7 @@ class Submitter:
                 job_id=submission.new_job_id(client_id, key or None),
                 queue=self._enqueuer.place(),
                 client_jobs=self._client_jobs,
+                not_before=not_before,
             )
         ).job
 
