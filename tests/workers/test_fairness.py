@@ -20,7 +20,7 @@ from testbed.system import System, running
 from tests import own_jobs
 from tests.cli.command import busctl
 from tests.clients import client
-from tests.workers.bench import Bench
+from tests.workers.bench import PATIENCE, Bench
 from workers import submission
 from workers.client_jobs import ClientJobs
 from workers.config import QUEUE
@@ -113,7 +113,8 @@ class Submitter:
 
 @asynccontextmanager
 async def submitter(system: System, **settings: object) -> AsyncIterator[Submitter]:
-    chosen = Settings.load(nats_url=system.nats.url, redis_url=system.valkey.url, client_window=WINDOW, **settings)
+    servers = {"nats_url": system.nats.url, "redis_url": system.valkey.url, "append_timeout": PATIENCE}
+    chosen = Settings.load(client_window=WINDOW, **servers, **settings)
     async with Bus(chosen, update_stream=True) as bus, Enqueuer(chosen, bus) as enqueuer:
         yield Submitter(bus, enqueuer, chosen)
 
