@@ -56,7 +56,7 @@ async def main(children: int) -> None:
 
 
 async def _stored(bus: Bus) -> int:
-    return int((await leases._api(bus, "STREAM.INFO"))["state"]["last_seq"])
+    return int((await leases.BUCKET._api(bus, "STREAM.INFO"))["state"]["last_seq"])
 
 
 if __name__ == "__main__":

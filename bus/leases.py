@@ -1,45 +1,41 @@
-"""Leases: keys in a NATS key-value bucket that expire unless they are renewed (NATS architecture, ADR-8).
-
-They are read and written by plain requests to JetStream, from the leader, so that what is read is never an old copy.
-"""
+"""Leases: keys in a NATS key-value bucket that expire unless they are renewed."""
 
 from __future__ import annotations
 
-import base64
-import json
-from typing import Any
-
 from bus import subjects
-from bus.append import WRONG_LAST_SEQUENCE
+from bus.bucket import TIMEOUT, Bucket
 from bus.client import Bus
-from bus.errors import BusUnavailable, NoLease, StreamConflict
-from bus.jetstream import STREAM_NOT_FOUND
+from bus.errors import NoLease
 
 AGE = 10.0
 """Seconds after its last renewal when a lease is gone."""
-LEASE_TIMEOUT = 2.0
+LEASE_TIMEOUT = TIMEOUT
 """Deadline in seconds for one answer of NATS; less than the time between two renewals."""
 LARGEST_BUCKET = 8 * 1024 * 1024
 """Bytes: room for about 40,000 leases."""
 
-_ESSENTIAL = {
-    "subjects": [subjects.ALL_LEASES],
-    "max_age": int(AGE * 1e9),
-    "max_msgs_per_subject": 1,
-}
-_BUCKET = _ESSENTIAL | {
-    "name": subjects.LEASES,
-    "description": "Which busctl workers live",
-    "retention": "limits",
-    "storage": "memory",
-    "discard": "new",
-    "max_msgs": -1,
-    "max_bytes": LARGEST_BUCKET,
-    "duplicate_window": int(AGE * 1e9),
-    "allow_rollup_hdrs": True,
-    "deny_delete": True,
-    "allow_direct": True,
-}
+BUCKET = Bucket(
+    stream=subjects.LEASES,
+    holds="leases",
+    essential={
+        "subjects": [subjects.ALL_LEASES],
+        "max_age": int(AGE * 1e9),
+        "max_msgs_per_subject": 1,
+    },
+    others={
+        "description": "Which busctl workers live",
+        "retention": "limits",
+        "storage": "memory",
+        "discard": "new",
+        "max_msgs": -1,
+        "max_bytes": LARGEST_BUCKET,
+        "duplicate_window": int(AGE * 1e9),
+        "allow_rollup_hdrs": True,
+        "deny_delete": True,
+        "allow_direct": True,
+    },
+    refusal=lambda why, subject: NoLease(why, publish=subject),
+)
 
 
 async def declare(bus: Bus) -> None:
@@ -50,13 +46,7 @@ async def declare(bus: Bus) -> None:
         NoLease: NATS refuses, or says nothing.
         BusUnavailable: NATS is away.
     """
-    found = await _api(bus, "STREAM.INFO")
-    if found.get("error", {}).get("err_code") == STREAM_NOT_FOUND:
-        bucket = _BUCKET | {"num_replicas": bus.settings.stream_replicas}
-        found = await _api(bus, "STREAM.CREATE", bucket)
-        if "error" in found:  # this account may have no memory
-            found = await _api(bus, "STREAM.CREATE", bucket | {"storage": "file"})
-    _check(found)
+    await BUCKET.declare(bus)
 
 
 async def put(bus: Bus, instance: str, holder: bytes) -> None:
@@ -66,13 +56,7 @@ async def put(bus: Bus, instance: str, holder: bytes) -> None:
         NoLease: NATS refuses, or says nothing.
         BusUnavailable: NATS is away.
     """
-    subject = subjects.lease(instance)
-    answer = await _request(bus, subject, holder)
-    ack = {} if answer is None else _read(answer)
-    if error := ack.get("error"):
-        raise NoLease(f"NATS did not store its lease: {error.get('description')}")
-    if ack.get("stream") != subjects.LEASES:
-        raise NoLease(f"no bucket {subjects.LEASES} took its lease")
+    await BUCKET.put(bus, subjects.lease(instance), holder)
 
 
 async def give_up(bus: Bus, instance: str) -> None:
@@ -80,7 +64,7 @@ async def give_up(bus: Bus, instance: str) -> None:
 
     Raises: as `put`.
     """
-    await _request(bus, subjects.lease(instance), b"", {"KV-Operation": "DEL"})
+    await BUCKET.remove(bus, subjects.lease(instance))
 
 
 async def put_after(bus: Bus, name: str, holder: bytes, revision: int) -> int | None:
@@ -94,16 +78,7 @@ async def put_after(bus: Bus, name: str, holder: bytes, revision: int) -> int | 
 
     Raises: as `put`.
     """
-    headers = {"Nats-Expected-Last-Subject-Sequence": str(revision)}
-    answer = await _request(bus, subjects.lease(name), holder, headers)
-    ack = {} if answer is None else _read(answer)
-    if error := ack.get("error"):
-        if error.get("err_code") == WRONG_LAST_SEQUENCE:
-            return None
-        raise NoLease(f"NATS did not store the lease {name}: {error.get('description')}")
-    if ack.get("stream") != subjects.LEASES or not isinstance(stored := ack.get("seq"), int):
-        raise NoLease(f"no bucket {subjects.LEASES} took the lease {name}")
-    return stored
+    return await BUCKET.put(bus, subjects.lease(name), holder, after=revision)
 
 
 async def get(bus: Bus, name: str) -> tuple[int, bytes | None]:
@@ -112,10 +87,8 @@ async def get(bus: Bus, name: str) -> tuple[int, bytes | None]:
     Raises:
         BusUnavailable: NATS is away or silent.
     """
-    answer = await _api(bus, "STREAM.MSG.GET", {"last_by_subj": subjects.lease(name)})
-    message = answer.get("message", {})
-    given_up = b"KV-Operation:" in base64.b64decode(message.get("hdrs", ""))
-    return message.get("seq", 0), None if given_up or not message else base64.b64decode(message.get("data", ""))
+    entry = await BUCKET.get(bus, subjects.lease(name))
+    return entry.revision, entry.value
 
 
 async def was_given_up(bus: Bus, instance: str) -> bool:
@@ -124,9 +97,7 @@ async def was_given_up(bus: Bus, instance: str) -> bool:
     Raises:
         BusUnavailable: NATS is away or silent.
     """
-    answer = await _api(bus, "STREAM.MSG.GET", {"last_by_subj": subjects.lease(instance)})
-    headers = base64.b64decode(answer.get("message", {}).get("hdrs", ""))
-    return b"KV-Operation:" in headers
+    return (await BUCKET.get(bus, subjects.lease(instance))).removed
 
 
 async def made(bus: Bus) -> str:
@@ -134,11 +105,7 @@ async def made(bus: Bus) -> str:
 
     Raises: as `declare`.
     """
-    answer = await _api(bus, "STREAM.INFO")
-    if answer.get("error", {}).get("err_code") == STREAM_NOT_FOUND:
-        return ""
-    _check(answer)
-    return str(answer["created"])
+    return await BUCKET.made(bus)
 
 
 async def read_all(bus: Bus) -> tuple[str, set[str]]:
@@ -146,52 +113,5 @@ async def read_all(bus: Bus) -> tuple[str, set[str]]:
 
     Raises: as `declare`.
     """
-    found: set[str] = set()
-    while True:
-        answer = await _api(bus, "STREAM.INFO", {"subjects_filter": subjects.ALL_LEASES, "offset": len(found)})
-        if answer.get("error", {}).get("err_code") == STREAM_NOT_FOUND:
-            return "", set()
-        _check(answer)
-        page = answer["state"].get("subjects") or {}
-        found.update(subject.rpartition(".")[2] for subject in page)
-        if not page or len(found) >= answer.get("total", 0):
-            return str(answer["created"]), found
-
-
-def _check(answer: dict[str, Any]) -> None:
-    if error := answer.get("error"):
-        raise NoLease(f"NATS refuses the bucket {subjects.LEASES}: {error.get('description')}")
-    has = answer["config"]
-    wrong = [
-        f"{key} is {has.get(key)}, needed is {value}" for key, value in _ESSENTIAL.items() if has.get(key) != value
-    ]
-    if wrong:
-        raise StreamConflict(
-            f"the stream {subjects.LEASES} is not this system's key-value bucket of leases: {'; '.join(wrong)}. "
-            "It is not touched. Move it away, or give this system an account of its own"
-        )
-
-
-async def _api(bus: Bus, verb: str, request: dict[str, Any] | None = None) -> dict[str, Any]:
-    subject = f"$JS.API.{verb}.{subjects.LEASES}"
-    answer = await _request(bus, subject, b"" if request is None else json.dumps(request).encode())
-    if answer is None:
-        raise BusUnavailable("JetStream does not answer; see whether NATS is started with -js, and is ready")
-    return _read(answer)
-
-
-async def _request(bus: Bus, subject: str, data: bytes, headers: dict[str, str] | None = None) -> bytes | None:
-    try:
-        return await bus.request(subject, data, timeout=LEASE_TIMEOUT, headers=headers)
-    except BusUnavailable as error:
-        if not error.maybe_done and not bus.connected:
-            raise
-        raise NoLease(str(error), publish=subject) from error
-
-
-def _read(answer: bytes) -> dict[str, Any]:
-    try:
-        read = json.loads(answer)
-    except ValueError as error:
-        raise BusUnavailable("what NATS answered is no JSON; see what else answers on its API subjects") from error
-    return read if isinstance(read, dict) else {}
+    made, found = await BUCKET.subjects(bus)
+    return made, {subject.rpartition(".")[2] for subject in found}

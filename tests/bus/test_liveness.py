@@ -106,9 +106,8 @@ async def test_a_lease_that_is_not_renewed_is_gone_after_its_age(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     age = 2.0
-    for what in ("max_age", "duplicate_window"):
-        monkeypatch.setitem(leases._BUCKET, what, int(age * 1e9))
-    monkeypatch.setitem(leases._ESSENTIAL, "max_age", int(age * 1e9))
+    monkeypatch.setitem(leases.BUCKET.others, "duplicate_window", int(age * 1e9))
+    monkeypatch.setitem(leases.BUCKET.essential, "max_age", int(age * 1e9))
     server = Nats(tmp_path)
     server.start()
     try:
