@@ -9,6 +9,7 @@ progress.client.<client_id>.<job_id>        progress of a job: live only, never 
 instance.<instance>                         to a process that runs jobs: does it run this one, this one is cancelled
 $KV.busctl-leases.<instance>                its lease: gone when it is
 $KV.busctl-leases.reconciler                the lease of the process that reconciles
+$KV.busctl-schedules.<name>                 what is remembered of a schedule
 reconciler.open-jobs                        to that process: how many open jobs has this client, and look for news
 """
 
@@ -26,6 +27,10 @@ ALL_JOBS = "bus.client.*.job.*"
 OPEN_JOBS = "reconciler.open-jobs"
 LEASES = "KV_busctl-leases"
 ALL_LEASES = "$KV.busctl-leases.>"
+SCHEDULES = "KV_busctl-schedules"
+ALL_SCHEDULES = "$KV.busctl-schedules.>"
+SCHEDULES_CLIENT = "schedules"
+"""The client id of the jobs that schedules begin. No client gets it."""
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -94,6 +99,11 @@ def instance(name: str) -> str:
 def lease(name: str) -> str:
     """The key that an instance renews while it lives."""
     return f"$KV.busctl-leases.{token('instance', name)}"
+
+
+def schedule(name: str) -> str:
+    """The key of what is remembered of a schedule."""
+    return f"$KV.busctl-schedules.{token('schedule', name)}"
 
 
 def any_client(job_id: str) -> str:
