@@ -8,7 +8,8 @@ point group `busctl.jobs`:
         \"\"\"Say it louder.\"\"\"
         return content.upper() + "!"
 
-Content and result are text, or of any type that pydantic knows; see `workers.signature`.
+Content and result are text, or of any type that pydantic knows; see `workers.signature`. A job may begin by itself, at
+the times of a `workers.schedule`.
 """
 
 from __future__ import annotations
@@ -19,17 +20,20 @@ import pkgutil
 import re
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from importlib.metadata import entry_points
 from types import MappingProxyType, ModuleType
 from typing import Any, TypeVar, overload
 
+from pydantic_core import from_json, to_json
+
 from bus import subjects
 from bus.job_log import DEFAULT_QUEUE
 from workers.context import JobContext
-from workers.errors import JobDefinitionError, UnknownTaskType
+from workers.errors import JobDefinitionError, Misfit, UnknownTaskType
 from workers.outcomes import Fail, Retry
+from workers.schedule import Schedule
 from workers.signature import Signature
 
 __all__ = ["Fail", "Job", "JobContext", "JobDefinitionError", "Retry", "discover", "job", "resolve"]
@@ -57,6 +61,7 @@ class Job:
         function: takes the content and a `JobContext`.
         name: the job type that clients send.
         summary: one line for people, the first line of the docstring.
+        schedule: when it begins by itself, if it does.
     """
 
     function: JobFunction
@@ -67,6 +72,7 @@ class Job:
     retry_on: tuple[type[Exception], ...] = ()
     time_limit: float = 600.0
     queue: str = DEFAULT_QUEUE
+    schedule: Schedule | None = None
 
     @property
     def task_name(self) -> str:
@@ -97,6 +103,10 @@ def job(
     retry_on: tuple[type[Exception], ...] = (),
     time_limit: float = 600.0,
     queue: str = DEFAULT_QUEUE,
+    every: str | None = None,
+    cron: str | None = None,
+    timezone: str | None = None,
+    content: Any = ...,
 ) -> Callable[[JobFunction], Job]: ...
 def job(
     function: JobFunction | None = None,
@@ -107,6 +117,10 @@ def job(
     retry_on: tuple[type[Exception], ...] = (),
     time_limit: float = 600.0,
     queue: str = DEFAULT_QUEUE,
+    every: str | None = None,
+    cron: str | None = None,
+    timezone: str | None = None,
+    content: Any = ...,
 ) -> Job | Callable[[JobFunction], Job]:
     """Make a function of `(content, job: JobContext)` a job.
 
@@ -124,9 +138,16 @@ def job(
         time_limit: seconds after which one attempt is given up and the job fails.
         queue: the Celery queue in which it waits for a worker. A worker takes from every queue, unless it is started
             with `-Q` and the names of some.
+        every: begin by itself that often, from "1s" to "366d": "90s", "15m", "1h30m". The times are multiples of it
+            since 1970-01-01 00:00 UTC, so "1d" is midnight UTC.
+        cron: begin by itself at the times of these five fields; in place of `every`.
+        timezone: in which `cron` is meant, such as "Europe/Berlin"; by default UTC.
+        content: what it works on when it begins by itself, as a client would send it. A job of text may go without,
+            and gets the empty text, and so may one that takes None.
 
     Raises:
-        JobDefinitionError: the function takes other arguments, or has an unusable name, limit, annotation or queue.
+        JobDefinitionError: the function takes other arguments, or has an unusable name, limit, annotation, queue or
+            schedule.
     """
 
     def register(function: JobFunction) -> Job:
@@ -147,10 +168,41 @@ def job(
             raise JobDefinitionError(f"{where} needs a tuple of exception classes as retry_on, not {retry_on!r}")
         summary = (inspect.getdoc(function) or chosen).strip().splitlines()[0]
         made = Job(function, chosen, summary, max_attempts, backoff, retry_on, time_limit, queue)
-        _ = made.signature
-        return made
+        signature = made.signature
+        if every is None and cron is None and timezone is None and content is ...:
+            return made
+        return replace(made, schedule=_schedule(where, signature, chosen, every, cron, timezone, content))
 
     return register if function is None else register(function)
+
+
+def _schedule(
+    where: str,
+    signature: Signature,
+    name: str,
+    every: str | None,
+    cron: str | None,
+    timezone: str | None,
+    content: Any,
+) -> Schedule:
+    if every is None and cron is None:
+        given = "timezone" if content is ... else "content"
+        raise JobDefinitionError(f"{where} has {given} for a schedule, and no schedule: give every or cron too")
+    without = content is ...
+    if without:
+        content = "" if signature.takes.is_text else None
+    try:
+        content = from_json(to_json(content))
+    except ValueError as error:
+        raise JobDefinitionError(f"{where} has content that is no JSON: {error}") from error
+    try:
+        signature.check(content)
+        return Schedule(name, every, cron, timezone, content)
+    except Misfit as error:
+        needs = "needs content for its schedule" if without else "has content that it does not take"
+        raise JobDefinitionError(f"{where} {needs}: {error}") from error
+    except ValueError as error:
+        raise JobDefinitionError(f"{where} {error}") from error
 
 
 def _is_exception(kind: object) -> bool:
