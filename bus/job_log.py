@@ -74,7 +74,8 @@ async def create(
     payload = f"⏳ Job queued: {request.task_type} for {content} (ID: {job_id})"
     stored = JobQueued(payload=payload, job_id=job_id, ref=ref, task_type=request.task_type)
     runs = None if request.job_type == request.task_type else request.job_type
-    inside = {"content": request.content, "runs": runs, "retry_of": request.retry_of, "not_before": request.not_before}
+    inside = {"content": request.content, "runs": runs, "retry_of": request.retry_of}
+    inside |= {"not_before": request.not_before, "slot": request.slot}
     queued = stored.model_copy(update=inside)
     state = JobState(client_id, job_id, request, queued, 0, ref)
     asked = request.model_dump(exclude_defaults=True)  # in which the rest stands

@@ -44,13 +44,20 @@ class JobRequest(BaseModel):
     """The Celery queue in which its tasks wait for a worker."""
     not_before: str | None = None
     """When it may begin: RFC 3339, in UTC. It waits in the log until then."""
+    slot: str | None = None
+    """The time for which its schedule made it, if one did: RFC 3339, in UTC."""
 
     @property
     def begins(self) -> datetime | None:
         """`not_before` as a time."""
         return None if self.not_before is None else times.read(self.not_before)
 
-    @field_validator("not_before")
+    @property
+    def slot_time(self) -> datetime | None:
+        """`slot` as a time."""
+        return None if self.slot is None else times.read(self.slot)
+
+    @field_validator("not_before", "slot")
     @classmethod
     def _is_a_time(cls, value: str | None) -> str | None:
         if value is not None:
@@ -144,7 +151,7 @@ def carried(event: JobEvent, *, at: str | None, request: JobRequest, instance: s
         at: when that was stored first.
         request, instance, waits: as in `Step`.
     """
-    in_request = {"content": None, "runs": None, "retry_of": None, "not_before": None}
+    in_request = {"content": None, "runs": None, "retry_of": None, "not_before": None, "slot": None}
     inner = json.loads(event.encode(at=at, **in_request))
     asked = request.model_dump(exclude_defaults=True)
     frame = {"action": JobCarried.action_name(), "payload": None, "event": inner, "request": asked}

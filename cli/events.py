@@ -52,7 +52,7 @@ def record(stored: Stored) -> dict[str, Any]:
     for key in ("instance", "waits"):  # what only workers read
         frame.pop(key, None)
     if isinstance(request := frame.pop("request", None), dict):
-        frame |= {key: request.get(key) for key in ("task_type", "content", "retry_of")}
+        frame |= {key: request.get(key) for key in ("task_type", "content", "retry_of", "slot")}
         if request.get("job_type") != request.get("task_type"):
             frame["runs"] = request.get("job_type")
     address = subjects.parse(stored.subject)
@@ -70,9 +70,11 @@ def is_news(event: dict[str, Any]) -> bool:
 
 
 def text(event: dict[str, Any]) -> str:
-    """The payload as people read it, and of a job that is tried again when."""
+    """The payload as people read it; of a job that is tried again when, of one that a schedule made for which time."""
     payload = event["payload"]
     told = payload if isinstance(payload, str) else json.dumps(payload, ensure_ascii=False)
+    if event["action"] == "job_queued" and (slot := moment(str(event.get("slot", "")))) is not None:
+        return f"{told} (slot {slot:%Y-%m-%d %H:%M:%S})"
     next_at, attempt = moment(str(event.get("next_at", ""))), event.get("attempt")
     if event["action"] != "job_retrying" or next_at is None or not isinstance(attempt, int):
         return told

@@ -106,6 +106,7 @@ class Attempt:
             report=self._running.progress,
             written=self._output,
             resources=self._process.resources,
+            slot=self.state.request.slot_time,
         )
 
     def _stopped(self) -> ends.End | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, TypeVar, overload
 
 from workers.cancelled import Cancelled
@@ -40,6 +41,7 @@ class JobContext:
         report: what `progress` hands on to.
         written: what `write` hands on to.
         resources: what `resource` asks.
+        slot: the time for which its schedule made the job, in UTC, however late it runs; None for any other job.
     """
 
     job_id: str
@@ -50,6 +52,7 @@ class JobContext:
     report: Report = _nobody_listens
     written: Written = field(default_factory=lambda: Written("the job", UNLIMITED, Cancelled()))
     resources: Resources = field(default_factory=lambda: Resources(JobLoop()))
+    slot: datetime | None = None
 
     def progress(self, fraction: float | None, message: str | None = None) -> None:
         """Show how far the job has come. Cheap: call it as often as you like, clients see the latest now and then.

@@ -12,6 +12,7 @@ import asyncio
 import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, cast
 
 from bus import Bus, Settings
@@ -62,6 +63,7 @@ def run(
     delay_scale: float = 0.0,
     cancel_after: int | None = None,
     max_bytes: int | None = None,
+    slot: datetime | None = None,
 ) -> Run:
     """Run a job of any kind (plain, async, generator, async generator) as a worker does, up to its last attempt.
 
@@ -73,13 +75,14 @@ def run(
         delay_scale: factor on pretended work; by default there is none.
         cancel_after: cancel the job as soon as it has written so many pieces.
         max_bytes: the largest result; by default `BUS_JOB_RESULT_MAX_BYTES` as it is when unset.
+        slot: what the job sees as the time for which its schedule made it, with a time zone.
 
     Raises:
         KeyboardInterrupt: you pressed Ctrl+C.
     """
     if max_bytes is None:
         max_bytes = int(Settings.model_fields["job_result_max_bytes"].default)
-    runner = _Runner(job, content, job_id, client_id, delay_scale, cancel_after, max_bytes)
+    runner = _Runner(job, content, job_id, client_id, delay_scale, cancel_after, max_bytes, slot)
     if not in_coroutine():
         return runner.run()
     with ThreadPoolExecutor(1) as thread:  # a plain job must not find itself in a coroutine
@@ -95,6 +98,7 @@ class _Runner:
     delay_scale: float
     cancel_after: int | None
     max_bytes: int
+    slot: datetime | None
 
     def run(self) -> Run:
         done, loop = Run(), JobLoop()
@@ -126,6 +130,7 @@ class _Runner:
             report=lambda fraction, message: done.progress.append((fraction, message)),
             written=written,
             resources=resources,
+            slot=self.slot,
         )
         try:
             value = answer(self.job, self.content, context, loop)

@@ -108,6 +108,12 @@ class JobQueued(JobEvent):
         description="When the job may begin, if it was submitted for later: RFC 3339, in UTC.",
         json_schema_extra={"format": "date-time"},
     )
+    slot: str | None = Field(
+        None,
+        validation_alias=AliasChoices("slot", AliasPath("request", "slot")),
+        description="The time for which its schedule made the job, if one did: RFC 3339, in UTC. It may run late.",
+        json_schema_extra={"format": "date-time"},
+    )
 
     @field_validator("runs")
     @classmethod

@@ -268,7 +268,7 @@ async def test_each_attempt_is_told_with_why_it_brought_no_result(settings: Sett
     assert [attempt.reason for attempt in attempts(steps[:2])] == [None]
 
 
-async def test_a_request_that_runs_another_type_or_is_a_retry_says_so_once(settings: Settings) -> None:
+async def test_a_request_that_runs_another_type_or_is_a_retry_or_of_a_slot_says_so_once(settings: Settings) -> None:
     async with Bus(settings) as bus:
         plain = await job_log.create(
             bus.stream, "log", REQUEST.model_copy(update={"job_type": "shout"}), job_id=new_job_id()
@@ -276,14 +276,18 @@ async def test_a_request_that_runs_another_type_or_is_a_retry_says_so_once(setti
         again = await job_log.create(
             bus.stream, "log", REQUEST.model_copy(update={"retry_of": plain.job_id}), job_id=new_job_id()
         )
-        for job, expected in ((plain, {}), (again, {"runs": "default", "retry_of": plain.job_id})):
+        slot = {"slot": "2026-12-01T06:00:00.000000Z"}
+        of_slot = await job_log.create(bus.stream, "log", REQUEST.model_copy(update=slot), job_id=new_job_id())
+        assert of_slot.request.slot_time == datetime(2026, 12, 1, 6, tzinfo=UTC)
+        retried = {"runs": "default", "retry_of": plain.job_id}
+        for job, expected in ((plain, {}), (again, retried), (of_slot, {"runs": "default"} | slot)):
             frame = json.loads(job.last.encode())
             assert {key: frame.get(key) for key in expected} == expected
-            assert {"runs", "retry_of"} & set(frame) == set(expected)
+            assert {"runs", "retry_of", "slot"} & set(frame) == set(expected)
             assert await job_log.read(bus.stream, "log", job.job_id) == job
             stored = await bus.stream.last(subjects.job("log", job.job_id))
             assert stored is not None
-            assert not {"runs", "retry_of"} & set(json.loads(stored.data))
+            assert not {"runs", "retry_of", "slot"} & set(json.loads(stored.data))
 
 
 def test_a_key_stands_for_one_job_of_one_client() -> None:

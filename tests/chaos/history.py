@@ -131,7 +131,15 @@ class History:
         if step.carried:
             self.carried += 1
             self.asked[key] = step.seq
-            told = {"at", "seq", "content", "runs", "retry_of", "task_type"}  # the request beside it has the rest
+            told = {
+                "at",
+                "seq",
+                "content",
+                "runs",
+                "retry_of",
+                "slot",
+                "task_type",
+            }  # the request beside it has the rest
             if not steps or steps[-1].model_dump(exclude=told) != step.event.model_dump(exclude=told):
                 self.changed.append(f"{key}: {steps[-1:]} became {step.event}")
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -42,6 +43,16 @@ async def async_generator(content: str, job: JobContext) -> AsyncIterator[str]:
     yield "a "
     await asyncio.sleep(0)
     yield content
+
+
+@job(every="1d")
+def of_a_day(content: str, job: JobContext) -> str:
+    return f"{job.slot:%Y-%m-%d}" if job.slot is not None else "whenever"
+
+
+def test_a_job_is_given_the_slot_of_its_schedule() -> None:
+    assert run(of_a_day, "", slot=datetime(2026, 12, 1, tzinfo=UTC)).result == "2026-12-01"
+    assert run(of_a_day, "").result == "whenever"
 
 
 def test_a_plain_job_gives_its_result_and_its_progress() -> None:

@@ -8,7 +8,7 @@ from workers.ticket import LARGEST_CONTENT, Ticket
 
 
 def a_job(content: str = "x", attempt: int = 0) -> JobState:
-    request = JobRequest(task_type="Shout", job_type="shout", content=content)
+    request = JobRequest(task_type="Shout", job_type="shout", content=content, slot="2026-12-01T06:00:00Z")
     queued = JobQueued(payload="", job_id="j", ref="r")
     return JobState("client", "j", request, queued, seq=7, ref="r", attempt=attempt)
 
