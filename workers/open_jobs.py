@@ -105,6 +105,10 @@ class OpenJobs:
     def __contains__(self, job: OpenJob) -> bool:
         return self._jobs.get(job.key) is job
 
+    def has(self, client_id: str, job_id: str) -> bool:
+        """Whether a job of this client and id is open."""
+        return (client_id, job_id) in self._jobs
+
     @property
     def waiting(self) -> int:
         """How many jobs nobody has made a task of, though their time has come."""

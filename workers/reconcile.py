@@ -46,6 +46,7 @@ from workers.open_jobs import OpenJob
 from workers.open_jobs_reader import OpenJobsReader
 from workers.redis_owner import Identity
 from workers.registry import Job, max_attempts_of
+from workers.scheduler import Scheduler
 from workers.stream_room import StreamRoom
 from workers.task_message import send
 
@@ -108,6 +109,7 @@ class Reconciler:
         self._reader = OpenJobsReader(settings.client_window, self._news.set)
         self._open = self._reader.table
         self._due = DueJobs(celery, bus, self._reader)
+        self._scheduler = Scheduler(jobs, self._open)
         self._room = StreamRoom(bus, self._reader)
         self._leader = Leader(LEASE, self._interval)
         self._leads = False
@@ -162,13 +164,15 @@ class Reconciler:
             self.look_at_leases()
             soon = liveness.SUSPECT_FOR if self._leases.suspects else LEASE_INTERVAL
             self._leases_at = time.monotonic() + self._pause(min(soon, self._interval))
+        if self._bus.call(self._scheduler.look, timeout=READ_TIMEOUT):
+            self._read()
         self._open.release()
         self._due.enqueue()
         if time.monotonic() >= self._look_at:
             self._look_at = time.monotonic() + self._pause(self._interval)
             self.look()
         self._room.keep()
-        pause = min(self._leases_at, self._look_at, self._room.due_at) - time.monotonic()
+        pause = min(min(self._leases_at, self._look_at, self._room.due_at) - time.monotonic(), self._scheduler.due_in)
         if (next_time := self._open.next_time) is not None:
             pause = min(pause, next_time - time.time())
         return max(0.0, pause)
@@ -188,6 +192,7 @@ class Reconciler:
 
     def _forget(self) -> None:
         self._due.begin_anew()
+        self._scheduler.forget()
         try:
             self._bus.call(lambda bus: self._reader.end())
         except BusError as error:

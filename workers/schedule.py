@@ -23,6 +23,7 @@ from bus import durations
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LEAST, MOST = timedelta(seconds=1), timedelta(days=366)
 """How often a job may begin, with `every`."""
+MOST_WAITING = 1000
 FIELDS = 5
 LONGEST_CRON = 256
 TICK = timedelta(microseconds=1)
@@ -95,6 +96,16 @@ class Schedule:
         offset, earlier = (time.astimezone(self._zone).utcoffset() for time in (until, until - DAY))
         shift = max(timedelta(0), (earlier or timedelta(0)) - (offset or timedelta(0)))
         return next((slot for slot in self._slots(until + shift + TICK, reverse=True) if slot <= until), None)
+
+    def waiting(self, first: datetime, now: datetime) -> list[datetime]:
+        """The slots that are due: this first one, and those after it. The newest comes first; of more than
+        `MOST_WAITING` older ones are left out."""
+        found: list[datetime] = []
+        slot = self.latest(now)
+        while slot is not None and slot > first and len(found) < MOST_WAITING - 1:
+            found.append(slot)
+            slot = self.latest(slot - TICK)
+        return [*found, first]
 
     @cached_property
     def _period(self) -> timedelta:

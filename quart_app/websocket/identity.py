@@ -26,7 +26,14 @@ LATEST = 2**53
 LEEWAY = 30
 """Seconds that the clocks of two web processes may differ."""
 
-ClientId = Annotated[str, AfterValidator(lambda value: subjects.token("client id", value))]
+
+def _client_id(value: str) -> str:
+    if value == subjects.SCHEDULES_CLIENT:
+        raise ValueError("this client id is kept for the jobs of schedules")
+    return subjects.token("client id", value)
+
+
+ClientId = Annotated[str, AfterValidator(_client_id)]
 Moment = Annotated[int, Field(ge=0, lt=2**63)]
 """Seconds since 1970, as in the claims of a JWT."""
 

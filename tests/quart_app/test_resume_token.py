@@ -84,7 +84,10 @@ def signed(claims: object = GOOD, key: str = SECRET, header: object = None, **he
 
 BAD_CLAIMS = [
     *({"born": born} for born in ("x", 10**30, 2**63, -1, 1.5, True, None, NAN, [0], {"a": 0})),
-    *({"sub": sub} for sub in (7, None, "", "a.b", "a b", "*", "é", "x" * 65, ["ann"], {"a": "b"}, "x\nFORGED")),
+    *(
+        {"sub": sub}
+        for sub in (7, None, "", "schedules", "a.b", "a b", "*", "é", "x" * 65, ["ann"], {"a": "b"}, "x\nFORGED")
+    ),
     *({"exp": exp} for exp in (2**70, -1, 0, NOW - 1, NOW + 0.5, str(NOW + 60), NAN, INFINITY, None, [], {}, True)),
     *({"epoch": epoch} for epoch in (7, None, ["x"], {}, "x" * 65)),
     *({"aud": aud} for aud in ("token", ["resume"], None, 7, {})),

@@ -81,7 +81,7 @@ class Bench:
         return self.bus.call(lambda bus: job_log.start(bus.stream, job, instance=instance))
 
     def read(self, job: JobState) -> JobState:
-        return self.bus.call(lambda bus: job_log.read(bus.stream, CLIENT, job.job_id))
+        return self.bus.call(lambda bus: job_log.read(bus.stream, job.client_id, job.job_id))
 
     def steps(self, job: JobState) -> list[Step]:
         """What has happened to a job."""
