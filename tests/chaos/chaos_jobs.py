@@ -96,6 +96,12 @@ def chaos_rubbish(content: str, job: JobContext) -> str:
     return 42  # type: ignore[return-value]
 
 
+@job(every="2s")
+def chaos_tick(content: str, job: JobContext) -> str:
+    """Begin by itself."""
+    return str(job.slot)
+
+
 @job
 def chaos_large(content: str, job: JobContext) -> str:
     """Return more than a job may."""

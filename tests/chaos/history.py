@@ -69,6 +69,8 @@ class History:
     """The oldest event that was still stored at the last read."""
     writers: dict[Key, tuple[int, int]] = field(default_factory=dict)
     """Attempt, and pid of the process that runs it, of the jobs that are writing."""
+    slots: list[tuple[datetime, Key]] = field(default_factory=list)
+    """The slots of the schedule that have jobs, in the order in which these were stored."""
     asked: dict[Key, int] = field(default_factory=dict)
     """Sequence of the last event of each job that says what was asked for."""
     _runs: dict[Key, tuple[int, int]] = field(default_factory=dict)
@@ -103,8 +105,11 @@ class History:
 
     @property
     def open(self) -> list[Key]:
-        """The jobs without an end."""
-        return [key for key, steps in self.jobs.items() if steps and not any(step.ended for step in steps)]
+        """The jobs without an end, but for that of the newest slot: there is always one more."""
+        newest = self.slots[-1][1] if self.slots else None
+        return [
+            key for key, steps in self.jobs.items() if steps and key != newest and not any(step.ended for step in steps)
+        ]
 
     def _add(self, stored: Stored) -> None:
         address = subjects.parse(stored.subject)
@@ -131,15 +136,8 @@ class History:
         if step.carried:
             self.carried += 1
             self.asked[key] = step.seq
-            told = {
-                "at",
-                "seq",
-                "content",
-                "runs",
-                "retry_of",
-                "slot",
-                "task_type",
-            }  # the request beside it has the rest
+            # The request beside it has the rest.
+            told = {"at", "seq", "content", "runs", "retry_of", "slot", "task_type"}
             if not steps or steps[-1].model_dump(exclude=told) != step.event.model_dump(exclude=told):
                 self.changed.append(f"{key}: {steps[-1:]} became {step.event}")
             return
@@ -152,6 +150,8 @@ class History:
             steps = self.jobs[key]
         if step.request is not None:
             self.asked[key] = step.seq
+            if step.request.slot_time is not None:
+                self.slots.append((step.request.slot_time, key))
         self.waited += step.waits
         steps.append(step.event)
         self.writers.pop(key, None)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 
 from bus import Bus, BusError, SystemNotification, subjects
+from tests.chaos import slots
 from tests.chaos.schedule import Scene, fault
 from tests.chaos.world import kill_quietly, until
+from workers.schedule import EPOCH
 
 REPLACED_WITHIN = 25.0
 """Seconds within which the jobs of a frozen worker are taken over, unless something else is broken too."""
@@ -70,6 +73,17 @@ async def reconciler_killed(scene: Scene) -> None:
     await scene.world.start_again(scene.server)
 
 
+@fault("reconciler", 3)
+async def scheduler_killed_at_a_slot(scene: Scene) -> None:
+    """kill -9 for the worker that reconciles at the moment at which a slot comes."""
+    now = datetime.now(UTC)
+    slot = EPOCH + ((now - EPOCH) // slots.PERIOD + 1) * slots.PERIOD
+    await asyncio.sleep((slot - now).total_seconds() + scene.rng.uniform(-0.005, 0.03))
+    await asyncio.to_thread(scene.server.kill)
+    await asyncio.sleep(scene.rng.uniform(0, 6))
+    await scene.world.start_again(scene.server)
+
+
 @fault("reconciler", 2)
 async def reconciler_frozen(scene: Scene) -> None:
     """SIGSTOP for the worker that reconciles, until another one does; then there are two for a moment."""
@@ -83,7 +97,10 @@ async def reconciler_frozen(scene: Scene) -> None:
 @fault("history", 3)
 async def history_flooded(scene: Scene) -> None:
     """Somebody else's events fill the stream until all that was stored before them is cut."""
-    async with Bus(scene.world.settings, name="flood") as bus:
+    bus = Bus(scene.world.settings, name="flood")
+    bus.begin()
+    try:
+        await until(lambda: bus.connected, FLOOD_ENDS)  # NATS may still read its configuration again
         loop = asyncio.get_running_loop()
         end, before, number = loop.time() + FLOOD_ENDS, scene.history.seen, 0
         data = SystemNotification(payload="x" * FLOOD_EVENT).encode().encode()
@@ -98,3 +115,5 @@ async def history_flooded(scene: Scene) -> None:
             else:
                 # What is cut before it was read can be proven by nobody.
                 await until(lambda stored=stored: scene.history.seen > stored - 32, 10, every=FLOOD_PAUSE)  # type: ignore[misc]
+    finally:
+        await bus.close()

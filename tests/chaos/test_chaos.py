@@ -23,7 +23,7 @@ import pytest
 
 from bus import Bus
 from bus.messages import JobOutput
-from tests.chaos import faults, invariants, midway, outside  # noqa: F401 - a fault is in the table once its file is read
+from tests.chaos import faults, invariants, midway, outside, slots  # noqa: F401 - a fault is in the table once its file is read
 from tests.chaos.actors import ChaosClient, Operator
 from tests.chaos.history import History
 from tests.chaos.schedule import FAULTS, Planned, inject, plan
@@ -83,6 +83,7 @@ async def run(world: World, schedule: list[Planned]) -> None:
         for client in clients:
             client.settled.set()
         await announcing
+        await slots.went_on(history, world)
         await invariants.settled(bus, history, clients, world)
         settled = time.monotonic()
         await invariants.caught_up(history, clients)
@@ -92,6 +93,7 @@ async def run(world: World, schedule: list[Planned]) -> None:
             client.leave.set()
     invariants.every_job_ended_once(history, clients, world)
     invariants.every_result_is_its_jobs(history, clients, world)
+    slots.each_has_one_job_or_was_missed(history, world)
     invariants.what_jobs_wrote_is_their_result(history, world)
     invariants.everybody_saw_everything(history, clients, operator, world)
     invariants.nobody_was_told_of_a_loss_without_one(history, clients, world)
@@ -111,6 +113,7 @@ def _told(history: History, clients: list[ChaosClient], world: World) -> str:
     refused = sum((client.refused for client in clients), Counter[str]())
     figures = {
         "jobs": sum(map(bool, history.jobs.values())),
+        "of them of slots": len(history.slots),
         "of them waited for their turn": history.waited,
         "pieces of output": sum(map(len, history.written.values())),
         "answers written again by another attempt": sum(map(_was_replaced, history.written.values())),
