@@ -1,4 +1,4 @@
-"""docs/how-to/add-a-job.md and test-a-job.md, done word for word in a package outside of this repository."""
+"""The pages docs/how-to/{add,schedule,test}-a-job.md, done word for word in a package outside of this repository."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = root / "source"
     (source / "my_package").mkdir(parents=True)
     (source / "my_package" / "__init__.py").touch()
-    (source / "my_package" / "jobs.py").write_text(blocks("add-a-job.md", "python"))
+    jobs = blocks("add-a-job.md", "python") + blocks("schedule-a-job.md", "python")
+    (source / "my_package" / "jobs.py").write_text(jobs)
     (source / "test_jobs.py").write_text(blocks("test-a-job.md", "python"))
     (source / "pyproject.toml").write_text(
         '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
@@ -51,6 +52,7 @@ def test_the_jobs_run(package: Path, fresh: System) -> None:
     found = {"PYTHONPATH": str(package)}
     fresh.worker(**found)
     assert "HELLO!" in run(["submit", "shout", "hello", "--wait"], fresh.env | found)
+    assert "sales until today" in run(["submit", "morning_report", "sales", "--wait"], fresh.env | found)
     milk, green = [
         run(shlex.split(line)[1:], fresh.env | found)
         for line in blocks("add-a-job.md", "sh").splitlines()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import secrets
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +16,7 @@ import structlog
 
 from bus import Bus, Settings, job_log, schedules, subjects
 from bus.schedules import Remembered
-from tests.raw_jetstream import connected
+from tests.raw_jetstream import connected, nats_with
 from workers import scheduler
 from workers.open_jobs_reader import OpenJobsReader
 from workers.registry import Job, JobContext, job
@@ -233,6 +235,40 @@ async def test_a_bucket_that_is_lost_is_made_again(workers: Workers, monkeypatch
     await workers.end(SIX + MINUTE)
     assert await worker.look(MINUTE) == 1
     assert await workers.slots() == [SIX + MINUTE, SIX + 2 * MINUTE]
+
+
+PERMISSIONS = """
+jetstream {{ store_dir: DIR }}
+authorization {{ users = [
+  {{ user: may, password: x, permissions: {{ publish: {{ allow: {may} }}, subscribe: ">" }} }}
+  {{ user: may_not, password: x, permissions: {{ publish: {{ allow: {may_not} }}, subscribe: ">" }} }}
+] }}
+"""
+STREAM = [
+    "bus.client.*.job.*",
+    *(f"$JS.API.STREAM.{verb}.EVENTS" for verb in ("CREATE", "INFO", "MSG.GET")),
+    "$JS.API.*.GET.EVENTS",
+]
+SCHEDULES = [
+    "$KV.busctl-schedules.*",
+    *(f"$JS.API.STREAM.{verb}.KV_busctl-schedules" for verb in ("CREATE", "INFO", "MSG.GET")),
+]
+
+
+async def test_it_needs_few_permissions_and_says_which_one_is_missing(tmp_path: Path) -> None:
+    config = PERMISSIONS.format(may=json.dumps(STREAM + SCHEDULES), may_not=json.dumps(STREAM + SCHEDULES[1:]))
+    with nats_with(tmp_path, config, jetstream=False) as server:
+        one, other = (server.url.replace("//", f"//{user}:x@") for user in ("may", "may_not"))
+        async with Bus(Settings.load(nats_url=one)) as bus:
+            workers = Workers(bus)
+            worker = workers.one()
+            assert [await worker.look(), await worker.look(MINUTE)] == [0, 1]
+            await workers.end(SIX + MINUTE)
+        async with Bus(Settings.load(nats_url=other)) as workers.bus:
+            with structlog.testing.capture_logs() as logs:
+                await workers.one().look(MINUTE)
+        (said,) = (said["error"] for said in logs if said["event"] == "what is scheduled waits; trying again")
+        assert f'may not publish "{subjects.schedule(workers.name)}"' in said
 
 
 async def test_without_schedules_nothing_is_asked_of_nats(workers: Workers) -> None:
