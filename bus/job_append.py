@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from bus.errors import AppendRefused, CorruptJob
 from bus.job_state import JobState
-from bus.job_step import step_of
+from bus.job_step import Step, step_of
 from bus.stored import Stored
 from bus.stream import EventStream
 
@@ -37,7 +37,7 @@ async def append_step(
     """Store an event of a job that follows its step `after`.
 
     What another program wrote on the job's subject since `after` does not stop the job, nor does it that its state was
-    carried forward; any other step does.
+    carried forward; any other step does, also one that retention may have cut.
 
     Args:
         frame: the event as JSON.
@@ -62,21 +62,31 @@ async def append_step(
             )
             return Appended(seq, expected)
         except AppendRefused:
-            since = [stored async for stored in stream.replay(step_subject or subject, after=expected)]
+            steps_at = step_subject or subject
+            since = [stored async for stored in stream.replay(steps_at, after=expected)]
+            steps = {stored.seq: step for stored in since if (step := _step(stored)) is not None}
             for stored in since:
                 if message_id is not None and stored.message_id == message_id:
                     return Appended(stored.seq, expected)
-                if _moves_on(job, stored):
+                if stored.seq in steps and _moves_on(job, steps[stored.seq]):
                     raise
-            if not since:
-                raise
+            if not since or (expected and not steps and not await _is_stored(stream, steps_at, expected)):
+                raise  # the job may have moved on by what is cut
             expected = since[-1].seq
 
 
-def _moves_on(job: JobState | None, stored: Stored) -> bool:
-    """Whether a stored event is a step after which the job is not as it was."""
+def _step(stored: Stored) -> Step | None:
     try:
-        step = step_of(stored)
+        return step_of(stored)
     except CorruptJob:
-        return False
+        return None
+
+
+def _moves_on(job: JobState | None, step: Step) -> bool:
+    """Whether a step is one after which the job is not as it was."""
     return job is None or not step.carried or not job.is_where(job.after(step.event, step.seq, step.instance))
+
+
+async def _is_stored(stream: EventStream, subject: str, seq: int) -> bool:
+    stored = await stream.first(subject, seq=seq)
+    return stored is not None and stored.seq == seq

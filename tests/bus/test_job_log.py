@@ -72,6 +72,17 @@ async def test_an_unknown_job_is_said_to_be_unknown(settings: Settings) -> None:
             await job_log.read(bus.stream, "log", "nothing")
 
 
+async def test_garbage_after_an_end_that_is_cut_does_not_let_the_job_go_on(settings: Settings) -> None:
+    async with Bus(settings) as bus:
+        queued = await job_log.create(bus.stream, "log", REQUEST, job_id=new_job_id())
+        subject = subjects.job("log", queued.job_id)
+        await job_log.cancel(bus.stream, "log", queued.job_id)
+        garbage = await bus.stream.append(subject, b"garbage")
+        await bus.stream._purge({"filter": subject, "seq": garbage})  # as retention does, of this job alone
+        with pytest.raises(AppendRefused):
+            await job_log.start(bus.stream, queued)
+
+
 @pytest.mark.parametrize("garbage", [b"", b"\xff", b"[]", b'{"action":"job_result"}', b'{"action":["x"]}', b"null"])
 async def test_garbage_on_a_jobs_subject_is_passed_over(settings: Settings, garbage: bytes) -> None:
     async with Bus(settings) as bus:
