@@ -5,7 +5,7 @@ run the job. Any other is held by its task, which waits in Redis, or was taken f
 that nobody held at two looks in a row was never enqueued, or its message was lost between Redis and a worker, or
 discarded, or Redis was wiped, or its worker is gone: it is enqueued again, or failed after its last attempt. A job that
 waits for its turn needs nobody who holds it; its turn comes when its time has come (`not_before`), and earlier jobs of
-its client have ended.
+its client have ended. The jobs of schedules are made here too (`workers.scheduler`).
 
 One of the workers does it at a time, in a thread of its main process, so there is nothing more to deploy. Several are
 harmless: what is healed is appended as `job_requeued` before it is enqueued, and NATS lets only one append follow the
