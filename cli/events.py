@@ -8,7 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from bus import Interruption, Stored, subjects
+from bus.job_log import JobState
 from bus.job_step import JobCarried
+from cli.when import local, until, waits_until
 
 EVENT_STYLES = {
     "job_started": "cyan",
@@ -52,7 +54,7 @@ def record(stored: Stored) -> dict[str, Any]:
     for key in ("instance", "waits"):  # what only workers read
         frame.pop(key, None)
     if isinstance(request := frame.pop("request", None), dict):
-        frame |= {key: request.get(key) for key in ("task_type", "content", "retry_of", "slot")}
+        frame |= {key: request.get(key) for key in ("task_type", "content", "retry_of", "not_before")}
         if request.get("job_type") != request.get("task_type"):
             frame["runs"] = request.get("job_type")
     address = subjects.parse(stored.subject)
@@ -69,12 +71,18 @@ def is_news(event: dict[str, Any]) -> bool:
     return bool(event["action"] != JobCarried.action_name())
 
 
+def standing(job: JobState) -> str:
+    """How a job stands, as people call it; of one that waits for its time until when."""
+    time = waits_until(job)
+    return STATES[job.state] if time is None else f"scheduled for {local(time)} (in {until(time)})"
+
+
 def text(event: dict[str, Any]) -> str:
-    """The payload as people read it; of a job that is tried again when, of one that a schedule made for which time."""
+    """The payload as people read it, and of a job that is tried again, or waits for its time, when."""
     payload = event["payload"]
     told = payload if isinstance(payload, str) else json.dumps(payload, ensure_ascii=False)
-    if event["action"] == "job_queued" and (slot := moment(str(event.get("slot", "")))) is not None:
-        return f"{told} (slot {slot:%Y-%m-%d %H:%M:%S})"
+    if event["action"] == "job_queued" and (begins := moment(str(event.get("not_before", "")))) is not None:
+        return f"scheduled for {local(begins)}: {told}"
     next_at, attempt = moment(str(event.get("next_at", ""))), event.get("attempt")
     if event["action"] != "job_retrying" or next_at is None or not isinstance(attempt, int):
         return told

@@ -12,7 +12,7 @@ from rich.text import Text
 from bus import Bus, BusUnavailable, Settings, Stored, subjects
 from bus.job_log import JobState
 from cli.errors import CommandFailed, Interrupted
-from cli.events import STATES, record
+from cli.events import record, standing
 from cli.hand_over import hand_over
 from cli.names import Job, client_option
 from cli.options import AsJson, NoColor, Quiet, Server, Timeout, client_settings
@@ -51,7 +51,7 @@ def retry(
         raise Interrupted("interrupted; see with 'busctl jobs' whether it is done again") from None
     new = submitted.job
     if not submitted.accepted:
-        command.say(f"that key was used before: job {new.job_id} ({STATES[new.state]})")
+        command.say(f"that key was used before, by job {new.job_id}: {standing(new)}")
     stored = Stored(new.seq, subjects.job(new.client_id, new.job_id), new.last.encode().encode())
     output.record(**record(stored))
     output.line(new.job_id)
