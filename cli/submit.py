@@ -92,7 +92,8 @@ def submit(
     with 0 for a result, and with 1 when the job failed, was cancelled or took too long. What the job writes while it
     runs is printed as it comes.
 
-    With --in or --at it is stored now and begins then, and --wait waits for that too; 'busctl cancel' calls it off.
+    With --in or --at it is stored now and begins then, and --wait waits for that too. 'busctl jobs --scheduled' lists
+    what is still to begin, and 'busctl cancel' calls it off.
 
     Example: busctl submit translate hello --wait
     """

@@ -102,8 +102,13 @@ def local(time: datetime) -> str:
     return f"{time.astimezone():%Y-%m-%d %H:%M:%S %Z}"
 
 
-def until(time: datetime, now: datetime | None = None) -> str:
-    """How long it is until then, in its two largest units."""
+def local_minute(time: datetime) -> str:
+    """A time in the time zone of this machine, without its seconds."""
+    return f"{time.astimezone():%Y-%m-%d %H:%M %Z}"
+
+
+def until(time: datetime, now: datetime | None = None, *, units: int = 2) -> str:
+    """How long it is until then, in so many units, the largest."""
     left = max(0, round((time - (now or datetime.now(UTC))).total_seconds()))
     parts = []
     for unit, length in UNITS:
@@ -112,4 +117,4 @@ def until(time: datetime, now: datetime | None = None) -> str:
             parts.append(f"{count} {unit}")
         elif parts:
             break
-    return " ".join(parts[:2]) or "0 s"
+    return " ".join(parts[:units]) or "0 s"

@@ -1,0 +1,105 @@
+"""JobTable: the jobs of `busctl jobs` as people read them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from cli.columns import LONGEST_SHOWN, Column, Columns
+from cli.events import EVENT_STYLES, STATES
+from cli.listed_job import ListedJob
+from cli.output import Output, Part, room
+from cli.when import local_minute, until
+
+JOB_ID_WIDTH = 16
+"""Characters of most job ids; those of jobs with a key have more."""
+ROOM_FOR_IDS = 80
+"""Columns of a terminal from which on these are whole too."""
+
+JOB_COLUMNS = (
+    Column("TYPE", 9, 20, 4),
+    Column("CLIENT", 8, 22, 2),
+    Column("STATE", 9, 9, 8),
+    Column("TRY", 3, 3, 1, "dim", right=True),
+    Column("AGE", 4, 4, 6, "dim", right=True),
+    Column("TOOK", 4, 4, 3, "dim", right=True),
+    Column("TEXT", 10, 24, 5),
+)
+SCHEDULED_COLUMNS = (
+    Column("TYPE", 9, 20, 4),
+    Column("CLIENT", 8, 22, 2),
+    Column("WHEN", 20, 20, 6),
+    Column("IN", 6, 6, 8, right=True),
+    Column("CONTENT", 10, 24, 5),
+)
+"""Each beside that of the job's id."""
+
+
+class JobTable:
+    """Jobs as a table for people: printed as they come, and in a terminal at the end, with columns that fit.
+
+    Args:
+        output: where it is printed.
+        columns: of which it is made, beside that for the job's id.
+        with_client: whether there is a column for the client.
+    """
+
+    def __init__(self, output: Output, columns: Sequence[Column], *, with_client: bool) -> None:
+        self._output = output
+        self._others = columns
+        self._with_client = with_client
+        self._room = room()
+        self._rows: list[dict[str, Part]] = []
+        self._columns: Columns | None = None
+
+    def add(self, job: ListedJob) -> None:
+        """Add a row. Of what is printed at the end it keeps only what is shown."""
+        state, begins = job.state, job.begins
+        row: dict[str, Part] = {
+            "JOB": state.job_id,
+            "TYPE": state.request.task_type,
+            "CLIENT": state.client_id,
+            "STATE": (STATES[state.state] if begins is None else "scheduled", EVENT_STYLES.get(state.state, "")),
+            "TRY": str(job.attempt or ""),
+            "AGE": _span(job.age),
+            "TOOK": "" if job.took is None else _span(job.took),
+            "WHEN": "" if begins is None else local_minute(begins),
+            "IN": "" if begins is None else until(begins, units=1),
+            "TEXT": self._cut(job.text),
+            "CONTENT": self._cut(job.content),
+        }
+        if self._room is None:
+            self._print(row, Columns(self._fitting(0), None))
+        else:
+            self._rows.append(row)
+
+    def end(self) -> None:
+        """Print what is left."""
+        if self._rows:
+            columns = Columns(self._fitting(max(len(str(row["JOB"])) for row in self._rows)), self._room)
+            for row in self._rows:
+                self._print(row, columns)
+
+    def _cut(self, text: str) -> str:
+        return text if self._room is None else text[:LONGEST_SHOWN]
+
+    def _print(self, row: dict[str, Part], columns: Columns) -> None:
+        if self._columns is None:
+            self._columns = columns
+            self._output.line(*columns.header())
+        self._output.line(*self._columns.row(row))
+
+    def _fitting(self, longest_id: int) -> list[Column]:
+        whole = JOB_ID_WIDTH if self._room is not None and self._room < ROOM_FOR_IDS else max(JOB_ID_WIDTH, longest_id)
+        job = Column("JOB", whole, whole, 7, "bold", whole=True)
+        return [job, *(column for column in self._others if column.name != "CLIENT" or self._with_client)]
+
+
+def _span(time: timedelta) -> str:
+    seconds = max(0.0, time.total_seconds())
+    if seconds < 9.95:
+        return f"{seconds:.1f}s"
+    for unit, length in (("d", 86_400), ("h", 3600), ("m", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length:.0f}{unit}"
+    return f"{seconds:.0f}s"

@@ -1,0 +1,78 @@
+"""ListedJob: one job of `busctl jobs`, for people and for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from bus.attempts import Attempt
+from bus.job_log import JobState
+from bus.messages import as_text
+from cli.when import local_minute, until, waits_until
+
+
+@dataclass(frozen=True, slots=True)
+class ListedJob:
+    """One job of the list."""
+
+    state: JobState
+    attempts: Sequence[Attempt]
+    queued_at: datetime
+    last_at: datetime
+
+    @property
+    def attempt(self) -> int:
+        """How often a worker has begun it."""
+        return self.attempts[-1].number if self.attempts else 0
+
+    @property
+    def begins(self) -> datetime | None:
+        """When it begins, if it waits for its time."""
+        return waits_until(self.state)
+
+    @property
+    def content(self) -> str:
+        """What was asked for."""
+        return as_text(self.state.request.content)
+
+    @property
+    def text(self) -> str:
+        """What is most worth knowing of it: when it begins, what was asked for, or what came of it."""
+        if (time := self.begins) is not None:
+            return f"in {until(time, units=1)}, at {local_minute(time)}: {self.content}"
+        waits = self.state.state == "job_retrying"  # and why is more than what was asked for
+        return as_text(self.state.last.payload) if self.state.ended or waits else self.content
+
+    @property
+    def age(self) -> timedelta:
+        """Since it was submitted."""
+        return datetime.now(UTC) - self.queued_at
+
+    @property
+    def took(self) -> timedelta | None:
+        """From then to its end, if it has ended."""
+        return self.last_at - self.queued_at if self.state.ended else None
+
+    def record(self) -> dict[str, object]:
+        """The whole of it, for programs."""
+        return {
+            "job_id": self.state.job_id,
+            "client_id": self.state.client_id,
+            "type": self.state.request.task_type,
+            "runs": self.state.request.job_type,
+            "content": self.state.request.content,
+            "state": self.state.state,
+            "ended": self.state.ended,
+            "attempt": self.attempt,
+            "attempts": [
+                {"attempt": attempt.number, "started_at": attempt.started_at, "reason": attempt.reason}
+                for attempt in self.attempts
+            ],
+            "retry_of": self.state.request.retry_of,
+            "not_before": self.state.request.not_before,
+            "queued_at": self.queued_at.isoformat(),
+            "last_at": self.last_at.isoformat(),
+            "seq": self.state.seq,
+            "text": as_text(self.state.last.payload),
+        }
