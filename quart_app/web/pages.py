@@ -8,6 +8,7 @@ from urllib.parse import urlsplit, urlunsplit
 from quart import Blueprint, Response, redirect, render_template, request
 from werkzeug.wrappers import Response as Redirect
 
+from bus.messages import MOST_AHEAD
 from quart_app import close_codes
 from quart_app.channel_set import ChannelSet
 from quart_app.services import Services
@@ -85,6 +86,7 @@ def pages(services: Services, channels: ChannelSet) -> Blueprint:
             schemas=schemas,
             socket_path=spoken_to.path,
             max_frame_bytes=services.settings.max_frame_bytes,
+            most_ahead=MOST_AHEAD,
             no_reconnect={str(close.code): close.reason for close in close_codes.ALL if not close.reconnect},
         )
 

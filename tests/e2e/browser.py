@@ -39,6 +39,12 @@ LONGEST_RESULT = 2000
 DEADLINE = 30_000.0
 """Milliseconds for anything the page should come to show."""
 
+LOCAL_TIME = """(ahead) => {
+    const time = new Date(Date.now() + ahead * 1000);
+    return new Date(time - time.getTimezoneOffset() * 60_000).toISOString().slice(0, 19);
+}"""
+"""What is typed for a time so many seconds ahead."""
+
 expect.set_options(timeout=DEADLINE)
 
 
@@ -85,6 +91,7 @@ class SystemPage:
         self.connection = page.locator("#connection-text")
         self.content = page.get_by_label("With which text?")
         self.button = page.get_by_role("button", name="Submit job")
+        self.later = page.locator("#later")
         self.jobs = page.locator("#jobs > li")
         self.notices = page.locator("#notices > li")
         self.reconnect_button = page.get_by_role("button", name="Reconnect now")
@@ -106,6 +113,14 @@ class SystemPage:
         await self.page.get_by_role("radio", name=task_type).check()
         await self.content.fill(content)
         await self.button.click()
+
+    async def submit_later(self, content: str, ahead: float) -> None:
+        """Choose, type, unfold what says when, press the button: a job that begins in so many seconds."""
+        time = self.page.get_by_label("When should it begin?")
+        await self.later.locator("summary").press("Enter")
+        await time.evaluate("(input) => { input.step = 1; }")  # so that a test need not wait for the next minute
+        await time.fill(await self.page.evaluate(LOCAL_TIME, ahead))
+        await self.submit("default", content)
 
     async def expect_connected(self) -> None:
         await expect(self.connection).to_have_text("Connected")

@@ -24,6 +24,8 @@ READABLE = (
     ".choice-summary",
     "#content",
     "#content-hint",
+    "#later summary",
+    "#later-hint",
     "#submit-button",
     ".badge",
     ".job-content",

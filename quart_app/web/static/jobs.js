@@ -1,6 +1,7 @@
 // The jobs of this tab as the frames tell them; knows neither sockets nor elements.
 
 import { readable } from "./json.js";
+import { clock, midnight } from "./times.js";
 
 const MOST_JOBS = 200; // open ones are always shown
 
@@ -22,6 +23,7 @@ const RANK = {
   sending: 0,
   unsent: 0,
   interrupted: 0,
+  scheduled: 1,
   queued: 1,
   done: ENDED,
   failed: ENDED,
@@ -35,16 +37,15 @@ function rank(phase, attempt) {
   return RANK[phase] ?? 2 * (attempt || 1) + (phase === "retrying" ? 1 : 0);
 }
 
-const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
-
 // Errors after which the same frame may do.
 const PASSING = new Set(["bus_unavailable", "busy", "internal_error", "stream_full"]);
 
 /**
- * A job is `{ref, id, type, content, phase, text, attempt, reasons, progress, message, output, cancelling, retryOf,
- * at}`. Its `ref` is also its idempotency key, so that it may be sent as often as needed. `reasons` are why attempts
- * failed, by attempt; `output` is `{text, attempt, next}`, what it has written while it runs, and the index of the next
- * piece. `watcher` hears of every change.
+ * A job is `{ref, id, type, content, notBefore, phase, text, attempt, reasons, progress, message, output, cancelling,
+ * retryOf, at}`. Its `ref` is also its idempotency key, so that it may be sent as often as needed. `notBefore` is when it
+ * may begin, in RFC 3339, or null; until then it is scheduled. `reasons` are why attempts failed, by attempt; `output` is
+ * `{text, attempt, next}`, what it has written while it runs, and the index of the next piece. `watcher` hears of every
+ * change.
  */
 export class Jobs {
   #all = new Set();
@@ -70,8 +71,8 @@ export class Jobs {
   }
 
   /** A job that is on its way to the server. */
-  add({ ref, type, content, retryOf = null, phase = "sending", text = "" }) {
-    return this.#add({ ref, id: null, type, content, retryOf, phase, text, at: new Date() });
+  add({ ref, type, content, notBefore = null, retryOf = null, phase = "sending", text = "" }) {
+    return this.#add({ ref, id: null, type, content, notBefore, retryOf, phase, text, at: new Date() });
   }
 
   /** Send it once more. */
@@ -117,12 +118,15 @@ export class Jobs {
 
   #step(frame, at) {
     const { job_id: id, ref, action, task_type: type = "job", content = "", retry_of: retryOf = null } = frame;
+    const { not_before: notBefore = null } = frame;
     let job = this.#byId.get(id) ?? this.#byRef.get(ref);
     if (!job) {
       if (action === "job_progress") {
         return;
       }
-      job = this.#add({ ref: ref ?? id, id, type, content, retryOf, phase: "queued", text: "", at });
+      const phase = isAhead(notBefore) ? "scheduled" : "queued";
+      job = this.#add({ ref: ref ?? id, id, type, content, notBefore, retryOf, phase, text: "", at });
+      this.#awaitTime(job);
     }
     if (action === "job_retrying") {
       this.#explain(job, frame.attempt, frame.reason);
@@ -159,6 +163,9 @@ export class Jobs {
   #advance(job, id, phase, text, at, attempt) {
     job.id = id;
     this.#byId.set(id, job);
+    if (phase === "queued" && isAhead(job.notBefore)) {
+      phase = "scheduled";
+    }
     const [to, from] = [rank(phase, attempt), rank(job.phase, job.attempt)];
     if (to > from || (to === from && phase === "retrying")) {
       const ended = to === ENDED;
@@ -166,7 +173,28 @@ export class Jobs {
       const output = phase === "done" ? null : job.output; // the text is all of it
       const cancelling = job.cancelling && !ended;
       this.#change(job, { phase, text: shown, output, at, attempt: attempt || job.attempt, cancelling });
+      this.#awaitTime(job);
     }
+  }
+
+  // Nobody tells that its time has come; and what is tomorrow now is today after midnight.
+  #awaitTime(job) {
+    if (job.phase !== "scheduled") {
+      return;
+    }
+    const time = new Date(job.notBefore);
+    const next = () => {
+      if (job.phase !== "scheduled") {
+        return;
+      }
+      if (isAhead(job.notBefore)) {
+        this.#change(job, { notBefore: job.notBefore });
+        this.#awaitTime(job);
+      } else {
+        this.#change(job, { phase: "queued", at: time });
+      }
+    };
+    setTimeout(next, Math.min(time, midnight()) - Date.now());
   }
 
   #explain(job, attempt, reason) {
@@ -214,6 +242,10 @@ export class Jobs {
       this.watcher.removed(oldest);
     }
   }
+}
+
+function isAhead(time) {
+  return time !== null && new Date(time) > Date.now();
 }
 
 // What a job waits for, in words; of any other step its payload.

@@ -86,11 +86,11 @@ const connection = new Connection(new URL(socket, location.href.replace(/^http/,
   },
 });
 
-function submit(type, content) {
+function submit(type, content, notBefore) {
   if (!connection.connected) {
     return;
   }
-  const job = { ref: newKey(), type, content };
+  const job = { ref: newKey(), type, content, notBefore };
   const size = new TextEncoder().encode(JSON.stringify(jobFrame(job))).length;
   if (size > maxFrameBytes) {
     const excess = count.format(size - maxFrameBytes);
@@ -110,11 +110,12 @@ function sendJob(job) {
   }
 }
 
-function jobFrame({ ref, type, content, retryOf }) {
+function jobFrame({ ref, type, content, notBefore, retryOf }) {
   if (retryOf) {
     return { action: "retry_job", payload: { job_id: retryOf }, ref, key: ref };
   }
-  return { action: "system_message", payload: { task_type: type, content }, ref, key: ref };
+  const payload = { task_type: type, content };
+  return { action: "system_message", payload, not_before: notBefore ?? undefined, ref, key: ref };
 }
 
 function sendCancel({ id }) {
@@ -125,8 +126,8 @@ function sendCancel({ id }) {
 
 // A reload must not lose what the server has not confirmed.
 function keepUnconfirmed() {
-  const kept = jobs.unconfirmed.map(({ ref, type, content, retryOf, phase, text }) => {
-    return { ref, type, content, retryOf, phase, text };
+  const kept = jobs.unconfirmed.map(({ ref, type, content, notBefore, retryOf, phase, text }) => {
+    return { ref, type, content, notBefore, retryOf, phase, text };
   });
   remember("unconfirmed", kept.length ? kept : null);
 }

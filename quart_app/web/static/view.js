@@ -2,30 +2,16 @@
 
 import { ContentForm } from "./form.js";
 import { readable } from "./json.js";
+import { LaterField } from "./later.js";
+import { coming, past, show } from "./times.js";
+import { LABELS, name, reasons } from "./words.js";
 
 const MOST_NOTICES = 100;
 const MOST_SPOKEN = 20;
 const NEARLY = 8; // pixels from the end of a text within which a reader is at its end
-const LONGEST_NAME = 60; // characters of a job's content in the names of its buttons
-const MOST_REASONS = 5; // attempts of a job of which the latest are shown
 const LONGEST_SPOKEN = 200; // characters; a screen reader's user reads the rest in the list
 
-const LABELS = {
-  sending: "Sending",
-  queued: "Queued",
-  started: "Running",
-  retrying: "Waiting",
-  done: "Done",
-  failed: "Failed",
-  cancelled: "Cancelled",
-  refused: "Not accepted",
-  unsent: "Not accepted",
-  interrupted: "Interrupted",
-};
-
 export const element = (id) => document.getElementById(id);
-const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
-const calendar = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 
 /** Text from outside goes through `textContent` only. */
 export class View {
@@ -40,12 +26,14 @@ export class View {
     this.form = element("submit");
     this.content = element("content");
     this.fields = new ContentForm(this.form, this.content);
+    this.later = new LaterField(element("later"));
     this.button = element("submit-button");
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
-      const content = this.fields.read();
-      if (content !== undefined) {
-        onSubmit(this.fields.type, content);
+      const notBefore = this.later.read();
+      const content = this.fields.read(); // last, for it takes the focus if both are wrong
+      if (content !== undefined && notBefore !== undefined) {
+        onSubmit(this.fields.type, content, notBefore);
       }
     });
     this.content.addEventListener("keydown", (event) => {
@@ -113,12 +101,14 @@ export class View {
   }
 
   submitted({ ref }) {
+    this.later.submitted(ref);
     this.fields.submitted(ref);
     this.refuse("");
   }
 
-  /** Show at the fields of a job what is wrong with its content. */
+  /** Show at the fields of a job what is wrong with its content, or with its time. */
   misfit({ ref, payload }) {
+    this.later.refused(ref, payload);
     this.fields.refused(ref, payload);
   }
 
@@ -151,10 +141,13 @@ export class View {
       message: job.message ?? "",
     });
     this.#write(job);
-    this.#time(item, job.at);
+    this.#scheduled(item, job);
+    show(item.querySelector("[data-field=time]"), job.at, past);
     this.#buttons(item, job);
     if (job.text && keys.includes("text") && this.#opened) {
       this.#say(`${LABELS[job.phase]}: ${job.text}`);
+    } else if (job.phase === "scheduled" && keys.includes("phase") && this.#opened) {
+      this.#say(`Scheduled for ${coming(new Date(job.notBefore))}: ${name(job)}`);
     }
   }
 
@@ -171,7 +164,7 @@ export class View {
   notice(text, at) {
     const item = element("notice-template").content.firstElementChild.cloneNode(true);
     this.#fill(item, { text });
-    this.#time(item, at);
+    show(item.querySelector("time"), at, past);
     const list = element("notices");
     list.prepend(item);
     element("notices-log").hidden = false;
@@ -223,6 +216,14 @@ export class View {
     this.#progress(item, job);
   }
 
+  #scheduled(item, job) {
+    const line = item.querySelector("[data-field=scheduled]");
+    line.hidden = job.phase !== "scheduled";
+    if (!line.hidden) {
+      show(line.querySelector("time"), new Date(job.notBefore), coming);
+    }
+  }
+
   #progress(item, job) {
     const bar = item.querySelector("progress");
     const told = job.progress != null || job.message || !job.output?.text; // else the text shows that it goes on
@@ -238,7 +239,7 @@ export class View {
     const cancel = item.querySelector("[data-action=cancel]");
     cancel.textContent = job.cancelling ? "Cancelling…" : "Cancel";
     cancel.ariaDisabled = String(Boolean(job.cancelling)); // not disabled: that would take the focus away
-    this.#offer(item, job, cancel, ["queued", "started", "retrying"].includes(job.phase));
+    this.#offer(item, job, cancel, ["scheduled", "queued", "started", "retrying"].includes(job.phase));
     const retry = item.querySelector("[data-action=retry]");
     retry.textContent = job.phase === "unsent" ? "Try again" : "Retry";
     this.#offer(item, job, retry, ["unsent", "failed", "cancelled"].includes(job.phase));
@@ -266,29 +267,12 @@ export class View {
     }
   }
 
-  #time(item, at) {
-    const time = item.querySelector("time");
-    const today = at.toDateString() === new Date().toDateString();
-    time.dateTime = at.toISOString();
-    time.textContent = (today ? clock : calendar).format(at);
-  }
-
   #say(text) {
     const line = document.createElement("p");
     line.textContent = text.slice(0, LONGEST_SPOKEN);
     element("spoken").append(line);
     trim(element("spoken"), MOST_SPOKEN, "firstElementChild");
   }
-}
-
-// Why earlier attempts failed; why the latest did, the job's text says.
-function reasons({ attempt, reasons = {} }) {
-  const earlier = Object.entries(reasons).filter(([number]) => Number(number) < attempt);
-  return earlier.map(([number, reason]) => `Attempt ${number} failed: ${reason}`).slice(-MOST_REASONS).join("\n");
-}
-
-function name({ type, content }) {
-  return readable(content).slice(0, LONGEST_NAME) || type;
 }
 
 function trim(list, most, end) {

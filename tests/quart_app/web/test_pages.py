@@ -11,6 +11,7 @@ import pytest
 from quart.testing import QuartClient
 
 from bus import Settings
+from bus.messages import MOST_AHEAD
 from quart_app import close_codes, create_app
 from workers.registry import discover
 
@@ -21,9 +22,12 @@ MODULES = (
     "form.js",
     "jobs.js",
     "json.js",
+    "later.js",
     "session.js",
     "storage.js",
+    "times.js",
     "view.js",
+    "words.js",
 )
 ASSETS = ("favicon.svg", "style.css", *MODULES)
 
@@ -81,6 +85,7 @@ async def test_the_page_is_told_where_to_connect_and_within_which_limits(http: Q
     forbidden = {str(close.code): close.reason for close in close_codes.ALL if not close.reconnect}
     assert 'data-socket="/ws/system"' in html
     assert f'data-max-frame-bytes="{settings.max_frame_bytes}"' in html
+    assert f'data-most-ahead="{MOST_AHEAD}"' in html
     told = re.search(r"data-no-reconnect='(.*?)'", html)
     assert told is not None
     assert json.loads(told[1]) == forbidden

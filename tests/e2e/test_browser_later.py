@@ -1,0 +1,111 @@
+"""The page submits a job for later, shows until when it waits, and sees it begin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from playwright.async_api import Browser, expect
+
+from testbed.servers import Web, Worker
+from testbed.system import System
+from tests.e2e.browser import SystemPage, expect_result, system_for_pages, system_page
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")  # the browser's
+
+DAY = 86_400.0
+SAY = "async (time) => (await import('/static/times.js')).coming(new Date(time))"
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    with system_for_pages(tmp_path_factory.mktemp("system")) as system:
+        yield system
+
+
+@pytest.fixture(scope="module", autouse=True)
+def worker(system: System) -> Worker:
+    return system.worker()
+
+
+async def refused(tab: SystemPage, why: str) -> None:
+    """The time is refused at its field, and nothing was sent."""
+    time = tab.page.get_by_label("When should it begin?")
+    await expect(tab.page.get_by_role("alert").filter(has_text=why)).to_be_visible()
+    await expect(time).to_be_focused()
+    await expect(time).to_have_attribute("aria-invalid", "true")
+    await expect(tab.jobs).to_have_count(0)
+
+
+async def test_a_job_for_later_says_when_and_runs_by_itself(browser: Browser, web: Web) -> None:
+    async with system_page(browser, web.url + "/system/", viewport={"width": 375, "height": 740}) as tab:
+        asked = datetime.now(UTC)
+        await tab.submit_later("in a while", 4)
+        job = tab.job("in a while")
+        await expect(job.locator(".badge")).to_have_text("Scheduled")
+        told = job.locator(".job-scheduled")
+        await expect(told).to_contain_text("Scheduled for ")
+        moment = datetime.fromisoformat(await told.locator("time").get_attribute("datetime") or "")
+        assert timedelta(0) < moment - asked
+        await expect(tab.spoken("Scheduled for ")).to_have_count(1)
+        await expect(tab.page.get_by_label("When should it begin?")).to_be_hidden()
+        assert await tab.page.evaluate("document.documentElement.scrollWidth") <= 375
+        await tab.reload()
+        await expect_result(job, "IN A WHILE")
+        await expect(told).to_be_hidden()
+        ended = datetime.fromisoformat(await job.locator(".job-head time").get_attribute("datetime") or "")
+        assert ended >= moment
+        assert tab.troubles == []
+
+
+@pytest.mark.usefixtures("idle")
+async def test_when_its_time_has_come_it_is_queued_though_nobody_says_so(browser: Browser, web: Web) -> None:
+    async with system_page(browser, web.url + "/system/") as tab:
+        await tab.submit_later("soon", 3)
+        job = tab.job("soon")
+        await expect(job.locator(".badge")).to_have_text("Scheduled")
+        await expect(job.locator(".badge")).to_have_text("Queued")
+        await expect(job.locator(".job-scheduled")).to_be_hidden()
+
+
+async def test_one_that_waits_for_its_time_is_there_after_a_reload_and_can_be_cancelled(
+    browser: Browser, web: Web
+) -> None:
+    async with system_page(browser, web.url + "/system/") as tab:
+        await tab.submit_later("some day", 30 * DAY)
+        job = tab.job("some day")
+        await expect(job.locator(".badge")).to_have_text("Scheduled")
+        await tab.reload()
+        await expect(job.locator(".job-scheduled")).to_contain_text("Scheduled for ")
+        await job.get_by_role("button", name="Cancel: some day").press("Enter")
+        await expect(job.locator(".badge")).to_have_text("Cancelled")
+        await expect(job.locator(".job-scheduled")).to_be_hidden()
+
+
+async def test_a_time_that_cannot_be_is_refused_at_its_field_and_kept(browser: Browser, web: Web) -> None:
+    async with system_page(browser, web.url + "/system/") as tab:
+        await tab.submit_later("too late", -60)
+        await refused(tab, "This time has passed.")
+        await tab.later.locator("summary").click()
+        await expect(tab.later.locator("summary")).to_contain_text("Run later: ")
+        await tab.submit_later("too early", 400 * DAY)
+        await refused(tab, "a job may begin 366 days from now at the latest")
+        # The reader's clock may be wrong; then the server says so, and what was typed is there again.
+        await tab.later.evaluate("(box) => { box.dataset.mostAhead = 1e9; }")
+        await tab.button.click()
+        await expect(tab.jobs.locator(".badge")).to_have_text("Not accepted")
+        await expect(tab.page.get_by_role("alert").filter(has_text="is too far ahead")).to_be_visible()
+        await expect(tab.page.get_by_label("When should it begin?")).not_to_have_value("")
+        assert tab.troubles == []
+
+
+async def test_today_and_tomorrow_are_told_as_such(browser: Browser, web: Web) -> None:
+    async with system_page(browser, web.url + "/system/", timezone_id="Europe/Berlin", locale="en-GB") as tab:
+        await tab.page.clock.set_fixed_time("2026-10-24T12:00:00+02:00")  # clocks change in the night that follows
+        told = {
+            "2026-10-24T23:59:00+02:00": "23:59 today",
+            "2026-10-25T23:30:00+01:00": "23:30 tomorrow",
+            "2026-10-26T00:00:00+01:00": "26 Oct 2026, 00:00",
+        }
+        assert {time: await tab.page.evaluate(SAY, time) for time in told} == told
