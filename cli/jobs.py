@@ -8,7 +8,9 @@ from typing import Annotated
 
 import typer
 
-from bus import Bus, Settings, subjects
+from bus import Bus, Settings, schedules, subjects
+from bus.schedules import Remembered
+from cli import schedule_table
 from cli.errors import Interrupted
 from cli.job_table import JobTable
 from cli.listed_job import ListedJob
@@ -49,6 +51,8 @@ def jobs(
     AGE is how long ago a job was submitted, TOOK how long it took from then to its end, TRY how often a worker
     has begun it. A job that was submitted for later is scheduled until its time has come.
 
+    With --scheduled, the recurring schedules of jobs follow: the times for which there is a job and will be one.
+
     Example: busctl jobs --open --limit 50
     """
     listing = _listing(open_only, failed_only, scheduled_only)
@@ -63,14 +67,16 @@ def jobs(
             table.add(job)
 
     try:
-        count = asyncio.run(_list(settings, client, listing, limit, show))
+        count, recurring = asyncio.run(_list(settings, client, listing, limit, show))
     except KeyboardInterrupt:
         raise Interrupted("interrupted") from None
-    table.end()
+    finally:
+        table.end()
     if not count:
         output.line(f"No {listing.name}.")
     if count == limit:
         output.line((f"The {listing.first} {limit}; --limit shows more, if there are.", "dim"))
+    schedule_table.show(output, recurring)
 
 
 def _listing(open_only: bool, failed_only: bool, scheduled_only: bool) -> Listing:
@@ -84,8 +90,10 @@ def _listing(open_only: bool, failed_only: bool, scheduled_only: bool) -> Listin
 
 async def _list(
     settings: Settings, client_id: str | None, listing: Listing, limit: int, show: Callable[[ListedJob], None]
-) -> int:
+) -> tuple[int, list[Remembered]]:
+    """Show the jobs. Returns how many, and which schedules follow."""
     subject = subjects.ALL_JOBS if client_id is None else subjects.steps(client_id)
+    recurring = listing is SCHEDULED and client_id in (None, subjects.SCHEDULES_CLIENT)
     count = 0
     async with Bus(settings, name="busctl jobs") as bus:
         for key in await listing.find(bus, subject, limit):
@@ -93,4 +101,4 @@ async def _list(
             if job is not None and listing.has(job):
                 show(job)
                 count += 1
-    return count
+        return count, await schedules.all(bus) if recurring else []

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from bus import Bus, Settings, job_log, times
+from bus import Bus, Settings, job_log, schedules, subjects, times
 from bus.job_log import JobRequest, JobState
+from bus.schedules import Remembered
 from cli.when import local, local_minute
 from testbed.servers import Nats
 from tests.cli.background import background
 from tests.cli.command import busctl
 from tests.cli.terminal import in_terminal
+from tests.raw_jetstream import connected
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 
@@ -88,6 +91,55 @@ async def test_80_columns_are_enough(nats: Nats, bus: Bus) -> None:
     assert " 30 d " in row.plain
     assert "z…" in row.plain
     assert all(line.cell_len <= 80 for line in shown.lines)
+
+
+@pytest.fixture
+async def recurring(settings: Settings, bus: Bus) -> AsyncIterator[list[Remembered]]:
+    """What is remembered of three schedules: one is due some time, one should have begun a job, and one is no more."""
+    next_week = datetime.now(UTC) + 7 * DAY + HOUR
+    told = [
+        Remembered(name="backup", definition="every 7d", next=next_week),
+        Remembered(name="cleanup", definition="every 1h", last=next_week - 9 * DAY, next=next_week - 8 * DAY),
+        Remembered(name="old", definition="cron 0 6 * * * UTC", last=next_week, next=next_week, gone=next_week),
+    ]
+    async with connected(settings.nats_url) as raw:
+        await schedules.declare(bus)
+        for one in told:
+            await schedules.remember(bus, one)
+        yield told
+        await raw.ask(f"STREAM.DELETE.{subjects.SCHEDULES}")
+
+
+async def test_recurring_schedules_follow(nats: Nats, bus: Bus, recurring: list[Remembered]) -> None:
+    backup, cleanup, old = recurring
+    job = await scheduled(bus, "s6", DAY)
+    shown = busctl("jobs", "--scheduled", "--limit", "1000", NATS_URL=nats.url).stdout
+    jobs, _, table = shown.partition("\n\n")
+    assert job.job_id in jobs
+    header, *rows = [re.split(r"\s{2,}", line) for line in table.splitlines()]
+    assert header == ["SCHEDULE", "LAST", "NEXT", "IN", "RULE"]
+    assert cleanup.last is not None
+    assert old.last is not None
+    assert rows == [
+        ["backup", local_minute(backup.next), "7 d", "every 7d"],
+        ["cleanup", local_minute(cleanup.last), local_minute(cleanup.next), "overdue", "every 1h"],
+        ["old", local_minute(old.last), "gone", "cron 0 6 * * * UTC"],
+    ]
+    first, second, third = [one for one in listed(nats, "--scheduled", "--limit", "1000") if "schedule" in one]
+    assert first == {
+        "schedule": "backup",
+        "rule": "every 7d",
+        "last": None,
+        "next": times.written(backup.next),
+        "gone": None,
+    }
+    assert (second["schedule"], third["next"], third["gone"]) == ("cleanup", None, times.written(old.next))
+    assert [one for one in listed(nats, "--scheduled", "--client", "s6") if "schedule" in one] == []
+    narrow = in_terminal("jobs", "--scheduled", columns=80, NATS_URL=nats.url)
+    assert all(line.cell_len <= 80 for line in narrow.lines)
+    assert any(
+        "cleanup" in line.plain and "overdue" in line.plain and "every 1h" in line.plain for line in narrow.lines
+    )
 
 
 async def test_watch_says_for_when_a_job_is_scheduled(nats: Nats, bus: Bus) -> None:
