@@ -9,18 +9,18 @@ from datetime import datetime
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from bus import Bus, BusUnavailable, CorruptJob, Settings, Stored, job_log, subjects
 from bus.job_log import JobState
 from bus.messages import TaskPayload
 from cli.errors import CommandFailed
-from cli.events import INTERRUPTIONS, STATES, is_news, moment, record, result, standing, text
+from cli.events import INTERRUPTIONS, is_news, record, result, standing, text
 from cli.hand_over import hand_over
+from cli.job_bar import JobBar
 from cli.live_text import LiveText
-from cli.output import Output, printable, shortened
-from cli.when import ahead, local, waits_until
+from cli.output import Output, printable
+from cli.when import local, waits_until
 from workers import submission
 from workers.client_jobs import ClientJobs
 from workers.errors import TooManyJobs
@@ -137,16 +137,12 @@ class JobSubmission:
         with ExitStack() as stack:
             bar = None
             if self._beside.is_terminal and not self._beside.quiet and not self._as_json:
-                bar = stack.enter_context(_progress(self._beside))
-                task = bar.add_task("submitting", total=None)
+                bar = stack.enter_context(JobBar(self._beside))
 
             def on_progress(stored: Stored) -> None:
                 address = subjects.parse(stored.subject)
                 if bar is not None and address is not None and address.job_id == self._job_id:
-                    event = record(stored)
-                    if isinstance(done := event["payload"], int | float):
-                        bar.update(task, total=1, completed=done)
-                    bar.update(task, description=shortened(str(event.get("message") or "running"), 40))
+                    bar.progress(record(stored))
 
             if bar is not None:
                 await bus.subscribe_progress(self._client_id, on_progress)
@@ -162,10 +158,10 @@ class JobSubmission:
                         self._accepted()
                     if event["action"] == "job_output":
                         if bar is not None:
-                            bar.stop()  # it would stand in the text
+                            bar.stop()
                         self._live.piece(event)
-                    elif bar is not None:
-                        bar.update(task, description=_doing(event))
+                    elif bar is not None and is_news(event):
+                        bar.step(event)
                     if event["action"] == "job_retrying":
                         self._say(text(event))
                     with suppress(CorruptJob):  # another program wrote on the job's subject
@@ -189,19 +185,3 @@ class JobSubmission:
 
     def _say(self, message: str, style: str = "") -> None:
         self._beside.print(Text(printable(message), style), soft_wrap=True)
-
-
-def _doing(event: dict[str, Any]) -> str:
-    begins = ahead(moment(str(event.get("not_before", "")))) if event["action"] == "job_queued" else None
-    return STATES.get(event["action"], "running") if begins is None else f"scheduled for {local(begins)}"
-
-
-def _progress(console: Console) -> Progress:
-    return Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=30),
-        TimeElapsedColumn(),
-        console=console,
-        transient=True,
-    )

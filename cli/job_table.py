@@ -9,7 +9,7 @@ from cli.columns import LONGEST_SHOWN, Column, Columns
 from cli.events import EVENT_STYLES, STATES
 from cli.listed_job import ListedJob
 from cli.output import Output, Part, room
-from cli.when import local_minute, until
+from cli.when import about, local_minute
 
 JOB_ID_WIDTH = 16
 """Characters of most job ids; those of jobs with a key have more."""
@@ -29,7 +29,7 @@ SCHEDULED_COLUMNS = (
     Column("TYPE", 9, 20, 4),
     Column("CLIENT", 8, 22, 2),
     Column("WHEN", 20, 20, 6),
-    Column("IN", 6, 6, 8, right=True),
+    Column("IN", 7, 7, 8, right=True),
     Column("CONTENT", 10, 24, 5),
 )
 """Each beside that of the job's id."""
@@ -64,7 +64,7 @@ class JobTable:
             "AGE": _span(job.age),
             "TOOK": "" if job.took is None else _span(job.took),
             "WHEN": "" if begins is None else local_minute(begins),
-            "IN": "" if begins is None else until(begins, units=1),
+            "IN": "" if begins is None else about(begins),
             "TEXT": self._cut(job.text),
             "CONTENT": self._cut(job.content),
         }

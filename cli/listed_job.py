@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from bus.attempts import Attempt
 from bus.job_log import JobState
 from bus.messages import as_text
-from cli.when import local_minute, until, waits_until
+from cli.when import about, local_minute, waits_until
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class ListedJob:
     def text(self) -> str:
         """What is most worth knowing of it: when it begins, what was asked for, or what came of it."""
         if (time := self.begins) is not None:
-            return f"in {until(time, units=1)}, at {local_minute(time)}: {self.content}"
+            return f"in {about(time)}, at {local_minute(time)}: {self.content}"
         waits = self.state.state == "job_retrying"  # and why is more than what was asked for
         return as_text(self.state.last.payload) if self.state.ended or waits else self.content
 

@@ -9,7 +9,7 @@ from bus import times
 from bus.schedules import Remembered
 from cli.columns import Column, Columns
 from cli.output import Output, Part, room
-from cli.when import ahead, local_minute, until
+from cli.when import about, ahead, local_minute
 
 COLUMNS = (
     Column("SCHEDULE", 12, 24, 6, "bold"),
@@ -51,7 +51,7 @@ def _cells(one: Remembered) -> dict[str, Part]:
     elif ahead(one.next, datetime.now(UTC) - PATIENCE) is None:
         comes = ("overdue", "yellow")
     else:
-        comes = until(one.next, units=1) if ahead(one.next) else "now"
+        comes = about(one.next) if ahead(one.next) else "now"
     return {
         "SCHEDULE": one.name,
         "LAST": "" if one.last is None else local_minute(one.last),

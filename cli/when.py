@@ -107,9 +107,9 @@ def local_minute(time: datetime) -> str:
     return f"{time.astimezone():%Y-%m-%d %H:%M %Z}"
 
 
-def until(time: datetime, now: datetime | None = None, *, units: int = 2) -> str:
-    """How long it is until then, in so many units, the largest."""
-    left = max(0, round((time - (now or datetime.now(UTC))).total_seconds()))
+def until(time: datetime, now: datetime | None = None) -> str:
+    """How long it is until then, in its two largest units."""
+    left = _left(time, now)
     parts = []
     for unit, length in UNITS:
         count, left = divmod(left, length)
@@ -117,4 +117,15 @@ def until(time: datetime, now: datetime | None = None, *, units: int = 2) -> str
             parts.append(f"{count} {unit}")
         elif parts:
             break
-    return " ".join(parts[:units]) or "0 s"
+    return " ".join(parts[:2]) or "0 s"
+
+
+def about(time: datetime, now: datetime | None = None) -> str:
+    """How long it is until then, in one unit of which there are two at least."""
+    left = _left(time, now)
+    unit, length = next((one for one in UNITS if left >= 2 * one[1]), UNITS[-1])
+    return f"{left // length} {unit}"
+
+
+def _left(time: datetime, now: datetime | None) -> int:
+    return max(0, round((time - (now or datetime.now(UTC))).total_seconds()))

@@ -123,3 +123,11 @@ async def test_a_terminal_shows_the_text_and_no_bar_in_it(system: System, bus: B
     lines = [line.plain.strip() for line in (await shown).lines]
     assert r"plain \x1b[2J[red]\u200dtext" in lines[-1]
     assert "\x1b[2J" not in (await shown).raw
+
+
+def test_the_bar_of_a_job_for_later_shows_that_its_time_has_come(system: System) -> None:
+    arguments = ("submit", "default", "hi", "--in", "2s", "--wait", "--client", "later")
+    shown = in_terminal(*arguments, columns=80, until="queued", **system.env)
+    assert shown.returncode == 130
+    before, _, _ = shown.raw.partition("queued")
+    assert " scheduled for 20" in before

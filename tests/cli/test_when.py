@@ -12,7 +12,7 @@ import typer
 from bus.job_log import JobRequest, JobState
 from bus.messages import JobQueued, JobStarted
 from cli.events import standing, text
-from cli.when import ahead, begins, local, until
+from cli.when import about, ahead, begins, local, until
 
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
 
@@ -88,20 +88,22 @@ def test_where_the_machine_has_utc_one_way_to_write_it_is_named(monkeypatch: pyt
 
 
 @pytest.mark.parametrize(
-    ("seconds", "told"),
+    ("seconds", "told", "roughly"),
     [
-        (-5, "0 s"),
-        (0.2, "0 s"),
-        (9.6, "10 s"),
-        (599.9, "10 min"),
-        (598, "9 min 58 s"),
-        (3605, "1 h"),
-        (90_061, "1 d 1 h"),
-        (366 * 86_400, "366 d"),
+        (-5, "0 s", "0 s"),
+        (0.2, "0 s", "0 s"),
+        (9.6, "10 s", "10 s"),
+        (599.9, "10 min", "10 min"),
+        (598, "9 min 58 s", "9 min"),
+        (3605, "1 h", "60 min"),
+        (7199, "1 h 59 min", "119 min"),
+        (90_061, "1 d 1 h", "25 h"),
+        (366 * 86_400, "366 d", "366 d"),
     ],
 )
-def test_how_long_it_is_until_then_is_told_in_two_units(seconds: float, told: str) -> None:
+def test_how_long_it_is_until_then_is_told_in_two_units_or_one(seconds: float, told: str, roughly: str) -> None:
     assert until(NOW + timedelta(seconds=seconds), NOW) == told
+    assert about(NOW + timedelta(seconds=seconds), NOW) == roughly
 
 
 def test_a_time_is_told_as_this_machine_has_it() -> None:
