@@ -18,7 +18,7 @@ from bus import subjects, times
 from bus.errors import AppendRefused, CorruptJob, UnknownJob
 from bus.job_append import append_step
 from bus.job_state import JobState
-from bus.job_step import DEFAULT_QUEUE, LOST, JobRequest, Step, carried, step_of, steps
+from bus.job_step import DEFAULT_QUEUE, LOST, JobRequest, Step, beginning, carried, step_of, steps
 from bus.messages import (
     JobCancelled,
     JobEvent,
@@ -272,6 +272,7 @@ __all__ = [
     "JobRequest",
     "JobState",
     "Step",
+    "beginning",
     "cancel",
     "carry",
     "create",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -17,7 +17,7 @@ from pydantic_core import to_json
 
 from bus import subjects, times
 from bus.errors import CorruptJob
-from bus.messages import JobEvent, Message, StoredJobEvent
+from bus.messages import JobEvent, JobQueued, Message, StoredJobEvent
 from bus.stored import Stored
 from bus.stream import EventStream
 
@@ -70,6 +70,10 @@ class JobCarried(Message):
 
     action: Literal["job_carried"] = "job_carried"
     event: Annotated[StoredJobEvent, Field(discriminator="action")]
+
+
+_CARRIED = f'{{"action":"{JobCarried.action_name()}"'.encode()
+"""How its frames begin."""
 
 
 class _Beside(BaseModel):
@@ -157,6 +161,21 @@ def carried(event: JobEvent, *, at: str | None, request: JobRequest, instance: s
     frame = {"action": JobCarried.action_name(), "payload": None, "event": inner, "request": asked}
     beside = {"instance": instance, "waits": waits or None}
     return to_json(frame | {key: value for key, value in beside.items() if value is not None}).decode()
+
+
+def beginning(stored: Stored) -> Stored | None:
+    """The `job_queued` that was carried forward, as if it had been stored there first; None for any other event."""
+    if not stored.data.startswith(_CARRIED):
+        return None
+    try:
+        step = step_of(stored)
+    except CorruptJob:
+        return None
+    if not isinstance(step.event, JobQueued) or step.request is None:
+        return None
+    asked = step.request.model_dump(exclude_defaults=True)
+    frame = step.event.encode(request=asked, waits=step.waits or None, content=step.request.content)
+    return replace(stored, data=frame.encode(), timestamp=step.event.at or stored.timestamp)
 
 
 async def steps(

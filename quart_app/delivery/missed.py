@@ -13,6 +13,7 @@ from typing import Self
 from bus import Bus, BusUnavailable, Settings, Stored, subjects
 from bus.messages import Event, JobEvent, JobOutput, JobStarted
 from quart_app.channel import CLIENT
+from quart_app.delivery.carried_jobs import CarriedJobs
 from quart_app.delivery.event_parser import EventParser
 from quart_app.delivery.ordered_events import TURN_BYTES
 from quart_app.delivery.replay_budget import ReplayBudget
@@ -74,6 +75,7 @@ class Missed:
         """Events, their bytes, and events that are left out, for which there is room."""
         self._until = 0
         self._output = ReplayedOutput()
+        self._carried: CarriedJobs | None = None
         self._plan = ReplayPlan()
         self._kept: list[tuple[int, Event]] | None = []
         """All events, when they are few."""
@@ -117,6 +119,8 @@ class Missed:
     async def _count_client(self, after: int) -> None:
         """The steps of its jobs come before what these wrote: then it is known which of that is replaced."""
         client = self._client_id
+        if not after:
+            self._carried = CarriedJobs()
         parts = [
             Part(subjects.steps(client), after),
             Part(subjects.client_event(client), after),
@@ -218,7 +222,7 @@ class Missed:
         return [event for _, event in sorted(shown, key=lambda entry: entry[0])]
 
     def _shown(self, stored: Stored) -> Event | None:
-        event = self._parser.parse(stored)
+        event = self._parser.parse(stored if self._carried is None else self._carried.told(stored))
         return event if event is not None and event.action in self._actions else None
 
     async def _turn(self, stored: Stored) -> None:

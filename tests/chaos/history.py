@@ -58,6 +58,8 @@ class History:
     """Jobs that were carried forward as something else than they were."""
     carried: int = 0
     """How many steps were stored once more, so that what is before them could be cut."""
+    again: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+    """Where the beginning of a job was stored once more, by client id: it is told from there once it is cut."""
     waited: int = 0
     """How many jobs were accepted without a task, because others of their client came first."""
     unread: list[tuple[int, int]] = field(default_factory=list)
@@ -136,8 +138,9 @@ class History:
         if step.carried:
             self.carried += 1
             self.asked[key] = step.seq
-            # The request beside it has the rest.
-            told = {"at", "seq", "content", "runs", "retry_of", "slot", "task_type"}
+            if isinstance(step.event, JobQueued):
+                self.again[key[0]].add(step.seq)
+            told = {"at", "seq", "content", "runs", "retry_of", "task_type"}  # the request beside it has the rest
             if not steps or steps[-1].model_dump(exclude=told) != step.event.model_dump(exclude=told):
                 self.changed.append(f"{key}: {steps[-1:]} became {step.event}")
             return
