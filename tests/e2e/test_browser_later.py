@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Locator, expect
 
+from bus import Bus, Settings, SystemNotification, job_log, subjects
 from testbed.servers import Web, Worker
 from testbed.system import System
 from tests.e2e.browser import SystemPage, expect_result, system_for_pages, system_page
+from tests.raw_jetstream import connected
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")  # the browser's
 
@@ -69,18 +72,54 @@ async def test_when_its_time_has_come_it_is_queued_though_nobody_says_so(browser
         await expect(job.locator(".job-scheduled")).to_be_hidden()
 
 
-async def test_one_that_waits_for_its_time_is_there_after_a_reload_and_can_be_cancelled(
-    browser: Browser, web: Web
+async def carried(system: System, *jobs: Locator) -> None:
+    """Store these jobs once more, and cut all that is before that, as a worker does where it waits for days."""
+    async with Bus(Settings.load(nats_url=system.nats.url)) as bus, connected(system.nats.url) as raw:
+        await bus.broadcast_event(SystemNotification(payload="of days ago"))
+        found = []
+        for job in jobs:
+            job_id = await job.locator("code").inner_text()
+            queued = await bus.stream.first(subjects.any_client(job_id))
+            assert queued is not None
+            address = subjects.parse(queued.subject)
+            assert address is not None
+            found.append(await job_log.carry(bus.stream, address.client_id or "", job_id))
+        await raw.ask(f"STREAM.PURGE.{subjects.STREAM}", {"seq": min(seq or 0 for seq in found)})
+
+
+async def test_one_that_waits_for_days_is_there_after_a_reload_and_can_be_cancelled(
+    browser: Browser, system: System, web: Web
 ) -> None:
     async with system_page(browser, web.url + "/system/") as tab:
         await tab.submit_later("some day", 30 * DAY)
         job = tab.job("some day")
         await expect(job.locator(".badge")).to_have_text("Scheduled")
+        await carried(system, job)
         await tab.reload()
         await expect(job.locator(".job-scheduled")).to_contain_text("Scheduled for ")
         await job.get_by_role("button", name="Cancel: some day").press("Enter")
         await expect(job.locator(".badge")).to_have_text("Cancelled")
         await expect(job.locator(".job-scheduled")).to_be_hidden()
+
+
+async def test_when_history_is_cut_it_goes_on_waiting_unless_nobody_knows_it_any_more(
+    browser: Browser, system: System
+) -> None:
+    web = system.web()
+    async with system_page(browser, web.url + "/system/") as tab:
+        for content in ("known", "forgotten"):
+            await tab.submit_later(content, 30 * DAY)
+            await expect(tab.job(content).locator(".badge")).to_have_text("Scheduled")
+        await tab.lose(web, for_days=True)
+        await carried(system, tab.job("known"))
+        await asyncio.to_thread(web.start)
+        await tab.reconnect_button.click()
+        await expect(tab.page.locator("#history")).to_contain_text("Older history is no longer kept")
+        await expect(tab.job("forgotten").locator(".badge")).to_have_text("Interrupted")
+        await expect(tab.job("known").locator(".badge")).to_have_text("Scheduled")
+        await tab.job("known").get_by_role("button", name="Cancel: known").click()
+        await expect(tab.job("known").locator(".badge")).to_have_text("Cancelled")
+        await expect(tab.page.locator("#alert")).to_be_hidden()
 
 
 async def test_a_time_that_cannot_be_is_refused_at_its_field_and_kept(browser: Browser, web: Web) -> None:

@@ -37,6 +37,8 @@ function rank(phase, attempt) {
   return RANK[phase] ?? 2 * (attempt || 1) + (phase === "retrying" ? 1 : 0);
 }
 
+const UNSEEN = "The server no longer has the history of this job. It may have ended unseen.";
+
 // Errors after which the same frame may do.
 const PASSING = new Set(["bus_unavailable", "busy", "internal_error", "stream_full"]);
 
@@ -64,6 +66,10 @@ export class Jobs {
   /** What the server has not confirmed: on its way, or not accepted for now. */
   get unconfirmed() {
     return [...this.#all].filter(({ phase }) => phase === "sending" || phase === "unsent");
+  }
+
+  get scheduled() {
+    return [...this.#all].filter(({ phase }) => phase === "scheduled");
   }
 
   get cancelling() {
@@ -104,9 +110,10 @@ export class Jobs {
   /** History was cut: what was open may have ended unseen. Events that still come put it right. */
   interrupt(sameClient) {
     for (const job of this.#all) {
-      if (job.id && RANK[job.phase] !== ENDED) {
-        const text = "The server no longer has the history of this job. It may have ended unseen.";
-        this.#change(job, { phase: "interrupted", text, cancelling: false });
+      if (job.phase === "scheduled" && sameClient) {
+        continue; // it still waits, unless it was called off: that can be asked
+      } else if (job.id && RANK[job.phase] !== ENDED) {
+        this.#change(job, { phase: "interrupted", text: UNSEEN, cancelling: false });
       } else if (job.phase === "sending" && !sameClient) {
         const text =
           "The connection was lost before the server confirmed this job, and the server no longer knows this page. " +
@@ -208,10 +215,13 @@ export class Jobs {
     const text =
       items.map(({ loc, msg }) => (loc?.length > 1 ? `${msg} (${loc.join(" › ")})` : msg)).join("\n") ||
       "The server reported an error without saying which.";
-    const called = this.#byId.get(ref); // cancel_job has the job's id for its ref
+    const called = this.#byId.get(ref); // cancel_job and get_job have the job's id for their ref
     const job = this.#byRef.get(ref);
     if (called?.cancelling) {
       this.#change(called, { cancelling: false });
+    } else if (called?.phase === "scheduled" && items.some(({ type }) => type === "unknown_job")) {
+      this.#change(called, { phase: "interrupted", text: UNSEEN });
+      return "";
     } else if (job && RANK[job.phase] === 0) {
       this.#change(job, { phase: items.every(({ type }) => PASSING.has(type)) ? "unsent" : "refused", text });
       return "";

@@ -17,6 +17,10 @@ const count = new Intl.NumberFormat("en");
 const CUT = "Older history is no longer kept: jobs and announcements from before may be missing here.";
 const STRANGER = "The server no longer knows this page: jobs that it submitted before are not followed any more.";
 
+const MOST_ASKED = 50; // jobs at a time, within the rate of frames that a server takes
+
+let doubtful = false; // whether what is scheduled may have been called off unseen
+
 const view = new View({
   onSubmit: submit,
   onCancel: (job) => {
@@ -62,11 +66,16 @@ const connection = new Connection(new URL(socket, location.href.replace(/^http/,
       // What the replay did not confirm may never have arrived. Both frames may be sent twice.
       jobs.unconfirmed.filter(({ phase }) => phase === "sending").forEach(sendJob);
       jobs.cancelling.forEach(sendCancel);
+      if (doubtful) {
+        doubtful = false;
+        jobs.scheduled.slice(0, MOST_ASKED).forEach(sendAsk);
+      }
     }
   },
   onWelcome: ({ sameClient, recovered }) => {
     if (!recovered) {
       jobs.interrupt(sameClient);
+      doubtful = sameClient;
       view.history(sameClient ? CUT : STRANGER);
     }
   },
@@ -122,6 +131,10 @@ function sendCancel({ id }) {
   if (connection.connected) {
     connection.send({ action: "cancel_job", payload: { job_id: id }, ref: id });
   }
+}
+
+function sendAsk({ id }) {
+  connection.send({ action: "get_job", payload: { job_id: id }, ref: id });
 }
 
 // A reload must not lose what the server has not confirmed.
