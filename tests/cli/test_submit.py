@@ -1,4 +1,4 @@
-"""busctl submit: exit 0 for what is stored, and with --wait for what is done."""
+"""busctl submit: exit 0 for what is stored, now or for later, and with --wait for what is done."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from bus import Bus, Settings, job_log, subjects
 from testbed.system import System, running
 from tests.cli.background import background
 from tests.cli.command import busctl
+
+FAR = "2d"
+"""So far ahead that no test sees it begin."""
 
 
 def test_it_prints_the_id_of_a_job_that_is_stored(system: System) -> None:
@@ -138,6 +141,53 @@ def test_waiting_goes_on_over_an_outage_of_nats(fresh: System) -> None:
         assert waiting.end() == 0
 
 
+def test_for_later_it_says_until_when_it_waits_and_prints_the_result_after_that(system: System) -> None:
+    done = busctl("submit", "default", "hi", "--in", "1.5s", "--wait", "--json", **system.env)
+    assert done.returncode == 0
+    [note] = done.stderr.splitlines()
+    assert note.startswith("scheduled for 20")
+    assert note.endswith("s)")
+    queued, started, result = map(json.loads, done.stdout.splitlines())
+    assert queued["action"] == "job_queued"
+    assert queued["at"] < queued["not_before"] <= started["at"]
+    assert (result["action"], result["payload"]) == ("job_result", "✅ Processed: HI")
+
+
+def test_for_later_json_has_the_time_and_people_are_told_it(system: System) -> None:
+    sent = busctl("submit", "default", "hi", "--in", FAR, "--json", **system.env)
+    assert sent.returncode == 0
+    assert "(in 2 d)" in sent.stderr or "(in 1 d 23 h)" in sent.stderr
+    assert json.loads(sent.stdout)["not_before"].endswith("Z")
+    quiet = busctl("submit", "default", "hi", "--in", FAR, "-q", **system.env)
+    assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
+
+
+def test_a_job_with_a_key_keeps_the_time_that_it_was_given_first(system: System) -> None:
+    first = busctl("submit", "default", "hi", "--in", "2h", "--key", "once", **system.env)
+    told = first.stderr.split(" (")[0]
+    again = busctl("submit", "default", "hi", "--in", FAR, "--key", "once", **system.env)
+    assert (again.returncode, again.stdout) == (0, first.stdout)
+    assert f"that key was used before, by job {first.stdout.strip()}: {told}" in again.stderr
+    assert "it keeps the time that it was given first" in again.stderr
+    plain = busctl("submit", "default", "hi", "--key", "once", **system.env)
+    assert told in plain.stderr
+    assert "keeps the time" not in plain.stderr
+
+
+def test_a_job_that_waits_for_its_time_is_left_by_ctrl_c_and_called_off_by_cancel(system: System) -> None:
+    with background("submit", "default", "hi", "--in", FAR, "--wait", "--json", **system.env) as waiting:
+        job_id = json.loads(waiting.line())["job_id"]
+        waiting.note("scheduled for")
+        waiting.interrupt()
+        assert f"'busctl cancel {job_id}'" in waiting.note("interrupted; the job is scheduled for")
+        assert waiting.end() == 130
+    with background("submit", "default", "hi", "--in", FAR, "--wait", "--json", **system.env) as waiting:
+        job_id = json.loads(waiting.line())["job_id"]
+        assert busctl("cancel", job_id, **system.env).returncode == 0
+        assert json.loads(waiting.line())["action"] == "job_cancelled"
+        assert waiting.end() == 1
+
+
 def test_without_nats_it_fails_and_names_the_server() -> None:
     failed = busctl("submit", "default", "hi", "--timeout", "0.5")
     assert (failed.returncode, failed.stdout) == (1, "")
@@ -155,6 +205,10 @@ def test_without_nats_it_fails_and_names_the_server() -> None:
         ["default", "hi", "--key", "x" * 129],
         ["default", "hi", "--client", "a.b"],
         ["default", "hi", "--timeout", "nan"],
+        ["default", "hi", "--in", "0s"],
+        ["default", "hi", "--in", "-5m"],
+        ["default", "hi", "--at", "2026-12-01T06:00"],
+        ["default", "hi", "--in", "5m", "--at", "never"],
     ],
 )
 def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:

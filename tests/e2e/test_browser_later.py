@@ -103,9 +103,8 @@ async def test_one_that_waits_for_days_is_there_after_a_reload_and_can_be_cancel
 
 
 async def test_when_history_is_cut_it_goes_on_waiting_unless_nobody_knows_it_any_more(
-    browser: Browser, system: System
+    browser: Browser, system: System, web: Web
 ) -> None:
-    web = system.web()
     async with system_page(browser, web.url + "/system/") as tab:
         for content in ("known", "forgotten"):
             await tab.submit_later(content, 30 * DAY)
