@@ -124,7 +124,7 @@ def about(time: datetime, now: datetime | None = None) -> str:
     """How long it is until then, in one unit of which there are two at least."""
     left = _left(time, now)
     unit, length = next((one for one in UNITS if left >= 2 * one[1]), UNITS[-1])
-    return f"{left // length} {unit}"
+    return f"{round(left / length)} {unit}"
 
 
 def _left(time: datetime, now: datetime | None) -> int:

@@ -123,6 +123,12 @@ async def test_when_history_is_cut_it_goes_on_waiting_unless_nobody_knows_it_any
 
 async def test_a_time_that_cannot_be_is_refused_at_its_field_and_kept(browser: Browser, web: Web) -> None:
     async with system_page(browser, web.url + "/system/") as tab:
+        await tab.later.locator("summary").press("Enter")
+        await tab.page.get_by_label("When should it begin?").press("1")
+        await tab.later.locator("summary").press("Enter")
+        await tab.submit("default", "half a date")
+        await refused(tab, "This is no whole date and time.")
+        await tab.reload()
         await tab.submit_later("too late", -60)
         await refused(tab, "This time has passed.")
         await tab.later.locator("summary").click()
