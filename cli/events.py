@@ -54,7 +54,8 @@ def record(stored: Stored) -> dict[str, Any]:
     for key in ("instance", "waits"):  # what only workers read
         frame.pop(key, None)
     if isinstance(request := frame.pop("request", None), dict):
-        frame |= {key: request.get(key) for key in ("task_type", "content", "retry_of", "not_before")}
+        beside = ("task_type", "content", "retry_of", "not_before", "slot")
+        frame |= {key: request.get(key) for key in beside}
         if request.get("job_type") != request.get("task_type"):
             frame["runs"] = request.get("job_type")
     address = subjects.parse(stored.subject)
@@ -78,11 +79,16 @@ def standing(job: JobState) -> str:
 
 
 def text(event: dict[str, Any]) -> str:
-    """The payload as people read it, and of a job that is tried again, or waits for its time, when."""
+    """The payload as people read it.
+
+    Of a job that is tried again, or waits for its time, it says when; of one that a schedule made, for which time.
+    """
     payload = event["payload"]
     told = payload if isinstance(payload, str) else json.dumps(payload, ensure_ascii=False)
     if event["action"] == "job_queued" and (begins := moment(str(event.get("not_before", "")))) is not None:
         return f"scheduled for {local(begins)}: {told}"
+    if event["action"] == "job_queued" and (slot := moment(str(event.get("slot", "")))) is not None:
+        return f"{told} (slot {slot:%Y-%m-%d %H:%M:%S})"
     next_at, attempt = moment(str(event.get("next_at", ""))), event.get("attempt")
     if event["action"] != "job_retrying" or next_at is None or not isinstance(attempt, int):
         return told

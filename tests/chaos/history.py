@@ -33,6 +33,9 @@ Key = tuple[str, str]
 READ_EVERY = 0.2
 """Seconds between two reads."""
 
+ELSEWHERE = {"at", "seq", "content", "runs", "retry_of", "not_before", "slot", "task_type"}
+"""What of a `job_queued` stands beside it when it is carried forward: in the stream, or in the request."""
+
 SHOWN = {
     event.action_name(): event
     for event in (JobQueued, JobStarted, JobRetrying, JobResult, JobFailed, JobCancelled, SystemNotification)
@@ -140,8 +143,7 @@ class History:
             self.asked[key] = step.seq
             if isinstance(step.event, JobQueued):
                 self.again[key[0]].add(step.seq)
-            told = {"at", "seq", "content", "runs", "retry_of", "task_type"}  # the request beside it has the rest
-            if not steps or steps[-1].model_dump(exclude=told) != step.event.model_dump(exclude=told):
+            if not steps or steps[-1].model_dump(exclude=ELSEWHERE) != step.event.model_dump(exclude=ELSEWHERE):
                 self.changed.append(f"{key}: {steps[-1:]} became {step.event}")
             return
         if isinstance(step.event, JobQueued) and steps and steps[-1].ended:
