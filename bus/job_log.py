@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -30,13 +31,17 @@ from bus.messages import (
     JobStarted,
     as_text,
 )
-from bus.stored import Stored
+from bus.stored import Stored, size
 from bus.stream import EventStream
 
 SPARE_BYTES = 256
 """How much longer than its first `job_started` another step of a job may have to be, such as a short `job_failed`."""
 LONGEST_INSTANCE = 64 * "x"
 LONGEST_TIME = 27 * "x"
+
+
+async def _any_size(size: int) -> None:
+    pass
 
 
 def new_job_id() -> str:
@@ -57,12 +62,15 @@ async def create(
     job_id: str,
     ref: str | None = None,
     waits: bool = False,
+    allow: Callable[[int], Awaitable[None]] = _any_size,
 ) -> JobState:
     """Accept a job: append `job_queued`, the first event of its subject.
 
     Args:
         waits: the caller makes no task of it; the reconciler does, when it is the job's turn. Of a request with a
             `not_before` that has not come nobody else may.
+        allow: called before anything is stored with about how many bytes of the stream the job will take; what it
+            raises is passed on.
 
     Raises:
         AppendRefused: this client has a job of that id already.
@@ -83,7 +91,8 @@ async def create(
     started = _started(state).encode(instance=LONGEST_INSTANCE)
     again = carried(queued, at=LONGEST_TIME, request=request, instance=None, waits=True)
     stream.require_room(max(len(again.encode()), len(started.encode()) + SPARE_BYTES))
-    await stream.require_space(len(frame.encode()))
+    await allow(taken := size(frame.encode()))
+    await stream.require_space(taken)
     done = await append_step(stream, subjects.job(client_id, job_id), frame, after=0)
     await stream.refresh_space()
     return replace(state, seq=done.seq)

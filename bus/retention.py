@@ -42,8 +42,6 @@ CARRY_WITHIN = 1.0
 """Seconds after which jobs that could not be carried forward are left for another try."""
 TOO_LARGE_TO_KEEP = "it cannot be kept for longer: NATS takes only smaller events than when it was accepted"
 """Why a job failed that could not be carried forward, for its client."""
-OVERHEAD = 256
-"""About how many bytes more than its data a carried event takes: its headers, and what it says besides."""
 
 log = structlog.get_logger(__name__)
 
@@ -78,8 +76,8 @@ class Retention:
         if step.event.ended:
             self._drop(subject)
         elif step.request is not None and (known is None or known.seq < step.seq):  # else it was carried further since
-            stored_at, size = datetime.fromisoformat(step.stored.timestamp), len(step.stored.data) + OVERHEAD
-            self._note(_Need(step.client_id, step.job_id, subject, step.seq, size, stored_at))
+            stored_at = datetime.fromisoformat(step.stored.timestamp)
+            self._note(_Need(step.client_id, step.job_id, subject, step.seq, step.stored.size, stored_at))
 
     def forget(self) -> None:
         """Begin anew: the stream is another one."""

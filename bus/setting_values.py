@@ -24,6 +24,8 @@ StreamBytes = Annotated[int, Field(ge=MIB, le=2**63 - 1)]
 """What one stream holds on disk."""
 Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
 """How many of something; what the kernel and a C int can take."""
+Share = Annotated[float, Field(ge=0.001, le=1, allow_inf_nan=False)]
+"""A part of something."""
 
 _BOUNDS = {
     "greater_than": "more than {gt}",

@@ -18,6 +18,7 @@ from bus.setting_values import (
     Interval,
     MessageBytes,
     Seconds,
+    Share,
     StreamBytes,
     cleaned,
     text,
@@ -185,6 +186,11 @@ class Settings(Environment):
     )
     client_open_jobs: Count = Field(
         1000, description="Most jobs of one client that have not ended; past it a submit is refused."
+    )
+    client_stream_share: Share = Field(
+        0.125,
+        description="The part of the stream's bytes that the open jobs of one client may take with what they were "
+        "asked for; past it a submit is refused, so that none takes the room of all. A single open job may take more.",
     )
     secret: SecretStr | None = Field(
         None,

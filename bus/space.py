@@ -106,6 +106,13 @@ class Space:
                 )
             self._accepted += size
 
+    async def max_bytes(self) -> int:
+        """Bytes that the stream's events may take, as far as is known; -1 for any number."""
+        async with self._one_at_a_time:
+            if self._looked == -math.inf:
+                await self._look()
+        return self._usage.max_bytes
+
     async def refresh(self) -> None:
         """Look again, if the last look is some time ago. It comes after an append, which then need not wait for it."""
         async with self._one_at_a_time:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from bus import subjects
 
 LARGEST_SEQUENCE = 2**63 - 1
+OVERHEAD = 256
+"""About how many bytes of the stream an event takes beside its data: its subject, and its headers."""
 _DIGITS = re.compile(r"[0-9]{1,19}")
 _TIMESTAMP = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?Z")
 
@@ -34,12 +36,22 @@ class Stored:
     timestamp: str = ""
 
     @property
+    def size(self) -> int:
+        """About how many bytes of the stream it takes."""
+        return size(self.data)
+
+    @property
     def at(self) -> str | None:
         """When it was stored, in microseconds: as NATS writes it but of one length, so that texts sort as times do."""
         if not self.timestamp:
             return None
         seconds, _, fraction = self.timestamp.removesuffix("Z").partition(".")
         return f"{seconds}.{fraction:0<6.6}Z"
+
+
+def size(data: bytes) -> int:
+    """About how many bytes of the stream an event of this data takes."""
+    return len(data) + OVERHEAD
 
 
 def from_live(subject: str, data: bytes, headers: Mapping[str, str]) -> Stored | None:

@@ -116,6 +116,10 @@ class EventStream:
         """Learn how much room is left, when that was not asked for some time."""
         await self._space.refresh()
 
+    async def max_bytes(self) -> int:
+        """Bytes that its events may take, as far as is known, which is asked now and then; -1 for any number."""
+        return await self._space.max_bytes()
+
     async def usage(self) -> Usage:
         """How much of the stream is used.
 

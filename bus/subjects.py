@@ -10,7 +10,7 @@ instance.<instance>                         to a process that runs jobs: does it
 $KV.busctl-leases.<instance>                its lease: gone when it is
 $KV.busctl-leases.reconciler                the lease of the process that reconciles
 $KV.busctl-schedules.<name>                 what is remembered of a schedule
-reconciler.open-jobs                        to that process: how many open jobs has this client, and look for news
+reconciler.open-jobs                        to that process: what open jobs has this client, and look for news
 """
 
 from __future__ import annotations

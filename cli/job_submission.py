@@ -23,7 +23,7 @@ from cli.output import Output, printable
 from cli.when import local, waits_until
 from workers import submission
 from workers.client_jobs import ClientJobs
-from workers.errors import TooManyJobs
+from workers.errors import TooManyBytes, TooManyJobs
 from workers.registry import Job
 from workers.submission import Submission
 
@@ -105,7 +105,7 @@ class JobSubmission:
                 not_before=self._not_before,
             )
             self._accepted()
-        except TooManyJobs as error:
+        except (TooManyBytes, TooManyJobs) as error:
             raise CommandFailed(f"{error}; {listed}") from error
         except BusUnavailable as error:
             if error.maybe_done:

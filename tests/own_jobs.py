@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
 
 HOLDS = """
 import asyncio, os, pathlib, time
@@ -109,3 +113,11 @@ def install(directory: Path, source: str = HOLDS) -> str:
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(f"[busctl.jobs]\n{name} = {name}\n")
     return str(package)
+
+
+@contextmanager
+def importable(package: str) -> Iterator[None]:
+    """A block in which `discover` finds a package's jobs in this process too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(package)
+        yield

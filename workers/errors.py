@@ -10,6 +10,7 @@ WorkersError
 ├── BrokerUnavailable       Redis does not answer, or takes no tasks
 ├── BacklogFull             more jobs wait for Redis than this process may hold
 ├── TooManyJobs             a client has as many open jobs as it may
+├── TooManyBytes            the open jobs of a client take as much of the stream as they may
 ├── TooFarAhead             a job is to begin later than any may
 ├── ForeignRedis            the Redis database belongs to another system (a `BusError` too)
 └── Malformed               a message in Redis is not what it should be (a `ValueError` too)
@@ -115,6 +116,24 @@ class TooManyJobs(WorkersError):
         super().__init__(
             f"{limit} jobs of this client have not ended, and it may have no more (BUS_CLIENT_OPEN_JOBS): wait for one "
             "to end, or cancel one; nothing was accepted"
+        )
+
+
+class TooManyBytes(WorkersError):
+    """The open jobs of a client take as much of the event stream as they may; nothing was stored.
+
+    Args:
+        size: bytes that the refused job would have taken.
+        taken: bytes that the open ones take.
+        limit: bytes that all of them may take.
+    """
+
+    def __init__(self, size: int, taken: int, limit: int) -> None:
+        self.size, self.taken, self.limit = size, taken, limit
+        super().__init__(
+            f"this job needs {size:,} bytes, the jobs of this client that have not ended have {taken:,}, and together "
+            f"they may have {limit:,} (BUS_CLIENT_STREAM_SHARE): wait for one to end, or cancel one; nothing was "
+            "accepted"
         )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -39,6 +39,8 @@ class OpenJob:
         kept: its first event, while it waits, unless there are too many.
         admitted: whether it is its turn.
         scheduled: whether its time has not come; then it waits, and is not in line.
+        size: bytes of the stream that it takes: of its latest event that tells what was asked for, which is kept there
+            for as long as the job is open.
         unheld_since: since when Redis had no task of it, by `time.monotonic`; whoever looks there keeps it.
     """
 
@@ -52,6 +54,7 @@ class OpenJob:
     kept: Step | None = None
     admitted: bool = False
     scheduled: bool = False
+    size: int = 0
     unheld_since: float | None = None
 
     @property
@@ -94,6 +97,8 @@ class OpenJobs:
         self._times: list[tuple[float, int, OpenJob]] = []
         """A heap of when the scheduled jobs are due. One may have moved on since; then it is passed over."""
         self._scheduled = 0
+        self._bytes: Counter[str] = Counter()
+        """What the open jobs of each client take of the stream."""
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -133,6 +138,10 @@ class OpenJobs:
         """How many open jobs a client has, by queue; `SCHEDULED` for those in none yet."""
         return {queue: len(line) for queue, line in self._lines.get(client_id, {}).items()}
 
+    def bytes_of(self, client_id: str) -> int:
+        """How many bytes of the stream the open jobs of a client take."""
+        return self._bytes.get(client_id, 0)
+
     def apply(self, step: Step) -> None:
         """Take the next step of a job."""
         key = step.client_id, step.job_id
@@ -143,10 +152,12 @@ class OpenJobs:
             return
         if job is not None and step.carried:
             job.seq, job.kept = step.seq, None  # what was kept is its last event no more
+            self._measure(job, step.stored.size)
             return
         if job is None:  # queued now, or its beginning is gone
             queue = step.request.queue if step.request is not None else DEFAULT_QUEUE
             job = self._jobs[key] = OpenJob(*key, queue, seq=step.seq)
+            self._measure(job, step.stored.size)
             self._schedule(job, step)
             self._line_up(job)
         elif job.scheduled and not step.waits:  # somebody's clock is ahead
@@ -181,6 +192,7 @@ class OpenJobs:
         del self._jobs[job.key]
         self._waiting -= job.waits
         self._due.pop(job.key, None)
+        self._measure(job, 0)
         self._leave_line(job)
         self._scheduled -= job.scheduled
         if len(self._times) > 2 * self._scheduled + 1000:  # most of them were called off long before their time
@@ -193,7 +205,14 @@ class OpenJobs:
         self._lines.clear()
         self._due.clear()
         self._times.clear()
+        self._bytes.clear()
         self._waiting = self._scheduled = 0
+
+    def _measure(self, job: OpenJob, size: int) -> None:
+        self._bytes[job.client_id] += size - job.size
+        job.size = size
+        if not self._bytes[job.client_id]:
+            del self._bytes[job.client_id]
 
     def _schedule(self, job: OpenJob, step: Step) -> None:
         begins = step.request.begins if step.request is not None and step.waits else None

@@ -76,7 +76,7 @@ class OpenJobsReader:
         return True
 
     async def begin(self, bus: Bus) -> None:
-        """Answer from now on how many open jobs a client has. The table must be up to date.
+        """Answer from now on how many open jobs a client has, and what they take. The table must be up to date.
 
         Raises:
             BusUnavailable: NATS is away.
@@ -122,4 +122,6 @@ class OpenJobsReader:
 
     def _answer(self, request: bytes) -> bytes:
         self._on_news()
-        return json.dumps({"seq": self._cursor, "open": self.table.count(request.decode(errors="replace"))}).encode()
+        client_id, table = request.decode(errors="replace"), self.table
+        answer = {"seq": self._cursor, "open": table.count(client_id), "bytes": table.bytes_of(client_id)}
+        return json.dumps(answer).encode()

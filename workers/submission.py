@@ -26,7 +26,7 @@ from bus import AppendRefused, Bus, BusUnavailable, CorruptJob, UnknownJob, job_
 from bus.job_log import JobRequest, JobState
 from bus.messages import MOST_AHEAD, TaskPayload
 from workers.client_jobs import Acceptance, ClientJobs
-from workers.errors import JobNotEnded, TooFarAhead, TooManyJobs
+from workers.errors import JobNotEnded, TooFarAhead, TooManyBytes, TooManyJobs
 from workers.registry import Job, resolve
 
 log = structlog.get_logger(__name__)
@@ -98,9 +98,10 @@ async def submit(
         BusUnavailable: NATS is away or silent; the job is not stored, or (`maybe_done`) perhaps it is.
         Misfit: the content is not what a job of this type takes; nothing was stored.
         EventTooLarge: the content is larger than NATS takes; nothing was stored.
-        UnknownJob, CorruptJob: the id was used before, for a job that was cut just now, or whose events are foreign.
+        CorruptJob: the id was used before, for a job whose events are foreign.
         UnknownTaskType: no job runs it; nothing was stored.
-        TooManyJobs: the client has as many open jobs as it may; nothing was stored.
+        TooManyJobs, TooManyBytes: the client has as many open jobs as it may, or they take as much of the stream as
+            they may; nothing was stored.
         TooFarAhead: it may begin in more than `MOST_AHEAD` seconds; nothing was stored.
         Exception: what taking the place raises, such as `BacklogFull`; nothing was stored.
     """
@@ -139,7 +140,7 @@ async def retry(
         UnknownJob, CorruptJob: there is no such job, or what it was asked for is past retention.
         JobNotEnded: it is queued or running.
         Misfit: its content is no longer what such a job takes.
-        BusUnavailable, EventTooLarge, UnknownTaskType, TooManyJobs, Exception: as for `submit`.
+        BusUnavailable, EventTooLarge, UnknownTaskType, TooManyJobs, TooManyBytes, Exception: as for `submit`.
     """
     ended = await job_log.read(bus.stream, client_id, ended_id)
     if not ended.ended:
@@ -181,26 +182,32 @@ async def _accept(
     try:
         async with accepting as acceptance:
             with queue as enqueue:
-                stored = await _store(bus, client_id, request, job_id, ref, waits=acceptance.waits)
-                acceptance.stored = stored
-                if not acceptance.waits:
-                    await enqueue(stored)
-    except AppendRefused:
-        return Submission(await job_log.read(bus.stream, client_id, job_id), accepted=False)
-    except TooManyJobs:
+                submitted = await _store(bus, client_id, request, job_id, ref, acceptance)
+                if submitted.accepted:
+                    acceptance.stored = submitted.job
+                    if not acceptance.waits:
+                        await enqueue(submitted.job)
+    except (TooManyJobs, TooManyBytes):
         with suppress(UnknownJob):  # a job that was accepted before is none too many
             return Submission(await job_log.read(bus.stream, client_id, job_id), accepted=False)
         raise
-    return Submission(stored, accepted=True)
+    return submitted
 
 
 async def _store(
-    bus: Bus, client_id: str, request: JobRequest, job_id: str, ref: str | None, *, waits: bool
-) -> JobState:
-    try:
-        return await job_log.create(bus.stream, client_id, request, job_id=job_id, ref=ref, waits=waits)
-    except BusUnavailable as error:
-        raise _doubtful(error, f"job {job_id} may have been accepted all the same") from error
+    bus: Bus, client_id: str, request: JobRequest, job_id: str, ref: str | None, acceptance: Acceptance
+) -> Submission:
+    waits, allow = acceptance.waits, acceptance.allow
+    while True:  # ends: every refusal means that the id was used, and it is free again only when that job was cut
+        try:
+            job = await job_log.create(bus.stream, client_id, request, job_id=job_id, ref=ref, waits=waits, allow=allow)
+        except AppendRefused:
+            with suppress(UnknownJob):  # it was cut since, as a job that ended long ago may be
+                return Submission(await job_log.read(bus.stream, client_id, job_id), accepted=False)
+        except BusUnavailable as error:
+            raise _doubtful(error, f"job {job_id} may have been accepted all the same") from error
+        else:
+            return Submission(job, accepted=True)
 
 
 async def cancel(bus: Bus, client_id: str, job_id: str, *, by: str = "") -> Cancellation:

@@ -34,7 +34,7 @@ from bus.messages import (
 from quart_app.channel import Channel, channel, ws_handler
 from quart_app.errors import BadFrame, Refused
 from workers import submission
-from workers.errors import BacklogFull, JobNotEnded, Misfit, TooFarAhead, TooManyJobs, UnknownTaskType
+from workers.errors import BacklogFull, JobNotEnded, Misfit, TooFarAhead, TooManyBytes, TooManyJobs, UnknownTaskType
 
 MOST_ATTEMPTS = 20
 """Attempts that `job_status` tells of, the latest."""
@@ -155,6 +155,8 @@ def _refusing() -> Iterator[None]:
         raise Refused("job_not_ended", str(error)) from error
     except TooManyJobs as error:
         raise Refused("too_many_jobs", str(error)) from error
+    except TooManyBytes as error:
+        raise Refused("too_many_bytes", str(error)) from error
     except TooFarAhead as error:
         raise Refused("too_far_ahead", str(error)) from error
     except (UnknownJob, CorruptJob, InvalidName) as error:

@@ -14,7 +14,7 @@ from bus.job_log import JobRequest, JobState
 from bus.messages import JobQueued
 from testbed.servers import Nats
 from workers.client_jobs import ClientJobs
-from workers.errors import TooManyJobs
+from workers.errors import TooManyBytes, TooManyJobs
 
 REQUEST = JobRequest(task_type="t", job_type="t", content="x")
 
@@ -26,17 +26,19 @@ class Known:
     bus: Bus
     jobs: ClientJobs
     open: dict[str, int] = field(default_factory=dict)
+    bytes: int = 0
     seq: int = 0
     asked: int = 0
 
     def answer(self, request: bytes) -> bytes:
         self.asked += 1
-        return json.dumps({"seq": self.seq, "open": self.open}).encode()
+        return json.dumps({"seq": self.seq, "open": self.open, "bytes": self.bytes}).encode()
 
-    async def submit(self, client_id: str = "ann", queue: str = "jobs") -> tuple[str, bool]:
+    async def submit(self, client_id: str = "ann", queue: str = "jobs", size: int = 100) -> tuple[str, bool]:
         """The job's id, and whether it waits."""
         job_id = secrets.token_hex(4)
         async with self.jobs.accept(client_id, queue) as acceptance:
+            await acceptance.allow(size)
             acceptance.stored = JobState(client_id, job_id, REQUEST, JobQueued(payload=""), 100, None)
         return job_id, acceptance.waits
 
@@ -52,7 +54,9 @@ def own_nats(tmp_path_factory: pytest.TempPathFactory) -> object:
 
 @pytest.fixture
 async def known(own_nats: Nats) -> AsyncIterator[Known]:
-    settings = Settings.load(nats_url=own_nats.url, client_window=3, client_open_jobs=5)
+    settings = Settings.load(
+        nats_url=own_nats.url, client_window=3, client_open_jobs=5, stream_max_bytes=2**20, client_stream_share=0.5
+    )
     async with Bus(settings) as bus:
         yield Known(bus, ClientJobs(bus, settings))
 
@@ -87,3 +91,38 @@ async def test_whoever_hears_of_ends_asks_once(known: Known) -> None:
 async def test_an_answer_that_makes_no_sense_is_none(known: Known) -> None:
     await known.bus.respond(subjects.OPEN_JOBS, lambda request: b'{"seq":-1}')
     assert (await known.submit())[1] is False
+
+
+async def test_the_bytes_of_a_client_count_and_those_of_its_only_job_do_not(known: Known) -> None:
+    await known.submit(size=2**20)
+    with pytest.raises(TooManyBytes, match=r"needs 1 bytes.* have 1,048,576, and together they may have 524,288"):
+        await known.submit(size=1)
+    await known.submit("bob", size=2**18)
+    job_id, _ = await known.submit("bob", size=2**18)
+    with pytest.raises(TooManyBytes):
+        await known.submit("bob", size=1)
+    known.jobs.ended("bob", job_id)
+    await known.submit("bob", size=2**18)
+
+
+async def test_what_the_reconciler_knows_of_bytes_counts_too_and_what_was_refused_does_not(known: Known) -> None:
+    await known.bus.respond(subjects.OPEN_JOBS, known.answer)
+    known.bytes, known.seq = 2**18, 99
+    for _ in range(2):
+        with pytest.raises(TooManyBytes):
+            await known.submit(size=2**18 + 1)
+    await known.submit(size=2**18)
+    known.bytes, known.seq = 0, 100
+    await known.submit(size=2**19)
+
+
+async def test_an_end_that_the_reconciler_reads_because_it_is_asked_makes_room_at_once(known: Known) -> None:
+    known.open = {"jobs": 5}
+
+    def answer(request: bytes) -> bytes:
+        told = known.answer(request)
+        known.open = {}
+        return told
+
+    await known.bus.respond(subjects.OPEN_JOBS, answer)
+    await known.submit()

@@ -5,26 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
-from datetime import datetime
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from bus import Bus, Settings, job_log, subjects
-from bus.job_log import JobState
-from bus.messages import TaskPayload
+from bus import job_log
 from testbed.servers import Worker, wait_until
 from testbed.system import System, running
 from tests import own_jobs
 from tests.cli.command import busctl
 from tests.clients import client
-from tests.workers.bench import PATIENCE, Bench
-from workers import submission
-from workers.client_jobs import ClientJobs
+from tests.workers.bench import Bench
+from tests.workers.submitter import submitter
 from workers.config import QUEUE
-from workers.enqueue import Enqueuer
 from workers.errors import TooManyJobs
 from workers.reconcile import Reconciler
 from workers.registry import discover
@@ -56,79 +50,15 @@ def holds(content: str, job: JobContext) -> str:
 """
 
 
-class Submitter:
-    """Submits as a web process does."""
-
-    def __init__(self, bus: Bus, enqueuer: Enqueuer, settings: Settings) -> None:
-        self.bus = bus
-        self.settings = settings
-        self._enqueuer = enqueuer
-        self._client_jobs = ClientJobs(bus, settings)
-        self._jobs = discover()
-
-    async def submit(
-        self,
-        client_id: str,
-        job_type: str = "short",
-        content: str = "x",
-        *,
-        key: str = "",
-        not_before: datetime | None = None,
-    ) -> JobState:
-        return (
-            await submission.submit(
-                self.bus,
-                self._jobs,
-                TaskPayload(task_type=job_type, content=content),
-                client_id=client_id,
-                job_id=submission.new_job_id(client_id, key or None),
-                queue=self._enqueuer.place(),
-                client_jobs=self._client_jobs,
-                not_before=not_before,
-            )
-        ).job
-
-    async def submit_many(self, client_id: str, count: int, job_type: str = "short") -> list[JobState]:
-        found: list[JobState] = []
-        for first in range(0, count, 50):
-            submits = (self.submit(client_id, job_type) for _ in range(first, min(count, first + 50)))
-            found += await asyncio.gather(*submits)
-        return found
-
-    async def story(self) -> list[tuple[str, str, str]]:
-        """Client, job and action of every step so far."""
-        steps = job_log.steps(self.bus.stream, subjects.ALL_JOBS)
-        return [(step.client_id, step.job_id, step.event.action) async for step in steps]
-
-    async def ended(self, jobs: list[JobState], deadline: float = 60) -> list[tuple[str, str, str]]:
-        """The story once these jobs have ended."""
-        ids = {job.job_id for job in jobs}
-        async with asyncio.timeout(deadline):
-            while True:
-                story = await self.story()
-                if ids <= {job_id for _, job_id, action in story if action == "job_result"}:
-                    return story
-                await asyncio.sleep(0.1)
-
-
-@asynccontextmanager
-async def submitter(system: System, **settings: object) -> AsyncIterator[Submitter]:
-    servers = {"nats_url": system.nats.url, "redis_url": system.valkey.url, "append_timeout": PATIENCE}
-    chosen = Settings.load(client_window=WINDOW, **servers, **settings)
-    async with Bus(chosen, update_stream=True) as bus, Enqueuer(chosen, bus) as enqueuer:
-        yield Submitter(bus, enqueuer, chosen)
-
-
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     directory = tmp_path_factory.mktemp("fairness")
     package = own_jobs.install(directory, JOBS)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(package)
-        with running(
-            directory, PYTHONPATH=package, BUS_CLIENT_WINDOW=str(WINDOW), BUS_VISIBILITY_TIMEOUT="5"
-        ) as system:
-            yield system
+    with (
+        own_jobs.importable(package),
+        running(directory, PYTHONPATH=package, BUS_CLIENT_WINDOW=str(WINDOW), BUS_VISIBILITY_TIMEOUT="5") as system,
+    ):
+        yield system
 
 
 def in_redis(system: System, queue: str = QUEUE) -> list[str]:
@@ -156,7 +86,7 @@ class Looks:
 
 
 async def test_only_the_first_jobs_of_a_client_go_to_redis_and_each_end_lets_one_in(servers: System) -> None:
-    async with submitter(servers) as web:
+    async with submitter(servers, client_window=WINDOW) as web:
         jobs = [await web.submit("ann") for _ in range(10)]
         bob = await web.submit("bob")
         ids = [job.job_id for job in jobs]
@@ -184,7 +114,7 @@ async def test_only_the_first_jobs_of_a_client_go_to_redis_and_each_end_lets_one
 
 
 async def test_the_first_job_of_another_client_waits_for_a_window_and_not_for_a_backlog(servers: System) -> None:
-    async with submitter(servers) as web:
+    async with submitter(servers, client_window=WINDOW) as web:
         backlog = await web.submit_many("ann", 200)
         bob = await web.submit("bob")
         story = await web.ended([*backlog, bob])
@@ -206,7 +136,7 @@ def leader(*workers: Worker) -> Worker:
 async def test_a_backlog_goes_on_when_the_worker_that_reconciles_is_killed(servers: System) -> None:
     first = next(server for server in servers.servers if isinstance(server, Worker))
     second = servers.worker("--concurrency", "2", "-n", "second@%h")
-    async with submitter(servers) as web:
+    async with submitter(servers, client_window=WINDOW) as web:
         backlog = await web.submit_many("ann", 300)
         assert LEADS in first.output()
         assert LEADS not in second.output()  # so far it read neither the log nor Redis
@@ -222,7 +152,7 @@ async def test_a_job_waits_in_the_queue_that_it_names_for_a_worker_that_takes_fr
         server.stop()
         servers.servers.remove(server)
     servers.worker("--concurrency", "1", "-n", "ordinary@%h", "-Q", QUEUE)
-    async with submitter(servers) as web:
+    async with submitter(servers, client_window=WINDOW) as web:
         heavy = await web.submit_many("ann", WINDOW + 2, "heavy")
         await web.ended([await web.submit("ann")])  # jobs of one queue do not wait for those of another
         assert in_redis(servers, "heavy") == [job.job_id for job in heavy[:WINDOW]]
@@ -236,7 +166,7 @@ async def test_a_client_with_too_many_open_jobs_is_refused_and_nothing_is_stored
     servers: System, tmp_path: Path
 ) -> None:
     release = tmp_path / "release"
-    async with submitter(servers, client_open_jobs=6) as web:
+    async with submitter(servers, client_window=WINDOW, client_open_jobs=6) as web:
         held = [await web.submit("cli", "holds", str(release), key=str(number)) for number in range(6)]
         before = len(await web.story())
         with pytest.raises(TooManyJobs, match="6 jobs of this client have not ended"):

@@ -14,7 +14,8 @@ from testbed.servers import Worker
 from testbed.system import System, running
 from tests import own_jobs
 from tests.clients import client
-from tests.workers.test_fairness import Submitter, in_redis, submitter
+from tests.workers.submitter import Submitter, submitter
+from tests.workers.test_fairness import in_redis
 from workers import submission
 from workers.errors import TooFarAhead, TooManyJobs
 
@@ -32,11 +33,12 @@ def echo(content: str, job: JobContext) -> str:
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     directory = tmp_path_factory.mktemp("later")
     package = own_jobs.install(directory, JOBS)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(package)
-        with running(directory, PYTHONPATH=package, BUS_CLIENT_WINDOW="4", BUS_RECONCILE_INTERVAL="1") as system:
-            system.worker("--concurrency", "1")
-            yield system
+    with (
+        own_jobs.importable(package),
+        running(directory, PYTHONPATH=package, BUS_CLIENT_WINDOW="4", BUS_RECONCILE_INTERVAL="1") as system,
+    ):
+        system.worker("--concurrency", "1")
+        yield system
 
 
 def seconds_from_now(seconds: float) -> datetime:

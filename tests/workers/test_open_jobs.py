@@ -8,7 +8,7 @@ from itertools import count
 from bus import times
 from bus.job_log import JobRequest, Step
 from bus.messages import JobEvent, JobQueued, JobRequeued, JobResult, JobStarted
-from bus.stored import Stored
+from bus.stored import OVERHEAD, Stored
 from workers.open_jobs import SCHEDULED, OpenJob, OpenJobs
 
 
@@ -41,9 +41,9 @@ class Log:
     def requeue(self, job_id: str, client: str = "ann") -> None:
         self._step(client, job_id, JobRequeued(payload="", attempt=0, times=3))
 
-    def carry(self, job_id: str, client: str = "ann") -> None:
+    def carry(self, job_id: str, client: str = "ann", data: bytes = b"") -> None:
         request = JobRequest(task_type="t", job_type="t", content="x")
-        self._step(client, job_id, JobQueued(payload=""), request, carried=True)
+        self._step(client, job_id, JobQueued(payload=""), request, carried=True, data=data)
 
     def end(self, *job_ids: str, client: str = "ann") -> None:
         for job_id in job_ids:
@@ -59,8 +59,9 @@ class Log:
         instance: str | None = None,
         waits: bool = False,
         carried: bool = False,
+        data: bytes = b"",
     ) -> None:
-        stored = Stored(next(self._seqs), "", b"")
+        stored = Stored(next(self._seqs), "", data)
         self.table.apply(Step(client, job_id, event, request, instance, stored, carried, waits))
 
     @property
@@ -184,6 +185,20 @@ def test_a_job_that_waits_for_its_time_takes_no_place_of_another_and_counts_as_o
     assert log.table.count("ann") == {"jobs": 6}
     log.end("d")
     assert log.due == ["e", "f"]
+
+
+def test_a_job_takes_the_bytes_of_the_event_that_tells_its_request_until_it_ends() -> None:
+    log = Log()
+    log.queue("a", "b")
+    log.queue("c", client="bob")
+    log.start("a")
+    assert (log.table.bytes_of("ann"), log.table.bytes_of("bob")) == (2 * OVERHEAD, OVERHEAD)
+    log.carry("a", data=b"123")
+    assert log.table.bytes_of("ann") == 2 * OVERHEAD + 3
+    log.end("a")
+    assert log.table.bytes_of("ann") == OVERHEAD
+    log.end("b")
+    assert (log.table.bytes_of("ann"), list(log.table._bytes)) == (0, ["bob"])
 
 
 def test_a_time_that_has_passed_means_at_once() -> None:

@@ -13,6 +13,7 @@ import pytest
 from bus import Bus, BusUnavailable, CorruptJob, Settings, StreamFull, SyncBus, UnknownJob, job_log, space
 from bus.job_log import JobRequest, JobState
 from bus.messages import TaskPayload
+from bus.stream import EventStream
 from cli.cancel import cancel as busctl_cancel
 from quart_app.app import create_app
 from testbed.servers import Nats
@@ -88,6 +89,24 @@ async def test_a_key_stands_for_its_job_as_long_as_the_end_is_stored(own_nats: N
         assert (again.accepted, again.job.state, again.job.last.payload) == (False, "job_result", "HI")
         with pytest.raises(CorruptJob, match="past retention"):  # nobody knows what it was
             await submission.retry(bus, discover(), job_id, client_id="keys", job_id="new", queue=nullcontext(_nowhere))
+
+
+async def test_a_key_whose_job_is_cut_while_it_is_asked_for_is_free_again(
+    own_nats: Nats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = job_log.read
+
+    async def read_what_is_cut(stream: EventStream, client_id: str, job_id: str) -> JobState:
+        await stream.cut(before=(await stream.state()).last_seq + 1)
+        return await read(stream, client_id, job_id)
+
+    async with Bus(Settings.load(nats_url=own_nats.url)) as bus:
+        ids = {"client_id": "keys", "job_id": submission.new_job_id("keys", "order-17")}
+        first = await submission.submit(bus, discover(), TASK, queue=nullcontext(_nowhere), **ids)
+        await job_log.finish(bus.stream, await job_log.start(bus.stream, first.job), "HI")
+        monkeypatch.setattr(job_log, "read", read_what_is_cut)
+        again = await submission.submit(bus, discover(), TASK, queue=nullcontext(_nowhere), **ids)
+        assert (again.accepted, again.job.state, again.job.seq) == (True, "job_queued", first.job.seq + 3)
 
 
 async def test_of_many_submits_at_once_those_without_a_place_are_refused_and_not_stored(settings: Settings) -> None:
