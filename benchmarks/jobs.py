@@ -1,7 +1,8 @@
-"""Jobs end to end through the WebSocket, against bare Celery running tasks that do nothing under the same settings.
+"""Jobs end to end through the WebSocket, against Celery running tasks that do nothing under the same settings.
 
-Both run beside each other on one Valkey, two prefork children each, and are measured in turns. Ours: from the first
-`system_message` sent to the last `job_result` received. Bare: from the first task enqueued to the last one executed.
+All run beside each other on one Valkey, two prefork children each, and are measured in turns. Ours: from the first
+`system_message` sent to the last `job_result` received. Celery with results: from the first task sent to the last
+result that its submitter got. Bare: from the first task enqueued to the last one executed; nobody gets a result.
 """
 
 from __future__ import annotations
@@ -11,15 +12,17 @@ import os
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median, quantiles
 from tempfile import TemporaryDirectory
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TypeVar
 
-from benchmarks import bare_enqueuer, submitters
+from benchmarks import bare_enqueuer, result_waiter, submitters
 from benchmarks.contestants import ROOT
 from benchmarks.figure import Figure, Target
 from benchmarks.processes import cpu_seconds, tree
@@ -27,7 +30,7 @@ from benchmarks.submitters import CONNECTIONS, DEADLINE
 from testbed.servers import Worker
 from testbed.system import System
 
-TITLE = "Jobs: submitted through the WebSocket, against bare Celery"
+TITLE = "Jobs: submitted through the WebSocket, against Celery with and without results"
 
 SIZES = (125, 500, 2000)
 LATENCIES = 300
@@ -36,6 +39,7 @@ SETTLE = 1.0
 
 OURS = "busctl, WebSocket to WebSocket"
 BARE = "bare Celery"
+RESULTS = "Celery with results in Redis, waited for"
 AT_ONCE = "jobs at once"
 CPU = "jobs at once, CPU"
 ONE_BY_ONE_P50 = "one job at a time, p50"
@@ -44,29 +48,49 @@ ONE_BY_ONE_P99 = "one job at a time, p99"
 TARGETS = (
     Target("2,000 jobs at once, at least 0.7 × bare Celery", AT_ONCE, OURS, SIZES[-1], 0.7, BARE, at_least=True),
     Target("submit to result, idle, at most 2 × bare Celery", ONE_BY_ONE_P50, OURS, 1, 2.0, BARE),
+    Target(
+        "2,000 jobs at once, at least 0.9 × Celery with results", AT_ONCE, OURS, SIZES[-1], 0.9, RESULTS, at_least=True
+    ),
+    Target("submit to result, idle, at most 1.4 × Celery with results", ONE_BY_ONE_P50, OURS, 1, 1.4, RESULTS),
 )
 
 T = TypeVar("T")
 Pids = dict[str, list[int]]
 
 
+@dataclass(frozen=True)
+class Contestant:
+    """Who runs jobs.
+
+    Args:
+        pids: its processes, by what they are.
+        at_once: submits so many jobs at once; returns wall seconds, and the CPU seconds of the submitter.
+        one_by_one: submits so many, one after the other; returns the seconds of each.
+    """
+
+    pids: Pids
+    at_once: Callable[[int], tuple[float, float]]
+    one_by_one: Callable[[int], list[float]]
+
+
 def run(rounds: int, quick: bool) -> list[Figure]:
-    """Measure both, in turns.
+    """Measure all, in turns.
 
     Raises:
         Invalid: a job did not end with its result, or not in time.
     """
     values: dict[tuple[str, str, int, str], list[float]] = defaultdict(list)
-    with TemporaryDirectory() as directory, Pair(Path(directory)) as pair:
-        pair.warm_up()
+    with TemporaryDirectory() as directory, _contestants(Path(directory)) as contestants, _driver() as driver:
+        for contestant in contestants.values():  # every process connects to what it needs
+            _at_once(driver, contestant, 5 * CONNECTIONS)
         for _ in range(rounds):
-            for who, measure in ((BARE, pair.bare_one_by_one), (OURS, pair.ours_one_by_one)):
-                milliseconds = [1000 * one for one in measure(LATENCIES)]
+            for who, contestant in contestants.items():
+                milliseconds = [1000 * one for one in _drive(driver, contestant.one_by_one, LATENCIES)]
                 values[ONE_BY_ONE_P50, who, 1, "ms"].append(median(milliseconds))
                 values[ONE_BY_ONE_P99, who, 1, "ms"].append(quantiles(milliseconds, n=100)[98])
             for jobs in SIZES[-1:] if quick else SIZES:
-                for who, at_once in ((BARE, pair.bare_at_once), (OURS, pair.ours_at_once)):
-                    seconds, cpu = at_once(jobs)
+                for who, contestant in contestants.items():
+                    seconds, cpu = _at_once(driver, contestant, jobs)
                     values[AT_ONCE, who, jobs, "jobs/s"].append(jobs / seconds)
                     values[CPU, who, jobs, "ms a job"].append(1000 * sum(cpu.values()) / jobs)
                     for process, used in cpu.items():
@@ -74,80 +98,82 @@ def run(rounds: int, quick: bool) -> list[Figure]:
     return [Figure(what, who, load, unit, tuple(found)) for (what, who, load, unit), found in values.items()]
 
 
-class Pair:
-    """Our system and bare Celery, both running."""
-
-    def __init__(self, directory: Path) -> None:
-        self._executed = str(directory / "executed")
-        path = os.pathsep.join([str(_entry_point(directory)), str(ROOT)])
-        self._system = System(directory, PYTHONPATH=path, BENCH_EXECUTED=self._executed)
-        self._driver = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
-
-    def __enter__(self) -> Self:
-        system = self._system
-        try:
-            system.start()
-            ours = system.worker("--concurrency", "2")
-            self._bare_url = system.valkey.url.removesuffix("0") + "1"
-            bare = BareWorker(system.directory, system.env | {"REDIS_URL": self._bare_url})
-            system.servers.append(bare)
-            bare.start()
-            self._web = system.web()
-        except BaseException:
-            system.stop()
-            raise
-        servers = {"web": tree(self._web.pid), "nats-server": [system.nats.pid], "valkey": [system.valkey.pid]}
-        self._ours: Pids = servers | _celery(ours.pid)
-        self._bare: Pids = {"valkey": [system.valkey.pid]} | _celery(bare.pid)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._driver.shutdown(cancel_futures=True)
-        self._system.stop()
-
-    def warm_up(self) -> None:
-        """Let every process connect to what it needs."""
-        self.ours_at_once(5 * CONNECTIONS)
-        self.bare_at_once(5 * CONNECTIONS)
-
-    def ours_at_once(self, jobs: int) -> tuple[float, dict[str, float]]:
-        """Wall seconds, and CPU seconds by process."""
-        return self._at_once(self._ours, submitters.at_once, self._web.port, jobs)
-
-    def bare_at_once(self, jobs: int) -> tuple[float, dict[str, float]]:
-        """Wall seconds, and CPU seconds by process."""
-        return self._at_once(self._bare, bare_enqueuer.at_once, self._bare_url, self._executed, jobs)
-
-    def ours_one_by_one(self, jobs: int) -> list[float]:
-        """Seconds of each job."""
-        return self._drive(submitters.one_by_one, self._web.port, jobs)
-
-    def bare_one_by_one(self, jobs: int) -> list[float]:
-        """Seconds of each task."""
-        return self._drive(bare_enqueuer.one_by_one, self._bare_url, self._executed, jobs)
-
-    def _at_once(
-        self, pids: Pids, drive: Callable[..., tuple[float, float]], *arguments: object
-    ) -> tuple[float, dict[str, float]]:
-        time.sleep(SETTLE)
-        before = {name: cpu_seconds(group) for name, group in pids.items()}
-        wall, driver = self._drive(drive, *arguments)
-        used = {name: cpu_seconds(group) - before[name] for name, group in pids.items()}
-        return wall, used | {"driver": driver}
-
-    def _drive(self, drive: Callable[..., T], *arguments: Any) -> T:
-        return self._driver.submit(drive, *arguments).result(2 * DEADLINE)
+@contextmanager
+def _contestants(directory: Path) -> Iterator[dict[str, Contestant]]:
+    """All of them running, each on a database of its own."""
+    executed = str(directory / "executed")
+    path = os.pathsep.join([str(_entry_point(directory)), str(ROOT)])
+    system = System(directory, PYTHONPATH=path, BENCH_EXECUTED=executed)
+    try:
+        system.start()
+        ours, web = system.worker("--concurrency", "2"), system.web()
+        bare_url, results_url = (system.valkey.url.removesuffix("0") + database for database in "12")
+        bare, results = (
+            PeerWorker(module, system.directory, system.env | {"REDIS_URL": url})
+            for module, url in (("bare_celery", bare_url), ("celery_results", results_url))
+        )
+        for worker in (bare, results):
+            system.servers.append(worker)
+            worker.start()
+        valkey = {"valkey": [system.valkey.pid]}
+        servers = {"web": tree(web.pid), "nats-server": [system.nats.pid]} | valkey
+        yield {
+            BARE: Contestant(
+                valkey | _celery(bare.pid),
+                partial(bare_enqueuer.at_once, bare_url, executed),
+                partial(bare_enqueuer.one_by_one, bare_url, executed),
+            ),
+            RESULTS: Contestant(
+                valkey | _celery(results.pid),
+                partial(result_waiter.at_once, results_url),
+                partial(result_waiter.one_by_one, results_url),
+            ),
+            OURS: Contestant(
+                servers | _celery(ours.pid),
+                partial(submitters.at_once, web.port),
+                partial(submitters.one_by_one, web.port),
+            ),
+        }
+    finally:
+        system.stop()
 
 
-class BareWorker(Worker):
-    """A Celery worker that knows nothing of this system."""
+@contextmanager
+def _driver() -> Iterator[ProcessPoolExecutor]:
+    """A process that submits."""
+    driver = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+    try:
+        yield driver
+    finally:
+        driver.shutdown(cancel_futures=True)
 
-    name = "bare"
+
+def _drive(driver: ProcessPoolExecutor, drive: Callable[[int], T], jobs: int) -> T:
+    return driver.submit(drive, jobs).result(2 * DEADLINE)
+
+
+def _at_once(driver: ProcessPoolExecutor, contestant: Contestant, jobs: int) -> tuple[float, dict[str, float]]:
+    """Wall seconds, and CPU seconds by process."""
+    time.sleep(SETTLE)
+    before = {name: cpu_seconds(pids) for name, pids in contestant.pids.items()}
+    wall, driving = _drive(driver, contestant.at_once, jobs)
+    used = {name: cpu_seconds(pids) - before[name] for name, pids in contestant.pids.items()}
+    return wall, used | {"driver": driving}
+
+
+class PeerWorker(Worker):
+    """A Celery worker that knows nothing of this system.
+
+    Args:
+        module: of `benchmarks`, with its Celery app.
+    """
+
+    def __init__(self, module: str, directory: Path, env: dict[str, str]) -> None:
+        super().__init__(directory, env)
+        self.name = self._module = module
 
     def command(self) -> list[str]:
-        return [sys.executable, "-m", "celery", "-A", "benchmarks.bare_celery", "worker", *self.arguments]
+        return [sys.executable, "-m", "celery", "-A", f"benchmarks.{self._module}", "worker", *self.arguments]
 
 
 def _celery(main: int) -> Pids:

@@ -104,8 +104,10 @@ time is from the first SYN to the last replayed frame of the last of them.""",
     "jobs": """\
 ## Jobs
 
-Through the WebSocket and back, against bare Celery that runs tasks doing nothing with the same settings, in turns.
-Columns are numbers of jobs.""",
+Through the WebSocket and back, against Celery that runs tasks doing nothing with the same settings, in turns. *Bare*:
+nobody gets a result. *With results*: Celery keeps them in Redis, and the process that submitted gets each of them
+(`result.get`); it talks to Redis itself, with no web process in between. CPU is that of all processes, whoever
+submits included. Columns are numbers of jobs.""",
     "streaming": """\
 ## Streamed output
 
@@ -141,7 +143,7 @@ def write(results: Results, saved: Path, targets: Sequence[Target], place: Path 
 
 
 def _head(results: Results, targets: Sequence[Target]) -> str:
-    others = (WEBSOCKETS, GATEWAY, NODE, CHANX_ALL, CHANX, jobs.BARE)
+    others = (WEBSOCKETS, GATEWAY, NODE, CHANX_ALL, CHANX, jobs.BARE, jobs.RESULTS)
     better = report.better(results.figures, (OURS_ALL, OURS, jobs.OURS), others)
     return HEAD.format(
         date=results.date,
