@@ -156,8 +156,13 @@ class Execution:
         return Attempt(self._job, started, bus, process, running, limits, self._cancelled, self._signals)
 
     def _end(self, end: ends.End) -> None:
+        async def end_and_let_go(bus: Bus) -> JobState:
+            ended = await end(bus)
+            self.running.let_go()
+            return ended
+
         try:
-            ended = self._process.persist(end, between=self._signals.release_if_overdue)
+            ended = self._process.persist(end_and_let_go, between=self._signals.release_if_overdue)
         except AppendRefused:
             log.info("the job was ended by somebody else meanwhile; this end is dropped")
         else:

@@ -77,11 +77,10 @@ class WorkerProcess:
         """
         backoff = Backoff(NATS_AGAIN, NATS_AGAIN_LONGEST)
         while True:
-            pause = backoff.pause()
             try:
                 return self.bus.call(verb)
             except Exception as error:
-                _tell_or_raise(error, pause)
+                _tell_or_raise(error, pause := backoff.pause())
             between()
             time.sleep(pause)
 
@@ -113,13 +112,12 @@ async def persist(bus: Bus, verb: Verb[object]) -> None:
     """
     backoff = Backoff(NATS_AGAIN, NATS_AGAIN_LONGEST)
     while True:
-        pause = backoff.pause()
         try:
             await verb(bus)
         except AppendRefused:
             return
         except Exception as error:
-            _tell_or_raise(error, pause)
+            _tell_or_raise(error, pause := backoff.pause())
             await asyncio.sleep(pause)
         else:
             return

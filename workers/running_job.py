@@ -26,7 +26,9 @@ class AlreadyRunning(Exception):
 
 
 class RunningJob:
-    """One job, for as long as this process works on it and answers for it. `begin` and `limit` run on the bus's loop.
+    """One job, for as long as this process works on it and answers for it.
+
+    `begin`, `limit` and `let_go` run on the bus's loop.
 
     Args:
         client_id, job_id: the job.
@@ -43,6 +45,9 @@ class RunningJob:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._watch: asyncio.Task[None] | None = None
+        self._timed: object | None = None
+        """Stands for the attempt whose time runs."""
+        self._has_let_go = False
         self._latest: JobProgress | None = None
         self._progressing = False
 
@@ -66,12 +71,14 @@ class RunningJob:
 
         A function that goes on all the same is ended with its process, if that is Celery's to replace.
         """
-        self._watch = self.own(_limit(limits, on_over, give_up))
+        if self._watch is not None:
+            self._watch.cancel()  # of the attempt before
+        self._timed = timed = object()
+        self._watch = self.own(_limit(limits, lambda: self._timed is timed, on_over, give_up))
 
     def relax(self) -> None:
         """Stop limiting the time, from any thread: this attempt is over."""
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._stop_watch)
+        self._timed = None  # without a word to the loop: that would wake it once more for each job
 
     def progress(self, fraction: float | None, message: str | None) -> None:
         """Note progress, from any thread. The latest is sent at most once in `progress_interval`."""
@@ -82,20 +89,18 @@ class RunningJob:
 
     def end(self) -> None:
         """Let go, from any thread: soon there is no progress, no limit and no answer."""
-        if self._loop is not None:
+        if self._loop is not None and not self._has_let_go:
             with suppress(RuntimeError):  # the loop is closed, and this went with it
-                self._loop.call_soon_threadsafe(self._end)
+                self._loop.call_soon_threadsafe(self.let_go)
 
-    def _end(self) -> None:
+    def let_go(self) -> None:
+        """Let go at once, on the bus's loop."""
+        self._has_let_go = True
         for task in self._tasks:
             task.cancel()
         if self._instance is not None:
             self._instance.end(self._job_id)
             self._instance = None
-
-    def _stop_watch(self) -> None:
-        if self._watch is not None:
-            self._watch.cancel()
 
     async def _send_progress(self) -> None:
         while (latest := self._latest) is not None and self._instance is not None:
@@ -112,12 +117,18 @@ class RunningJob:
         return task
 
 
-async def _limit(limits: Limits, on_over: Callable[[], None], give_up: Callable[[], Awaitable[object]]) -> None:
+async def _limit(
+    limits: Limits, runs: Callable[[], bool], on_over: Callable[[], None], give_up: Callable[[], Awaitable[object]]
+) -> None:
     await asyncio.sleep(limits.soft)
+    if not runs():
+        return
     on_over()
     await asyncio.sleep(limits.grace)
+    if not runs():
+        return
     await give_up()
     await asyncio.sleep(limits.last_resort)
-    if current_process().name != "MainProcess":
+    if runs() and current_process().name != "MainProcess":
         log.error("killing this process, whose job does not end")
         os.kill(os.getpid(), signal.SIGKILL)
