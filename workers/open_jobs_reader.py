@@ -18,6 +18,8 @@ log = structlog.get_logger(__name__)
 
 MOST_AT_ONCE = 10_000
 """Events of one read, which takes about a second; its caller has other duties in between."""
+MANY = 4
+"""So many events in one read mean that more come at once: to look again costs less than to listen for the next one."""
 LOOK_AT_STREAM = 1.0
 """Seconds between two looks whether the stream is still the same one."""
 
@@ -44,6 +46,13 @@ class OpenJobsReader:
         self._looked = float("-inf")
         self._responder: Subscription | None = None
         self._listening: asyncio.Task[None] | None = None
+        self._many = False
+        """Whether the last read brought `MANY`."""
+
+    @property
+    def listens(self) -> bool:
+        """Whether `on_news` is called of the next event. If not, and jobs wait, it is to be read again soon."""
+        return self._listening is not None and not self._listening.done()
 
     async def read(self, bus: Bus) -> bool:
         """Read what is new, but so many events at most. Returns whether that was all.
@@ -51,7 +60,7 @@ class OpenJobsReader:
         Raises:
             BusUnavailable: NATS is away or silent; the next read goes on where this one stopped.
         """
-        if self.table.waiting and (self._listening is None or self._listening.done()):
+        if self.table.waiting and not self._many and not self.listens:
             # First listen, then read: what is stored in between is heard.
             heard = asyncio.Event()
             subscription = await bus.subscribe(subjects.ALL_JOBS, lambda stored: heard.set())
@@ -72,6 +81,7 @@ class OpenJobsReader:
                 self._cursor = step.seq
                 if (read := read + 1) >= MOST_AT_ONCE:
                     return False
+        self._many = read >= MANY
         self.seen = max(self._last_seq, self._cursor)
         return True
 
@@ -116,7 +126,7 @@ class OpenJobsReader:
                 self.table.forget(job)
 
     def _begin_anew(self, epoch: str) -> None:
-        self.epoch, self._cursor, self._last_seq, self.seen = epoch, 0, 0, 0
+        self.epoch, self._cursor, self._last_seq, self.seen, self._many = epoch, 0, 0, 0, False
         self.table.clear()
         self.retention.forget()
 

@@ -172,6 +172,8 @@ class Reconciler:
             self._look_at = time.monotonic() + self._pause(self._interval)
             self.look()
         self._room.keep()
+        if self._open.waiting and not self._reader.listens:
+            return 0.0
         pause = min(min(self._leases_at, self._look_at, self._room.due_at) - time.monotonic(), self._scheduler.due_in)
         if (next_time := self._open.next_time) is not None:
             pause = min(pause, next_time - time.time())
