@@ -11,7 +11,6 @@ import hashlib
 import secrets
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -34,10 +33,9 @@ from bus.messages import (
 from bus.stored import Stored, size
 from bus.stream import EventStream
 
-SPARE_BYTES = 256
-"""How much longer than its first `job_started` another step of a job may have to be, such as a short `job_failed`."""
-LONGEST_INSTANCE = 64 * "x"
-LONGEST_TIME = 27 * "x"
+SPARE_BYTES = 384
+"""How much longer than its `job_queued` another step of a job may have to be: it names the process that runs the job,
+or says in short why it failed, or is carried forward."""
 
 
 async def _any_size(size: int) -> None:
@@ -85,17 +83,15 @@ async def create(
     inside = {"content": request.content, "runs": runs, "retry_of": request.retry_of}
     inside |= {"not_before": request.not_before, "slot": request.slot}
     queued = stored.model_copy(update=inside)
-    state = JobState(client_id, job_id, request, queued, 0, ref)
     asked = request.model_dump(exclude_defaults=True)  # in which the rest stands
     frame = stored.encode(request=asked, waits=waits or None)
-    started = _started(state).encode(instance=LONGEST_INSTANCE)
-    again = carried(queued, at=LONGEST_TIME, request=request, instance=None, waits=True)
-    stream.require_room(max(len(again.encode()), len(started.encode()) + SPARE_BYTES))
-    await allow(taken := size(frame.encode()))
+    data = frame.encode()
+    stream.require_room(len(data) + SPARE_BYTES)
+    await allow(taken := size(data))
     await stream.require_space(taken)
     done = await append_step(stream, subjects.job(client_id, job_id), frame, after=0)
     await stream.refresh_space()
-    return replace(state, seq=done.seq)
+    return JobState(client_id, job_id, request, queued, done.seq, ref)
 
 
 async def read(stream: EventStream, client_id: str, job_id: str) -> JobState:

@@ -108,16 +108,18 @@ class Space:
 
     async def max_bytes(self) -> int:
         """Bytes that the stream's events may take, as far as is known; -1 for any number."""
-        async with self._one_at_a_time:
-            if self._looked == -math.inf:
-                await self._look()
+        if self._looked == -math.inf:
+            async with self._one_at_a_time:
+                if self._looked == -math.inf:
+                    await self._look()
         return self._usage.max_bytes
 
     async def refresh(self) -> None:
         """Look again, if the last look is some time ago. It comes after an append, which then need not wait for it."""
-        async with self._one_at_a_time:
-            if self._age() > KNOWN_FOR:
-                await self._look()
+        if self._age() > KNOWN_FOR:
+            async with self._one_at_a_time:
+                if self._age() > KNOWN_FOR:
+                    await self._look()
 
     def _age(self) -> float:
         return asyncio.get_running_loop().time() - self._looked

@@ -124,7 +124,7 @@ async def test_a_limit_that_nats_does_not_announce_is_a_setting(tmp_path: Path) 
             assert connections(server) == made
 
 
-@pytest.mark.parametrize(("limit", "expected"), [(800, {"refused", "ended"}), (1400, {"ended"})])
+@pytest.mark.parametrize(("limit", "expected"), [(1150, {"refused", "ended"}), (1400, {"ended"})])
 async def test_a_job_is_accepted_only_when_its_later_steps_fit_too(
     tmp_path: Path, limit: int, expected: set[str]
 ) -> None:
