@@ -197,30 +197,31 @@ async def test_a_job_that_fails_says_why(browser: Browser, web: Web) -> None:
 
 
 async def test_a_job_that_was_not_accepted_can_be_tried_again(browser: Browser, system: System, web: Web) -> None:
-    refused = []
+    reasons = ["busy", "too_many_bytes"]
 
-    def busy_at_first(to_page: WebSocketRoute) -> None:
+    def refusing_at_first(to_page: WebSocketRoute) -> None:
         to_server = to_page.connect_to_server()
 
         def from_page(frame: str | bytes) -> None:
             asked = json.loads(frame)
-            if asked["action"] != "system_message" or refused:
+            if asked["action"] != "system_message" or not reasons:
                 to_server.send(frame)
                 return
-            refused.append(asked)
-            item = {"type": "busy", "loc": ["system_message"], "msg": "too many jobs wait"}
+            item = {"type": reasons.pop(0), "loc": ["system_message"], "msg": f"not now, {len(reasons)} to go"}
             to_page.send(json.dumps({"action": "error", "payload": [item], "ref": asked["ref"]}))
 
         to_page.on_message(from_page)
 
     async with await browser.new_context() as visitor:
-        await visitor.route_web_socket("**/ws/system", busy_at_first)
+        await visitor.route_web_socket("**/ws/system", refusing_at_first)
         async with system_page(visitor, web.url + "/system/") as tab:
             await tab.submit("default", "patience")
             job = tab.job("patience")
             await expect(job.locator(".badge")).to_have_text("Not accepted")
-            await expect(job.locator(".job-text")).to_have_text("too many jobs wait")
+            await expect(job.locator(".job-text")).to_have_text("not now, 1 to go")
             await tab.reload()
+            await job.get_by_role("button", name="Try again: patience").click()
+            await expect(job.locator(".job-text")).to_have_text("not now, 0 to go")
             await job.get_by_role("button", name="Try again: patience").click()
             await expect_result(job, "PATIENCE")
             await expect(job.get_by_role("button")).to_have_count(0)

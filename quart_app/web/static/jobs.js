@@ -40,7 +40,14 @@ function rank(phase, attempt) {
 const UNSEEN = "The server no longer has the history of this job. It may have ended unseen.";
 
 // Errors after which the same frame may do.
-const PASSING = new Set(["bus_unavailable", "busy", "internal_error", "stream_full"]);
+const PASSING = new Set([
+  "bus_unavailable",
+  "busy",
+  "internal_error",
+  "stream_full",
+  "too_many_bytes",
+  "too_many_jobs",
+]);
 
 /**
  * A job is `{ref, id, type, content, notBefore, phase, text, attempt, reasons, progress, message, output, cancelling,
