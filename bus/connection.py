@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from typing import Any
 
 import nats.errors
@@ -21,7 +21,7 @@ from bus.condition import Condition
 from bus.errors import BusError, BusRefused, BusUnavailable
 from bus.nats_client import NatsClient, end_task
 from bus.nats_url import NatsServer
-from bus.requests import Requests, new_inbox
+from bus.requests import Requests
 from bus.server_pool import ServerPool
 from bus.subscriptions import Subscription, Subscriptions
 from bus.trouble import Trouble
@@ -93,10 +93,6 @@ class Connection:
         """The version of the server that was connected last."""
         return self._require().connected_server_version
 
-    def new_inbox(self) -> str:
-        """A subject of our own."""
-        return new_inbox()
-
     def start(self) -> None:
         """Connect from now on, for ever.
 
@@ -155,6 +151,12 @@ class Connection:
         if client is self._client:
             self._subscriptions.answered(sent)
         return message
+
+    def hear_answers(self, on_answer: Callable[[Msg], None]) -> AbstractContextManager[str]:
+        """A block around a request that has many answers; see `Requests.hear`. Raises `NotPermitted` as `request`."""
+        if self._inbox.refused is not None:
+            raise self._inbox.refused
+        return self._requests.hear(on_answer)
 
     async def subscribe(self, subject: str, **options: Any) -> Subscription:
         """Hear a subject from now on; while NATS is away, from its return on.

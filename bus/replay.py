@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 import nats.errors
 from nats.aio.msg import Msg
@@ -37,8 +37,7 @@ class Connection(Protocol):
     def is_connected(self) -> bool: ...
     @property
     def max_payload(self) -> int: ...
-    def new_inbox(self) -> str: ...
-    async def subscribe(self, subject: str, *, cb: Any) -> Any: ...
+    def hear_answers(self, on_answer: Callable[[Msg], None]) -> AbstractContextManager[str]: ...
     async def publish(self, subject: str, payload: bytes, *, reply: str) -> None: ...
 
 
@@ -91,7 +90,7 @@ class Replays:
         ended: asyncio.Future[None] = loop.create_future()
         deadline = asyncio.timeout(self._patience)
 
-        async def on_message(message: Msg) -> None:
+        def on_message(message: Msg) -> None:
             if ended.done() or deadline.expired():
                 return
             headers = message.headers or {}
@@ -109,21 +108,17 @@ class Replays:
                 text = f"NATS refused a replay: {status} {headers.get('Description', '')}"
                 ended.set_exception(BusUnavailable(text))
 
-        inbox = self._connection.new_inbox()
         request = {"seq": after + 1, "next_by_subj": subject, "batch": events, "max_bytes": READ_BYTES}
-        answers = await self._connection.subscribe(inbox, cb=on_message)
         try:
-            async with deadline:
-                await self._connection.publish(
-                    f"$JS.API.DIRECT.GET.{subjects.STREAM}", json.dumps(request).encode(), reply=inbox
-                )
-                await ended
-                return answer
+            with self._connection.hear_answers(on_message) as reply:
+                async with deadline:
+                    await self._connection.publish(
+                        f"$JS.API.DIRECT.GET.{subjects.STREAM}", json.dumps(request).encode(), reply=reply
+                    )
+                    await ended
+            return answer
         except (nats.errors.Error, TimeoutError) as error:
             raise BusUnavailable(
                 f"NATS did not go on with a replay within {self._patience:g} s; see whether it is up and not "
                 "overloaded, then try again"
             ) from error
-        finally:
-            with suppress(nats.errors.Error):
-                await answers.unsubscribe()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import nats.errors
@@ -15,17 +15,14 @@ from bus.errors import BusUnavailable, NotPermitted
 NO_RESPONDERS = "503"
 
 
-def new_inbox() -> str:
-    """A subject that nobody else uses."""
-    return f"_INBOX.{secrets.token_hex(11)}"
-
-
 class Requests:
     """Hands each answer to whoever waits for it."""
 
     def __init__(self) -> None:
-        self.inbox = new_inbox()
+        self.inbox = f"_INBOX.{secrets.token_hex(11)}"
+        """What nobody else uses; answers come to subjects below it."""
         self._waiting: dict[str, tuple[str, asyncio.Future[Msg]]] = {}
+        self._hearing: dict[str, Callable[[Msg], None]] = {}
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -40,7 +37,7 @@ class Requests:
             if not future.done():
                 future.set_exception(nats.errors.TimeoutError())
 
-        reply = f"{self.inbox}.{secrets.token_hex(8)}"
+        reply = self._new_reply()
         self._waiting[reply] = subject, future
         # Not asyncio.timeout: nats-py swallows a cancellation while it waits for room to write.
         deadline = loop.call_later(timeout, give_up)
@@ -54,8 +51,27 @@ class Requests:
             else:
                 future.cancel()
 
+    @contextmanager
+    def hear(self, on_answer: Callable[[Msg], None]) -> Iterator[str]:
+        """One request that has many answers, until the end of the block: the subject to be answered on.
+
+        It costs no subscription, and has no deadline: whoever waits for its answers has one.
+
+        Args:
+            on_answer: called with each; it must not block and not raise. None comes any more when NATS goes away.
+        """
+        reply = self._new_reply()
+        self._hearing[reply] = on_answer
+        try:
+            yield reply
+        finally:
+            del self._hearing[reply]
+
     async def answer(self, message: Msg) -> None:
         """A message on the inbox."""
+        if (on_answer := self._hearing.get(message.subject)) is not None:
+            on_answer(message)
+            return
         _, future = self._waiting.get(message.subject, ("", None))
         if future is None or future.done():
             return
@@ -63,6 +79,9 @@ class Requests:
             future.set_exception(nats.errors.NoRespondersError())
         else:
             future.set_result(message)
+
+    def _new_reply(self) -> str:
+        return f"{self.inbox}.{secrets.token_hex(8)}"
 
     def deny(self, subject: str) -> NotPermitted:
         """The user may not publish this subject, which nats-py reports in lower case: whoever waits for an answer hears
