@@ -38,10 +38,6 @@ SPARE_BYTES = 384
 or says in short why it failed, or is carried forward."""
 
 
-async def _any_size(size: int) -> None:
-    pass
-
-
 def new_job_id() -> str:
     """An unguessable job id."""
     return secrets.token_hex(8)
@@ -60,7 +56,7 @@ async def create(
     job_id: str,
     ref: str | None = None,
     waits: bool = False,
-    allow: Callable[[int], Awaitable[None]] = _any_size,
+    allow: Callable[[int], Awaitable[None]] | None = None,
 ) -> JobState:
     """Accept a job: append `job_queued`, the first event of its subject.
 
@@ -87,7 +83,9 @@ async def create(
     frame = stored.encode(request=asked, waits=waits or None)
     data = frame.encode()
     stream.require_room(len(data) + SPARE_BYTES)
-    await allow(taken := size(data))
+    taken = size(data)
+    if allow is not None:
+        await allow(taken)
     await stream.require_space(taken)
     done = await append_step(stream, subjects.job(client_id, job_id), frame, after=0)
     await stream.refresh_space()

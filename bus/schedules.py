@@ -85,11 +85,11 @@ def job_id(name: str, slot: datetime) -> str:
 
 
 async def declare(bus: Bus) -> None:
-    """Make sure that the bucket exists, for whoever writes there. Raises as `all`."""
+    """Make sure that the bucket exists, for whoever writes there. Raises as `read_all`."""
     await BUCKET.declare(bus)
 
 
-async def all(bus: Bus) -> list[Remembered]:
+async def read_all(bus: Bus) -> list[Remembered]:
     """What is remembered, by name; nothing while no worker has had a schedule.
 
     Raises:
@@ -113,7 +113,7 @@ async def remember(bus: Bus, what: Remembered) -> Remembered | None:
     Returns:
         It, with its new revision; None when another process was first.
 
-    Raises: as `all`.
+    Raises: as `read_all`.
     """
     value = what.model_dump_json(exclude_none=True).encode()
     revision = await BUCKET.put(bus, subjects.schedule(what.name), value, after=what.revision)
@@ -121,7 +121,7 @@ async def remember(bus: Bus, what: Remembered) -> Remembered | None:
 
 
 async def forget(bus: Bus, name: str) -> None:
-    """Remember nothing of a schedule any more. Raises as `all`."""
+    """Remember nothing of a schedule any more. Raises as `read_all`."""
     await BUCKET.remove(bus, subjects.schedule(name))
 
 

@@ -6,13 +6,12 @@ import asyncio
 from typing import Annotated
 
 from rich.console import Console
-from rich.text import Text
 
 from bus import Bus, Settings
 from cli.errors import CommandFailed, Interrupted
 from cli.names import Job, client_option
 from cli.options import AsJson, NoColor, Quiet, Server, Timeout, client_settings
-from cli.output import Output, shortened
+from cli.output import Output, say, shortened
 from cli.owner import owner_of
 from workers import submission
 from workers.submission import Cancellation
@@ -48,7 +47,7 @@ def cancel(
     output.line("Job ", (job, "bold"), " cancelled.")
     if done.untold is not None:
         note = "its worker could not be told, because NATS went away: it may work on for a while, and in vain"
-        Console(stderr=True, highlight=False, quiet=quiet).print(Text(note, "yellow"), soft_wrap=True)
+        say(Console(stderr=True, highlight=False, quiet=quiet), note, "yellow")
 
 
 async def _cancel(settings: Settings, client_id: str | None, job_id: str) -> Cancellation:

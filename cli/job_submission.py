@@ -9,7 +9,6 @@ from datetime import datetime
 from typing import Any
 
 from rich.console import Console
-from rich.text import Text
 
 from bus import Bus, BusUnavailable, CorruptJob, Settings, Stored, job_log, subjects
 from bus.job_log import JobState
@@ -19,7 +18,7 @@ from cli.events import INTERRUPTIONS, is_news, record, result, standing, text
 from cli.hand_over import hand_over
 from cli.job_bar import JobBar
 from cli.live_text import LiveText
-from cli.output import Output, printable
+from cli.output import Output, say
 from cli.when import local, waits_until
 from workers import submission
 from workers.client_jobs import ClientJobs
@@ -184,4 +183,4 @@ class JobSubmission:
                 raise CommandFailed(f"job {self._job_id} failed: {event.get('reason') or text(event)}")
 
     def _say(self, message: str, style: str = "") -> None:
-        self._beside.print(Text(printable(message), style), soft_wrap=True)
+        say(self._beside, message, style)

@@ -101,4 +101,4 @@ async def _list(
             if job is not None and listing.has(job):
                 show(job)
                 count += 1
-        return count, await schedules.all(bus) if recurring else []
+        return count, await schedules.read_all(bus) if recurring else []

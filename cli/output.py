@@ -83,6 +83,11 @@ class Output:
             print(json.dumps(fields), flush=True)
 
 
+def say(console: Console, message: str, style: str = "") -> None:
+    """A line for people beside the output. Nothing in it is taken for markup."""
+    console.print(Text(printable(message), style), soft_wrap=True)
+
+
 def show_error(message: str) -> None:
     """Say on standard error what went wrong."""
     text = Text.assemble(("error: ", "bold red"), printable(message))

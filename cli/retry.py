@@ -7,7 +7,6 @@ from contextlib import nullcontext
 from typing import Annotated
 
 from rich.console import Console
-from rich.text import Text
 
 from bus import Bus, BusUnavailable, Settings, Stored, subjects
 from bus.job_log import JobState
@@ -16,7 +15,7 @@ from cli.events import record, standing
 from cli.hand_over import hand_over
 from cli.names import Job, client_option
 from cli.options import AsJson, NoColor, Quiet, Server, Timeout, client_settings
-from cli.output import Output, printable
+from cli.output import Output, say
 from cli.owner import owner_of
 from cli.submit import JobKey
 from workers import submission
@@ -105,4 +104,4 @@ class Retry:
 
     def say(self, message: str) -> None:
         """Say something on standard error."""
-        self._beside.print(Text(printable(message), "yellow"), soft_wrap=True)
+        say(self._beside, message, "yellow")

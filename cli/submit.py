@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.text import Text
 
 from bus import Settings
 from bus.messages import TaskPayload
@@ -18,7 +17,7 @@ from cli.errors import Interrupted
 from cli.job_submission import JobSubmission
 from cli.names import client_option
 from cli.options import PANEL, AsJson, NoColor, Quiet, Server, client_settings, seconds
-from cli.output import Output, printable, shortened
+from cli.output import Output, say, shortened
 from cli.streams import given
 from cli.when import At, In, begins
 from workers import submission
@@ -124,9 +123,5 @@ def submit(
 def _find_jobs(settings: Settings, asked: str, beside: Console) -> Mapping[str, Job]:
     jobs = discover(example_jobs=settings.example_jobs)
     if resolve(jobs, asked).name != asked:
-        _say(beside, f"no job type {shortened(asked)!r}: running {DEFAULT}")
+        say(beside, f"no job type {shortened(asked)!r}: running {DEFAULT}")
     return jobs
-
-
-def _say(beside: Console, message: str, style: str = "") -> None:
-    beside.print(Text(printable(message), style), soft_wrap=True)

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.text import Text
 
 from bus import Bus, Interruption, Settings, Stored, subjects
 from cli.columns import Column, Columns
@@ -16,7 +15,7 @@ from cli.events import EVENT_STYLES, INTERRUPTIONS, is_news, moment, record, tex
 from cli.live_text import LiveText
 from cli.names import client_option, name
 from cli.options import AsJson, NoColor, Quiet, Server, Timeout, client_settings
-from cli.output import Output, Part, printable, room
+from cli.output import Output, Part, room, say
 
 COLUMNS = (
     Column("TIME", 8, 8, 3, "dim"),
@@ -138,4 +137,4 @@ class Watcher:
         self._tell(INTERRUPTIONS[interruption])
 
     def _tell(self, message: str) -> None:
-        self._beside.print(Text(printable(message), "dim"), soft_wrap=True)
+        say(self._beside, message, "dim")

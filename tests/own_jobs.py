@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from testbed.system import System, running
+
 HOLDS = """
 import asyncio, os, pathlib, time
 from contextlib import asynccontextmanager
@@ -116,8 +118,10 @@ def install(directory: Path, source: str = HOLDS) -> str:
 
 
 @contextmanager
-def importable(package: str) -> Iterator[None]:
-    """A block in which `discover` finds a package's jobs in this process too."""
+def running_with(directory: Path, source: str, **settings: str) -> Iterator[System]:
+    """A system whose workers have these jobs; in the block, `discover` finds them in this process too."""
+    package = install(directory, source)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(package)
-        yield
+        with running(directory, PYTHONPATH=package, **settings) as system:
+            yield system

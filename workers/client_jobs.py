@@ -118,10 +118,6 @@ class _Client:
             self.forget(job_id)
 
 
-async def _any_size(size: int) -> None:
-    pass
-
-
 @dataclass(slots=True)
 class Acceptance:
     """One more job of a client, that is about to be stored.
@@ -129,12 +125,12 @@ class Acceptance:
     Args:
         waits: whether its task is left to the reconciler, which makes it when it is the job's turn.
         allow: to be called before it is stored with the bytes of the stream that it will take. Raises `TooManyBytes`
-            when the client's open jobs may not take so many more.
+            when the client's open jobs may not take so many more. None: they may take any number.
         stored: the job, to be set once it is.
     """
 
     waits: bool
-    allow: Callable[[int], Awaitable[None]] = _any_size
+    allow: Callable[[int], Awaitable[None]] | None = None
     stored: JobState | None = None
 
 

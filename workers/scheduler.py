@@ -99,7 +99,7 @@ class Scheduler:
 
     async def _read(self, bus: Bus) -> None:
         await schedules.declare(bus)
-        known = {one.name: one for one in await schedules.all(bus)}
+        known = {one.name: one for one in await schedules.read_all(bus)}
         now = self._now()
         for name in known.keys() - self._jobs.keys():
             one = known.pop(name)

@@ -24,16 +24,16 @@ async def bus(settings: Settings) -> AsyncIterator[Bus]:
 
 
 async def test_schedules_are_remembered_by_name_and_whoever_comes_second_is_told(bus: Bus) -> None:
-    assert await schedules.all(bus) == []
+    assert await schedules.read_all(bus) == []
     await schedules.declare(bus)
     await schedules.declare(bus)
     first = await schedules.remember(bus, Remembered(name="report", definition="every 1h", next=SIX))
     other = await schedules.remember(bus, Remembered(name="cleanup", definition="every 7h", last=SIX, next=SEVEN))
     assert first is not None
-    assert await schedules.all(bus) == [other, first]
+    assert await schedules.read_all(bus) == [other, first]
     later = await schedules.remember(bus, first.model_copy(update={"last": SIX, "next": SEVEN}))
     assert await schedules.remember(bus, first.model_copy(update={"gone": SEVEN})) is None
-    assert await schedules.all(bus) == [other, later]
+    assert await schedules.read_all(bus) == [other, later]
 
 
 async def test_what_is_forgotten_or_written_by_another_program_is_not_told(bus: Bus) -> None:
@@ -41,16 +41,16 @@ async def test_what_is_forgotten_or_written_by_another_program_is_not_told(bus: 
     await schedules.remember(bus, Remembered(name="report", definition="every 1h", next=SIX))
     await schedules.forget(bus, "report")
     await schedules.BUCKET.put(bus, subjects.schedule("foreign"), b"of another program")
-    assert await schedules.all(bus) == []
+    assert await schedules.read_all(bus) == []
     again = await schedules.remember(bus, Remembered(name="foreign", definition="every 1h", next=SIX))
-    assert await schedules.all(bus) == [again]
+    assert await schedules.read_all(bus) == [again]
 
 
 async def test_a_bucket_of_that_name_that_is_another_programs_is_not_touched(bus: Bus, settings: Settings) -> None:
     async with connected(settings.nats_url) as raw:
         theirs = {"name": subjects.SCHEDULES, "subjects": ["theirs.>"]}
         before = (await raw.ask(f"STREAM.CREATE.{subjects.SCHEDULES}", theirs))["config"]
-        for verb in (schedules.declare, schedules.all):
+        for verb in (schedules.declare, schedules.read_all):
             with pytest.raises(StreamConflict, match="not this system's key-value bucket of schedules: subjects is"):
                 await verb(bus)
         assert (await raw.ask(f"STREAM.INFO.{subjects.SCHEDULES}"))["config"] == before

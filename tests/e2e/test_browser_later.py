@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from playwright.async_api import Browser, Locator, expect
 
-from bus import Bus, Settings, SystemNotification, job_log, subjects
+from bus import Bus, Settings, SystemNotification, job_log, subjects, times
+from bus.job_log import JobRequest
 from testbed.servers import Web, Worker
 from testbed.system import System
 from tests.e2e.browser import SystemPage, expect_result, system_for_pages, system_page
@@ -18,6 +19,7 @@ from tests.raw_jetstream import connected
 pytestmark = pytest.mark.asyncio(loop_scope="session")  # the browser's
 
 DAY = 86_400.0
+MORE_THAN_ARE_ASKED_AT_ONCE = 60
 SAY = "async (time) => (await import('/static/times.js')).coming(new Date(time))"
 
 
@@ -87,6 +89,18 @@ async def carried(system: System, *jobs: Locator) -> None:
         await raw.ask(f"STREAM.PURGE.{subjects.STREAM}", {"seq": min(seq or 0 for seq in found)})
 
 
+async def submit_elsewhere(system: System, job: Locator, count: int) -> None:
+    """Submit so many jobs for later as the client of this one, in another tab say."""
+    later = times.written(datetime.now(UTC) + timedelta(days=30))
+    request = JobRequest(task_type="default", job_type="default", content="many", not_before=later)
+    async with Bus(Settings.load(nats_url=system.nats.url)) as bus:
+        queued = await bus.stream.first(subjects.any_client(await job.locator("code").inner_text()))
+        address = subjects.parse(queued.subject) if queued is not None else None
+        assert address is not None
+        for _ in range(count):
+            await job_log.create(bus.stream, address.client_id or "", request, job_id=job_log.new_job_id(), waits=True)
+
+
 async def test_one_that_waits_for_days_is_there_after_a_reload_and_can_be_cancelled(
     browser: Browser, system: System, web: Web
 ) -> None:
@@ -109,11 +123,18 @@ async def test_when_history_is_cut_it_goes_on_waiting_unless_nobody_knows_it_any
         for content in ("known", "forgotten"):
             await tab.submit_later(content, 30 * DAY)
             await expect(tab.job(content).locator(".badge")).to_have_text("Scheduled")
+        await submit_elsewhere(system, tab.job("known"), MORE_THAN_ARE_ASKED_AT_ONCE)
+        await expect(tab.jobs.locator(".badge").filter(has_text="Scheduled")).to_have_count(
+            2 + MORE_THAN_ARE_ASKED_AT_ONCE
+        )
         await tab.lose(web, for_days=True)
         await carried(system, tab.job("known"))
         await asyncio.to_thread(web.start)
         await tab.reconnect_button.click()
         await expect(tab.page.locator("#history")).to_contain_text("Older history is no longer kept")
+        await expect(tab.jobs.locator(".badge").filter(has_text="Interrupted")).to_have_count(
+            1 + MORE_THAN_ARE_ASKED_AT_ONCE
+        )
         await expect(tab.job("forgotten").locator(".badge")).to_have_text("Interrupted")
         await expect(tab.job("known").locator(".badge")).to_have_text("Scheduled")
         await tab.job("known").get_by_role("button", name="Cancel: known").click()

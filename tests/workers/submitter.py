@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -14,6 +15,7 @@ from testbed.system import System
 from tests.workers.bench import PATIENCE
 from workers import submission
 from workers.client_jobs import ClientJobs
+from workers.config import QUEUE
 from workers.enqueue import Enqueuer
 from workers.registry import discover
 
@@ -79,3 +81,9 @@ async def submitter(system: System, **settings: object) -> AsyncIterator[Submitt
     chosen = Settings.load(**servers, **settings)
     async with Bus(chosen, update_stream=True) as bus, Enqueuer(chosen, bus) as enqueuer:
         yield Submitter(bus, enqueuer, chosen)
+
+
+def in_redis(system: System, queue: str = QUEUE) -> list[str]:
+    """The jobs whose tasks wait in a queue, the next one first."""
+    with system.valkey.client() as redis:
+        return [json.loads(raw)["headers"]["id"] for raw in reversed(redis.lrange(queue, 0, -1))]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bus import subjects
-from testbed.system import System, running
+from testbed.system import System
 from tests import own_jobs
 from tests.cli.command import busctl
 from tests.clients import client
@@ -34,12 +34,7 @@ SMALL = 2**20
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    directory = tmp_path_factory.mktemp("bytes")
-    package = own_jobs.install(directory, JOBS)
-    with (
-        own_jobs.importable(package),
-        running(directory, PYTHONPATH=package, BUS_STREAM_MAX_BYTES=str(SMALL)) as system,
-    ):
+    with own_jobs.running_with(tmp_path_factory.mktemp("bytes"), JOBS, BUS_STREAM_MAX_BYTES=str(SMALL)) as system:
         system.worker("--concurrency", "2")
         yield system
 

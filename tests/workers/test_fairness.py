@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,12 +11,12 @@ import pytest
 
 from bus import job_log
 from testbed.servers import Worker, wait_until
-from testbed.system import System, running
+from testbed.system import System
 from tests import own_jobs
 from tests.cli.command import busctl
 from tests.clients import client
 from tests.workers.bench import Bench
-from tests.workers.submitter import submitter
+from tests.workers.submitter import in_redis, submitter
 from workers.config import QUEUE
 from workers.errors import TooManyJobs
 from workers.reconcile import Reconciler
@@ -52,19 +51,9 @@ def holds(content: str, job: JobContext) -> str:
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    directory = tmp_path_factory.mktemp("fairness")
-    package = own_jobs.install(directory, JOBS)
-    with (
-        own_jobs.importable(package),
-        running(directory, PYTHONPATH=package, BUS_CLIENT_WINDOW=str(WINDOW), BUS_VISIBILITY_TIMEOUT="5") as system,
-    ):
+    settings = {"BUS_CLIENT_WINDOW": str(WINDOW), "BUS_VISIBILITY_TIMEOUT": "5"}
+    with own_jobs.running_with(tmp_path_factory.mktemp("fairness"), JOBS, **settings) as system:
         yield system
-
-
-def in_redis(system: System, queue: str = QUEUE) -> list[str]:
-    """The jobs whose tasks wait in a queue, the next one first."""
-    with system.valkey.client() as redis:
-        return [json.loads(raw)["headers"]["id"] for raw in reversed(redis.lrange(queue, 0, -1))]
 
 
 class Looks:

@@ -11,11 +11,10 @@ import pytest
 from bus import job_log, subjects
 from bus.job_log import JobState, Step
 from testbed.servers import Worker
-from testbed.system import System, running
+from testbed.system import System
 from tests import own_jobs
 from tests.clients import client
-from tests.workers.submitter import Submitter, submitter
-from tests.workers.test_fairness import in_redis
+from tests.workers.submitter import Submitter, in_redis, submitter
 from workers import submission
 from workers.errors import TooFarAhead, TooManyJobs
 
@@ -31,12 +30,8 @@ def echo(content: str, job: JobContext) -> str:
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    directory = tmp_path_factory.mktemp("later")
-    package = own_jobs.install(directory, JOBS)
-    with (
-        own_jobs.importable(package),
-        running(directory, PYTHONPATH=package, BUS_CLIENT_WINDOW="4", BUS_RECONCILE_INTERVAL="1") as system,
-    ):
+    settings = {"BUS_CLIENT_WINDOW": "4", "BUS_RECONCILE_INTERVAL": "1"}
+    with own_jobs.running_with(tmp_path_factory.mktemp("later"), JOBS, **settings) as system:
         system.worker("--concurrency", "1")
         yield system
 

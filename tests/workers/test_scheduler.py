@@ -64,7 +64,7 @@ class Workers:
         await job_log.cancel(self.bus.stream, subjects.SCHEDULES_CLIENT, job_id)
 
     async def remembered(self) -> dict[str, Remembered]:
-        return {one.name: one for one in await schedules.all(self.bus)}
+        return {one.name: one for one in await schedules.read_all(self.bus)}
 
 
 @dataclass

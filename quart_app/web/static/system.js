@@ -17,9 +17,10 @@ const count = new Intl.NumberFormat("en");
 const CUT = "Older history is no longer kept: jobs and announcements from before may be missing here.";
 const STRANGER = "The server no longer knows this page: jobs that it submitted before are not followed any more.";
 
-const MOST_ASKED = 50; // jobs at a time, within the rate of frames that a server takes
+const MOST_ASKED = 50; // jobs a second, within the rate of frames that a server takes
 
-let doubtful = false; // whether what is scheduled may have been called off unseen
+let doubtful = []; // jobs that may have been called off unseen; the server is asked
+let asking = 0; // the timer until it is asked of more
 
 const view = new View({
   onSubmit: submit,
@@ -66,16 +67,13 @@ const connection = new Connection(new URL(socket, location.href.replace(/^http/,
       // What the replay did not confirm may never have arrived. Both frames may be sent twice.
       jobs.unconfirmed.filter(({ phase }) => phase === "sending").forEach(sendJob);
       jobs.cancelling.forEach(sendCancel);
-      if (doubtful) {
-        doubtful = false;
-        jobs.scheduled.slice(0, MOST_ASKED).forEach(sendAsk);
-      }
+      askDoubtful();
     }
   },
   onWelcome: ({ sameClient, recovered }) => {
     if (!recovered) {
       jobs.interrupt(sameClient);
-      doubtful = sameClient;
+      doubtful = sameClient ? jobs.scheduled : [];
       view.history(sameClient ? CUT : STRANGER);
     }
   },
@@ -130,6 +128,15 @@ function jobFrame({ ref, type, content, notBefore, retryOf }) {
 function sendCancel({ id }) {
   if (connection.connected) {
     connection.send({ action: "cancel_job", payload: { job_id: id }, ref: id });
+  }
+}
+
+function askDoubtful() {
+  clearTimeout(asking);
+  doubtful = doubtful.filter(({ phase }) => phase === "scheduled");
+  if (connection.connected && doubtful.length) {
+    doubtful.splice(0, MOST_ASKED).forEach(sendAsk);
+    asking = setTimeout(askDoubtful, 1000);
   }
 }
 
