@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
-from bus import Interruption, Stored, subjects
+from bus import Interruption, Stored, SystemNotification, subjects
 from bus.job_log import JobState
 from bus.job_step import JobCarried
 from cli.when import local, until, waits_until
@@ -22,6 +22,8 @@ EVENT_STYLES = {
     "job_requeued": "magenta",
     "system_notification": "bold",
 }
+LEVEL_STYLES = {"warning": "bold yellow", "critical": "bold white on red"}
+"""Of announcements that say more than for information."""
 STATES = {
     "job_queued": "queued",
     "job_retrying": "retrying",
@@ -68,8 +70,24 @@ def record(stored: Stored) -> dict[str, Any]:
 
 
 def is_news(event: dict[str, Any]) -> bool:
-    """Whether it says anything new: a job that is carried forward stays as it is."""
-    return bool(event["action"] != JobCarried.action_name())
+    """Whether it says anything: a job that is carried forward stays as it is, and what has expired holds no more."""
+    return bool(event["action"] != JobCarried.action_name()) and not _expired(event)
+
+
+def _expired(event: dict[str, Any]) -> bool:
+    try:
+        return SystemNotification.model_validate(event).expired(datetime.now(UTC))
+    except ValueError:  # another event, or one that says no time
+        return False
+
+
+def style(event: dict[str, Any]) -> str:
+    """How its action is shown: by the level of an announcement, and by what it means for a job."""
+    return LEVEL_STYLES.get(_level(event)) or EVENT_STYLES.get(event["action"], "")
+
+
+def _level(event: dict[str, Any]) -> str:
+    return str(event.get("level")) if event["action"] == SystemNotification.action_name() else ""
 
 
 def standing(job: JobState) -> str:
@@ -81,10 +99,13 @@ def standing(job: JobState) -> str:
 def text(event: dict[str, Any]) -> str:
     """The payload as people read it.
 
-    Of a job that is tried again, or waits for its time, it says when; of one that a schedule made, for which time.
+    Of an announcement it has the level; of a job that is tried again, or waits for its time, when; of one that a
+    schedule made, for which time.
     """
     payload = event["payload"]
     told = payload if isinstance(payload, str) else json.dumps(payload, ensure_ascii=False)
+    if (level := _level(event)) in LEVEL_STYLES:
+        return f"{level.capitalize()}: {told}"
     if event["action"] == "job_queued" and (begins := moment(str(event.get("not_before", "")))) is not None:
         return f"scheduled for {local(begins)}: {told}"
     if event["action"] == "job_queued" and (slot := moment(str(event.get("slot", "")))) is not None:

@@ -1,20 +1,26 @@
-"""`busctl notify`: tell everybody something."""
+"""`busctl notify`: tell everybody something, or a group, or one client."""
 
 from __future__ import annotations
 
+import json
 import time
 from contextlib import suppress
-from typing import Annotated
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, cast, get_args
 
 import typer
 
-from bus import BusError, InvalidName, NotPermitted, SyncBus, SystemNotification, UnsupportedServer, subjects
+from bus import BusError, NotPermitted, SyncBus, SystemNotification, UnsupportedServer, times
+from bus.messages import Level
 from cli.errors import CommandFailed, Interrupted
+from cli.expiry import expiry, require_time_to_show
+from cli.names import client_option, name
 from cli.options import AsJson, NoColor, Quiet, Server, Timeout, client_settings, seconds
 from cli.output import Output, shortened
 from cli.streams import given
 
 LONGEST_INTERVAL = 86_400
+MOST_TIMES = 1_000_000
 
 
 def _some_text(value: str) -> str:
@@ -23,12 +29,10 @@ def _some_text(value: str) -> str:
     return value
 
 
-def _group(value: str) -> str:
-    try:
-        subjects.group(value)
-    except InvalidName as error:
-        raise typer.BadParameter(str(error)) from None
-    return value
+def _level(value: str) -> Level:
+    if value not in get_args(Level):
+        raise typer.BadParameter(f"'{value}' is no level; use one of {', '.join(get_args(Level))}")
+    return cast(Level, value)
 
 
 Words = Annotated[
@@ -40,7 +44,7 @@ Words = Annotated[
         show_default=False,
     ),
 ]
-Repeat = Annotated[int, typer.Option("--repeat", metavar="N", min=1, help="Say it so many times.")]
+Repeat = Annotated[int, typer.Option("--repeat", metavar="N", min=1, max=MOST_TIMES, help="Say it so many times.")]
 Interval = Annotated[
     float,
     typer.Option(
@@ -50,47 +54,91 @@ Interval = Annotated[
         help="Wait so long between two of them.",
     ),
 ]
-Group = Annotated[str, typer.Option("--group", metavar="NAME", callback=_group, help="The audience.")]
+Group = Annotated[
+    str | None,
+    typer.Option(
+        "--group", metavar="NAME", callback=name("group"), help="The audience; system, which is everybody, by default."
+    ),
+]
+Client = Annotated[str | None, client_option("Only this client, in place of a group.")]
+Importance = Annotated[
+    Level | None,
+    typer.Option(
+        "--level",
+        metavar="|".join(get_args(Level)),
+        parser=_level,
+        help="How much it matters: a critical one stays in view until it is dismissed.",
+    ),
+]
+Expires = Annotated[
+    str | None,
+    typer.Option(
+        "--expires",
+        metavar="WHEN",
+        help="When it is not shown any more: so long after it is sent (10m, 1h30m), or a time (2026-12-01T06:00:00Z).",
+    ),
+]
 
 
 def notify(
     message: Words,
     repeat: Repeat = 1,
     interval: Interval = 1,
-    group: Group = "system",
+    group: Group = None,
+    client: Client = None,
+    level: Importance = None,
+    expires: Expires = None,
     server: Server = None,
     timeout: Timeout = 5,
     as_json: AsJson = False,
     quiet: Quiet = False,
     no_color: NoColor = False,
 ) -> None:
-    """Tell everybody something, live in every open page.
+    """Tell everybody something, live in every open page; or a group, or one client.
 
-    Exits with 0 only when the stream has acknowledged every notification. Who is offline sees them on return.
+    Exits with 0 only when the stream has acknowledged every notification. Who is offline sees them on return, unless
+    they have expired by then.
 
-    Example: busctl notify "Server restart in 5 minutes" --repeat 3 --interval 2
+    Example: busctl notify "Server restart in 5 minutes" --level critical --expires 10m
     """
+    if group and client:
+        raise typer.BadParameter("--group and --client name two audiences; give one of them")
+    _check(expires, last_in=(repeat - 1) * interval)
     output = Output(as_json=as_json, quiet=quiet)
     settings = client_settings(server, timeout)
+    kind, key, who = ("client", "client_id", client) if client else ("group", "group", group or "system")
     stored = 0
     try:
         message = given(message, "message")
         with SyncBus(settings, name="busctl notify", declare=False) as bus:
-            output.line("Sending to group ", (group, "bold"), ": ", shortened(message))
+            output.line(f"Sending to {kind} ", (who, "bold"), f" as {level}: " if level else ": ", shortened(message))
             _look_first(bus)
             for n in range(1, repeat + 1):
                 if n > 1:
                     time.sleep(interval)
-                [seq] = bus.broadcast_event(SystemNotification(payload=message), groups=[group])
+                event = SystemNotification(payload=message, level=level, expires_at=_expires_at(expires))
+                seq = bus.send_event(event, who) if client else bus.broadcast_event(event, [who])[0]
                 stored = n
                 output.line(f"  {n}/{repeat} ", ("✓", "green"), f" stored as event {seq}")
-                output.record(event="stored", n=n, of=repeat, group=group, seq=seq)
+                output.record(event="stored", n=n, of=repeat, **{key: who}, seq=seq, **json.loads(event.encode()))
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; {_sent(stored, repeat)}") from None
     except BusError as error:
         doubt = "; the next one may be stored all the same" if getattr(error, "maybe_done", False) else ""
         raise CommandFailed(f"{error} ({_sent(stored, repeat)}{doubt})") from error
     output.line(("Sent.", "green") if repeat == 1 else (f"All {repeat} sent.", "green"))
+
+
+def _check(expires: str | None, *, last_in: float) -> None:
+    try:
+        if expires is not None:
+            require_time_to_show(expires, sent=datetime.now(UTC) + timedelta(seconds=last_in))
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="'--expires'") from None
+
+
+def _expires_at(expires: str | None) -> str | None:
+    return None if expires is None else times.written(expiry(expires, sent=datetime.now(UTC)))
 
 
 def _look_first(bus: SyncBus) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias, cast
 
 from pydantic import AliasChoices, AliasPath, Field, ValidationInfo, field_validator
 
-from bus.messages.message import Message, Ref
+from bus import times
+from bus.messages.message import Message, Ref, Time
 
+Level = Literal["info", "warning", "critical"]
 State = Literal["job_queued", "job_started", "job_retrying", "job_result", "job_failed", "job_cancelled"]
 
 
@@ -26,12 +29,31 @@ class Event(Message):
     )
     group: str | None = Field(None, description="The group the event was sent to, if it was.")
 
+    def expired(self, now: datetime) -> bool:
+        """Whether it is not to be shown any more, live or replayed, at this time."""
+        return False
+
 
 class SystemNotification(Event):
-    """An operator tells everybody something."""
+    """An operator tells something: everybody, a group, or one client."""
 
     action: Literal["system_notification"] = "system_notification"
     payload: str = Field(examples=["Server restart in 5 minutes"])
+    level: Level | None = Field(
+        None,
+        description="How much it matters; left out, it means `info`.",
+        examples=["warning"],
+    )
+    expires_at: Time | None = Field(
+        None,
+        description="From then on it is neither shown nor replayed: RFC 3339 with a time zone. The server goes by its "
+        "own clock.",
+        examples=["2026-01-02T03:14:05.000000Z"],
+    )
+
+    def expired(self, now: datetime) -> bool:
+        """Whether `expires_at` has come."""
+        return self.expires_at is not None and times.read(self.expires_at) <= now
 
 
 class JobEvent(Event):

@@ -4,27 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
-from bus import times
-from bus.messages.message import Message, Ref
+from bus.messages.message import Message, Ref, Time
 
 Key = Annotated[str, Field(min_length=1, max_length=128)]
 Cursor = Annotated[int, Field(ge=0, lt=2**63)]
 MOST_AHEAD = 366 * 86_400
 """Seconds from now within which a job has to be able to begin."""
-
-
-def _time(value: str) -> str:
-    try:
-        return times.written(times.read(value))
-    except ValueError as error:
-        raise PydanticCustomError("not_a_time", "Input {reason}", {"reason": str(error)}) from None
-
-
-Time = Annotated[str, Field(max_length=64, json_schema_extra={"format": "date-time"}), AfterValidator(_time)]
-"""A time, once it is read: RFC 3339, in UTC."""
 
 
 class ClientMessage(Message):

@@ -5,10 +5,22 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, ClassVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic_core import to_json
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError, to_json
+
+from bus import times
+
+
+def _time(value: str) -> str:
+    try:
+        return times.written(times.read(value))
+    except ValueError as error:
+        raise PydanticCustomError("not_a_time", "Input {reason}", {"reason": str(error)}) from None
+
 
 Ref = Annotated[str, Field(max_length=128)]
+Time = Annotated[str, Field(max_length=64, json_schema_extra={"format": "date-time"}), AfterValidator(_time)]
+"""A time, once it is read: RFC 3339, in UTC."""
 
 
 def as_text(value: object) -> str:

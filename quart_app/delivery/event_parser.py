@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 
 from pydantic import ValidationError
 from pydantic_core import from_json
@@ -31,12 +32,16 @@ class EventParser:
         self._bus = bus
         self._events = events
 
-    def parse(self, stored: Stored) -> Event | None:
+    def parse(self, stored: Stored, *, now: datetime | None = None) -> Event | None:
         """The event, with what its subject and the stream say of it.
 
+        Args:
+            now: the time for which it is asked whether it has expired; by default that of this process's clock, which
+                may differ a little from the one by which `expires_at` was written.
+
         Returns:
-            None for another program's action, or one that only newer servers know. None, logged and counted, for what
-            is not an event, or is on a subject where it does not belong.
+            None for another program's action, one that only newer servers know, or an event that has expired. None,
+            logged and counted, for what is not an event, or is on a subject where it does not belong.
         """
         try:
             fields = from_json(stored.data, allow_inf_nan=False)
@@ -54,7 +59,7 @@ class EventParser:
             event = kind.model_validate(fields)
             if isinstance(event, JobEvent) and event.ended and address.client_id and address.job_id:
                 self._on_ended(address.client_id, address.job_id)
-            return event
+            return None if event.expired(now or datetime.now(UTC)) else event
         except (ValueError, KeyError, TypeError, ValidationError) as error:
             what = "dropped a bus message that is not an event"
             self._bus.drop(what, subject=stored.subject, seq=stored.seq, error=described(error))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Collection, Iterable, Mapping
 from contextlib import aclosing
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
@@ -39,7 +40,8 @@ TURN_EVENT = 2048
 class Missed:
     """The stored events of a client's scopes after its cursors, in stream order.
 
-    Pieces of a job's output are left out where a later event replaces them (`ReplayedOutput`).
+    Pieces of a job's output are left out where a later event replaces them (`ReplayedOutput`). What has expired when
+    this is made is left out too; what expires later is not, so that what was counted is what is sent.
 
     Use it as a context manager: it may keep a part of the process's memory for replays until the end of the block.
 
@@ -73,6 +75,7 @@ class Missed:
         self._actions = shown
         self._room = [settings.replay_max_events, settings.replay_max_bytes, MOST_LEFT_OUT * settings.replay_max_events]
         """Events, their bytes, and events that are left out, for which there is room."""
+        self._now = datetime.now(UTC)
         self._until = 0
         self._output = ReplayedOutput()
         self._carried: CarriedJobs | None = None
@@ -222,7 +225,8 @@ class Missed:
         return [event for _, event in sorted(shown, key=lambda entry: entry[0])]
 
     def _shown(self, stored: Stored) -> Event | None:
-        event = self._parser.parse(stored if self._carried is None else self._carried.told(stored))
+        told = stored if self._carried is None else self._carried.told(stored)
+        event = self._parser.parse(told, now=self._now)
         return event if event is not None and event.action in self._actions else None
 
     async def _turn(self, stored: Stored) -> None:

@@ -1,6 +1,7 @@
 """Messages: the exact frames of the wire."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import get_args
 
 import pytest
@@ -84,6 +85,23 @@ def test_what_was_asked_for_is_read_from_the_request_and_never_stored_twice() ->
     queued = JobQueued.model_validate({"payload": "", "request": request})
     assert (queued.task_type, queued.content) == ("shout", "hi")
     assert "request" not in queued.encode()
+
+
+def test_an_announcement_without_level_and_expiry_is_the_frame_it_always_was() -> None:
+    assert SystemNotification(payload="hi").encode() == '{"action":"system_notification","payload":"hi"}'
+    assert not SystemNotification(payload="hi").expired(datetime.max.replace(tzinfo=UTC))
+
+
+def test_an_announcement_has_expired_from_the_time_on_that_it_names() -> None:
+    event = SystemNotification.model_validate(
+        {"payload": "hi", "level": "critical", "expires_at": "2026-12-01T07:00:00+01:00"}
+    )
+    assert event.encode() == (
+        '{"action":"system_notification","payload":"hi","level":"critical","expires_at":"2026-12-01T06:00:00.000000Z"}'
+    )
+    time = datetime(2026, 12, 1, 6, tzinfo=UTC)
+    assert not event.expired(time - timedelta(microseconds=1))
+    assert event.expired(time)
 
 
 def submit(**keys: object) -> SystemMessage:

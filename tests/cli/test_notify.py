@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from bus import Bus, Settings
+from bus import Bus, Settings, times
 from testbed.servers import Nats
 from tests.cli.background import background
 from tests.cli.command import busctl, started_busctl
@@ -27,6 +28,10 @@ async def stored(bus: Bus, seq: int) -> tuple[str, dict[str, object]]:
     return event.subject, json.loads(event.data)
 
 
+def in_an_hour() -> str:
+    return times.written(datetime.now(UTC) + timedelta(hours=1))
+
+
 def records(printed: str) -> list[dict[str, object]]:
     return [json.loads(line) for line in printed.splitlines()]
 
@@ -37,9 +42,47 @@ async def test_what_it_says_is_stored_is_stored(nats: Nats, bus: Bus) -> None:
     [record] = records(sent.stdout)
     seq = record["seq"]
     assert isinstance(seq, int)
-    assert record == {"event": "stored", "n": 1, "of": 1, "group": "system", "seq": seq}
     expected = {"action": "system_notification", "payload": "hi ✓ [bold]all[/bold]"}
+    assert record == {"event": "stored", "n": 1, "of": 1, "group": "system", "seq": seq, **expected}
     assert await stored(bus, seq) == ("bus.group.system", expected)
+
+
+async def test_to_one_client_with_a_level_and_an_expiry(nats: Nats, bus: Bus) -> None:
+    said = ("notify", "hi", "--client", "ann", "--level", "critical", "--expires", "10m", "--json")
+    sent = busctl(*said, NATS_URL=nats.url)
+    assert sent.returncode == 0, sent
+    [record] = records(sent.stdout)
+    seq = record["seq"]
+    assert isinstance(seq, int)
+    subject, frame = await stored(bus, seq)
+    assert subject == "bus.client.ann.event"
+    assert frame == {
+        "action": "system_notification",
+        "payload": "hi",
+        "level": "critical",
+        "expires_at": frame["expires_at"],
+    }
+    left = times.read(str(frame["expires_at"])) - datetime.now(UTC)
+    assert timedelta(minutes=5) < left <= timedelta(minutes=10)
+    assert record == {"event": "stored", "n": 1, "of": 1, "client_id": "ann", "seq": seq, **frame}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("--level", "loud"), "'loud' is no level; use one of info, warning, critical"),
+        (("--expires", "-10m"), "-10m is neither a duration"),
+        (("--expires", "0s"), "0s is over when"),
+        # The first would be in time, and the last would not.
+        (("--expires", in_an_hour(), "--repeat", "3", "--interval", "3600"), "is over when"),
+        (("--group", "staff", "--client", "ann"), "--group and --client name two audiences"),
+        (("--client", "a.b"), "a.b"),
+    ],
+)
+def test_wrong_usage_exits_with_2_before_anything_is_sent(arguments: tuple[str, ...], reason: str) -> None:
+    refused = busctl("notify", "hi", *arguments)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert reason in refused.stderr
 
 
 async def test_repeat_and_group(nats: Nats, bus: Bus) -> None:
@@ -67,6 +110,11 @@ async def test_control_characters_are_sent_as_they_are_and_shown_escaped(nats: N
     assert sent.stdout.splitlines()[0] == r"Sending to group system: red\x1b[31m\x07 \u202etxt [red]x[/red]"
     seq = int(sent.stdout.splitlines()[1].rpartition(" ")[2])
     assert (await stored(bus, seq))[1]["payload"] == message
+
+
+def test_for_people_it_says_to_whom_and_as_what(nats: Nats) -> None:
+    sent = busctl("notify", "hi", "--client", "ann", "--level", "warning", NATS_URL=nats.url)
+    assert sent.stdout.splitlines()[0] == "Sending to client ann as warning: hi"
 
 
 def test_quiet_prints_nothing(nats: Nats) -> None:

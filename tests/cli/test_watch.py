@@ -7,12 +7,13 @@ import os
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import nats as nats_py
 import pytest
 
-from bus import Bus, Settings, SystemNotification, job_log, subjects
+from bus import Bus, Settings, SystemNotification, job_log, subjects, times
 from bus.job_log import JobRequest, JobState
 from testbed.servers import BIN, Nats
 from tests.cli.background import Background, background
@@ -66,6 +67,23 @@ async def test_for_people_an_event_is_one_safe_line(nats: Nats, bus: Bus) -> Non
         await bus.broadcast_event(notification("[red]two[/red]\nlines \x1b[2J\u202e"), ["lines"])
         line = watch.line()
     assert line.split(maxsplit=3)[1:] == ["lines", "notification", r"[red]two[/red] lines \x1b[2J\u202e"]
+
+
+async def test_an_announcement_is_shown_with_its_level_until_it_expires(nats: Nats, bus: Bus) -> None:
+    now = datetime.now(UTC)
+    expired, later = (times.written(now + timedelta(hours=hours)) for hours in (-1, 1))
+    with watching(nats, "--group", "levels") as watch:
+        for event in (
+            SystemNotification(payload="over", expires_at=expired),
+            SystemNotification(payload="careful", level="warning", expires_at=later),
+            SystemNotification(payload="now", level="critical"),
+            SystemNotification(payload="by the way", level="info"),
+        ):
+            await bus.broadcast_event(event, ["levels"])
+        odd = {"action": "system_notification", "payload": "odd", "level": ["loud"], "expires_at": 1}
+        await bus.stream.append(subjects.group("levels"), json.dumps(odd).encode())
+        shown = [watch.line().split(maxsplit=3)[3] for _ in range(4)]
+    assert shown == ["Warning: careful", "Critical: now", "by the way", "odd"]
 
 
 async def test_it_can_be_narrowed(nats: Nats, bus: Bus) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -72,6 +73,12 @@ async def test_progress_is_not_stored_and_has_no_sequence() -> None:
         b'{"action":"system_notification","payload":5}',
         b'{"action":"system_notification","payload":"\\ud800"}',
         b'{"action":"system_notification","payload":NaN}',
+        b'{"action":"system_notification","payload":"hi","level":"loud"}',
+        b'{"action":"system_notification","payload":"hi","level":3}',
+        b'{"action":"system_notification","payload":"hi","level":["critical"]}',
+        b'{"action":"system_notification","payload":"hi","expires_at":"tomorrow"}',
+        b'{"action":"system_notification","payload":"hi","expires_at":"2026-12-01T06:00:00"}',
+        b'{"action":"system_notification","payload":"hi","expires_at":1800000000}',
     ],
 )
 async def test_what_is_no_event_is_dropped_and_counted(data: bytes) -> None:
@@ -105,3 +112,18 @@ async def test_what_others_understand_is_let_be(action: str) -> None:
     parser = Parser()
     assert parser.parse(stored(GROUP, action=action, payload="x")) is None
     assert parser.dropped == 0
+
+
+async def test_an_announcement_is_shown_until_it_expires_and_then_let_be() -> None:
+    parser, time = Parser(), datetime(2026, 12, 1, 6, tzinfo=UTC)
+    said = stored(GROUP, action="system_notification", payload="hi", expires_at="2026-12-01T06:00:00Z")
+    assert parser.parse(said, now=time - timedelta(seconds=1)) is not None
+    assert parser.parse(said, now=time) is None
+    assert parser.dropped == 0
+
+
+async def test_whether_it_has_expired_is_asked_of_the_clock() -> None:
+    parser, now = Parser(), datetime.now(UTC)
+    texts = [(now + timedelta(hours=hours)).isoformat() for hours in (-1, 1)]
+    said = [stored(GROUP, action="system_notification", payload="hi", expires_at=text) for text in texts]
+    assert [parser.parse(event) is not None for event in said] == [False, True]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator, Iterable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from bus import Bus, BusUnavailable, Settings, SystemNotification, subjects
+from bus import Bus, BusUnavailable, Settings, SystemNotification, subjects, times
 from quart_app.delivery.event_parser import EventParser
 from quart_app.delivery.missed import PIECE_BYTES, Missed
 from quart_app.delivery.replay_budget import ReplayBudget
@@ -91,6 +93,23 @@ async def test_what_the_channel_does_not_show_is_not_counted(reader: Reader) -> 
         await missed.count(reader.cursors(), seqs[-1])
         assert [piece async for piece in missed.pieces()] == [[]]
     assert missed.shown == 0
+
+
+async def test_what_expires_after_it_was_counted_is_sent_all_the_same(reader: Reader) -> None:
+    """The welcome has said how much it is. What had expired before is neither counted nor sent."""
+    old = times.written(datetime.now(UTC))
+    with reader.missed() as missed:
+        soon = datetime.now(UTC) + timedelta(milliseconds=50)
+        for expires_at in (old, times.written(soon)):
+            for _ in range(4):
+                event = SystemNotification(payload=LARGE, expires_at=expires_at)
+                seqs = await reader.bus.broadcast_event(event, reader.groups[:1])
+        await missed.count(reader.cursors(), seqs[0])
+        assert missed.shown == 4
+        while datetime.now(UTC) < soon:
+            await asyncio.sleep(0.01)
+        sent = [event async for piece in missed.pieces() for event in piece]
+    assert [event.seq for event in sent] == list(range(seqs[0] - 3, seqs[0] + 1))
 
 
 @pytest.mark.parametrize("limits", [{"replay_max_events": 3}, {"replay_max_bytes": 3 * 50}])

@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import jwt
@@ -13,7 +14,7 @@ import pytest
 from nats.js.client import JetStreamContext
 from websockets.exceptions import ConnectionClosed
 
-from bus import Settings, SyncBus, SystemNotification, subjects
+from bus import Bus, Settings, SyncBus, SystemNotification, subjects, times
 from testbed.planted import CONTENT, SECRET
 from testbed.servers import Web, wait_until
 from testbed.system import System
@@ -88,6 +89,35 @@ async def test_a_resume_replays_what_was_missed_and_nothing_else(system: System,
             assert min(seqs) > min(last.values())
             assert [f["payload"] for f in frames if f["action"] == "system_notification"] == ["one", "two"]
             assert set(missed) <= set(seqs)
+            await connected.ping()
+
+
+async def test_an_announcement_is_live_and_replayed_until_it_expires_and_history_stays_whole(
+    system: System, web: Web
+) -> None:
+    async with v1(web.ws_url) as (connected, welcome):
+        now = datetime.now(UTC)
+        soon = now + timedelta(seconds=3)
+        announced = [
+            SystemNotification(payload="over", expires_at=times.written(now)),
+            SystemNotification(payload="soon over", level="critical", expires_at=times.written(soon)),
+            SystemNotification(payload="for long", expires_at=times.written(now + timedelta(hours=1))),
+            SystemNotification(payload="over", expires_at=times.written(now)),
+        ]
+        async with Bus(Settings.load(nats_url=system.nats.url)) as bus:
+            *_, last = [(await bus.broadcast_event(event))[0] for event in announced]
+        live = [await connected.receive() for _ in range(2)]
+    assert [(frame["payload"], frame.get("level")) for frame in live] == [("soon over", "critical"), ("for long", None)]
+    assert live[0]["expires_at"] == times.written(soon)
+    while datetime.now(UTC) <= soon:
+        await asyncio.sleep(0.05)
+    asked = {"cursors": {"system": welcome["cursors"]["system"]}}
+    for known in ({"resume": welcome["resume"]}, {}):  # who comes back, and somebody new
+        async with v1(web.ws_url, **known, **asked) as (connected, again):
+            assert again["replayed"] == 1
+            assert again["recovered"] or not known
+            assert again["cursors"]["system"] >= last
+            assert (await connected.receive())["payload"] == "for long"
             await connected.ping()
 
 
