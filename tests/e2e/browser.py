@@ -16,6 +16,7 @@ import pytest
 from playwright.async_api import Browser, BrowserContext, Locator, Page, async_playwright, expect
 
 from bus import Bus, Settings, Stored, SyncBus, SystemNotification
+from bus.messages import Level
 from testbed.servers import Web
 from testbed.system import System, running
 from tests import own_jobs
@@ -156,12 +157,12 @@ async def system_page(browser: Browser | BrowserContext, url: str, **options: An
         yield tab
 
 
-async def broadcast(system: System, text: str) -> None:
+async def broadcast(system: System, text: str, level: Level | None = None, expires_at: str | None = None) -> None:
     """Announce something as any other process would."""
 
     def send() -> None:
         with SyncBus(Settings.load(nats_url=system.nats.url)) as bus:
-            bus.broadcast_event(SystemNotification(payload=text))
+            bus.broadcast_event(SystemNotification(payload=text, level=level, expires_at=expires_at))
 
     await asyncio.to_thread(send)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from playwright.async_api import Browser, Locator, WebSocketRoute, expect
 
-from bus import Bus, Settings, SyncBus, SystemNotification
+from bus import Bus, Settings, SyncBus, SystemNotification, times
 from bus.messages import JobCancelled, JobEvent, JobStarted
 from testbed.servers import Web, Worker
 from testbed.system import System
@@ -34,6 +35,12 @@ READABLE = (
     ".job time",
     ".notice p",
     ".notice time",
+    ".notice[data-level=warning] .badge",
+    ".notice[data-level=critical] .badge",
+    ".banner .badge",
+    ".banner p",
+    ".banner time",
+    ".banner button",
 )
 PHONE = {"width": 375, "height": 740}
 LONG_WORD = "Donaudampfschifffahrtsgesellschaftskapitän" * 8
@@ -311,6 +318,49 @@ async def test_old_announcements_make_room(browser: Browser, system: System, web
         await expect(tab.notices).to_have_count(100)
 
 
+async def test_what_is_critical_stays_in_view_until_it_is_dismissed_or_expires(
+    browser: Browser, system: System, web: Web
+) -> None:
+    def raised(text: str) -> Locator:
+        return tab.page.get_by_role("alert").filter(has_text=text)
+
+    async with system_page(browser, web.url + "/system/", viewport=PHONE) as tab:
+        over = tab.notices.filter(has_text="soon over")
+        await broadcast(system, "soon over", "critical", times.written(datetime.now(UTC) + timedelta(seconds=4)))
+        await expect(raised("soon over")).to_contain_text("Critical")
+        await expect(over.locator(".badge")).to_have_text("Critical")
+
+        await broadcast(system, "slow today", "warning")
+        await expect(tab.notices.filter(has_text="slow today").locator(".badge")).to_have_text("Warning")
+        await broadcast(system, "restart", "critical")
+        await broadcast(system, "restart", "critical")
+        await expect(tab.notices.filter(has_text="restart")).to_have_count(2)
+        await expect(raised("restart")).to_have_count(1)
+        await expect(raised("slow today")).to_have_count(0)
+
+        await expect(raised("soon over")).to_have_count(0)
+        await expect(over).to_have_count(0)
+        await tab.page.evaluate("scrollTo(0, document.body.scrollHeight)")
+        await expect(raised("restart")).to_be_in_viewport()
+        await tab.page.get_by_role("button", name="Dismiss: restart").press("Enter")
+        await expect(tab.content).to_be_focused()
+        await tab.reload()
+        await expect(tab.notices).to_have_count(3)
+        await expect(tab.page.locator(".banner")).to_have_count(0)
+        assert tab.troubles == []
+
+
+async def test_a_page_whose_clock_is_wrong_shows_what_has_not_expired(
+    browser: Browser, system: System, web: Web
+) -> None:
+    async with await browser.new_context() as visitor:
+        await visitor.add_init_script("const real = Date.now; Date.now = () => real() + 86400000;")
+        async with system_page(visitor, web.url + "/system/") as tab:
+            await broadcast(system, "for an hour", "critical", times.written(datetime.now(UTC) + timedelta(hours=1)))
+            await expect(tab.notices).to_have_count(1)
+            await expect(tab.page.get_by_role("alert")).to_contain_text("for an hour")
+
+
 async def test_old_jobs_make_room(browser: Browser, web: Web) -> None:
     async with system_page(browser, web.url + "/system/") as tab:
         await tab.page.evaluate(
@@ -335,8 +385,9 @@ async def test_a_phone_scrolls_one_way_and_text_is_readable(
     async with system_page(browser, web.url + "/system/", viewport=PHONE, color_scheme=scheme) as tab:
         await tab.submit("analyze", LONG_WORD)
         await expect_result(tab.job(LONG_WORD), "Consonants")
-        await broadcast(system, LONG_WORD)
-        await expect(tab.notices).to_have_count(1)
+        for level in (None, "warning", "critical"):
+            await broadcast(system, LONG_WORD, level)
+        await expect(tab.notices).to_have_count(3)
         width = await tab.page.evaluate("document.documentElement.scrollWidth")
         assert width <= PHONE["width"]
         for selector in READABLE:

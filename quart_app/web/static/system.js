@@ -4,9 +4,11 @@
 //   Session     who this tab is, and which events it has
 //   Jobs        the jobs as the frames tell them
 //   View        the document
+//   Notices     the announcements in it
 
 import { Connection } from "./connection.js";
 import { Jobs } from "./jobs.js";
+import { Notices } from "./notices.js";
 import { Session } from "./session.js";
 import { recall, remember } from "./storage.js";
 import { element, View } from "./view.js";
@@ -39,6 +41,8 @@ const view = new View({
   },
   onReconnect: () => connection.open(),
 });
+
+const notices = new Notices({ onFocusLost: () => view.fields.focus() });
 
 const jobs = new Jobs({
   added: (job) => {
@@ -80,7 +84,7 @@ const connection = new Connection(new URL(socket, location.href.replace(/^http/,
   onFrame: (frame) => {
     const at = frame.at ? new Date(frame.at) : new Date(); // a reply is of now
     if (frame.action === "system_notification") {
-      view.notice(String(frame.payload), at);
+      notices.show(frame, at);
       return;
     }
     const error = jobs.take(frame, at);

@@ -1,4 +1,4 @@
-// The document: shows jobs, announcements and the connection, and says in words what it shows.
+// The document: shows jobs and the connection, and says in words what it shows. `notices.js` shows announcements.
 
 import { ContentForm } from "./form.js";
 import { readable } from "./json.js";
@@ -6,7 +6,6 @@ import { LaterField } from "./later.js";
 import { coming, past, show } from "./times.js";
 import { LABELS, name, reasons } from "./words.js";
 
-const MOST_NOTICES = 100;
 const MOST_SPOKEN = 20;
 const NEARLY = 8; // pixels from the end of a text within which a reader is at its end
 const LONGEST_SPOKEN = 200; // characters; a screen reader's user reads the rest in the list
@@ -113,11 +112,11 @@ export class View {
   }
 
   added(job) {
-    const item = element("job-template").content.firstElementChild.cloneNode(true);
+    const item = made("job-template");
     this.#items.set(job, item);
     element("jobs").prepend(item);
     element("jobs-empty").hidden = true;
-    this.#fill(item, { type: job.type, content: readable(job.content) });
+    fill(item, { type: job.type, content: readable(job.content) });
     item.querySelector("progress").ariaLabel = `Progress: ${name(job)}`;
     item.querySelector("[data-action=cancel]").addEventListener("click", () => job.cancelling || this.onCancel(job));
     item.querySelector("[data-action=retry]").addEventListener("click", () => this.onRetry(job));
@@ -132,7 +131,7 @@ export class View {
     }
     const item = this.#items.get(job);
     item.dataset.phase = job.phase;
-    this.#fill(item, {
+    fill(item, {
       phase: LABELS[job.phase],
       attempt: [job.retryOf && "retry", job.attempt > 1 && `attempt ${job.attempt}`].filter(Boolean).join(", "),
       reasons: reasons(job),
@@ -159,17 +158,6 @@ export class View {
 
   counted({ open, ended }) {
     element("jobs-count").textContent = open + ended ? `${open} open, ${ended} ended` : "";
-  }
-
-  notice(text, at) {
-    const item = element("notice-template").content.firstElementChild.cloneNode(true);
-    this.#fill(item, { text });
-    show(item.querySelector("time"), at, past);
-    const list = element("notices");
-    list.prepend(item);
-    element("notices-log").hidden = false;
-    element("notices-empty").hidden = true;
-    trim(list, MOST_NOTICES, "lastElementChild");
   }
 
   alert(text) {
@@ -261,12 +249,6 @@ export class View {
     element("submit-reason").textContent = reason;
   }
 
-  #fill(item, fields) {
-    for (const [name, text] of Object.entries(fields)) {
-      item.querySelector(`[data-field=${name}]`).textContent = text;
-    }
-  }
-
   #say(text) {
     const line = document.createElement("p");
     line.textContent = text.slice(0, LONGEST_SPOKEN);
@@ -275,7 +257,20 @@ export class View {
   }
 }
 
-function trim(list, most, end) {
+/** Write texts into the parts of an item that are made for them. */
+export function fill(item, fields) {
+  for (const [name, text] of Object.entries(fields)) {
+    item.querySelector(`[data-field=${name}]`).textContent = text;
+  }
+}
+
+/** A new item as a template has it. */
+export function made(template) {
+  return element(template).content.firstElementChild.cloneNode(true);
+}
+
+/** Keep so many items of a list: remove from this end, "firstElementChild" or "lastElementChild". */
+export function trim(list, most, end) {
   while (list.childElementCount > most) {
     list[end].remove();
   }

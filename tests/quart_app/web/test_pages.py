@@ -23,6 +23,7 @@ MODULES = (
     "jobs.js",
     "json.js",
     "later.js",
+    "notices.js",
     "session.js",
     "storage.js",
     "times.js",
