@@ -125,8 +125,8 @@ def result(event: dict[str, Any]) -> str:
 
 
 def moment(timestamp: str) -> datetime | None:
-    """When an event was stored, in the time zone of this machine; None for what is not a time."""
+    """A time of an event in the time zone of this machine; None for what is no time, or none there."""
     try:
         return datetime.fromisoformat(timestamp).astimezone()
-    except ValueError:
+    except (ValueError, OverflowError):
         return None

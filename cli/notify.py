@@ -1,4 +1,4 @@
-"""`busctl notify`: tell everybody something, or a group, or one client."""
+"""`busctl notify`: tell everybody something, or a group, one client or one user."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import typer
 
 from bus import BusError, NotPermitted, SyncBus, SystemNotification, UnsupportedServer, times
 from bus.messages import Level
+from cli.audience import Client, Group, User, audience
 from cli.errors import CommandFailed, Interrupted
+from cli.events import moment
 from cli.expiry import expiry, require_time_to_show
-from cli.names import client_option, name
 from cli.options import AsJson, NoColor, Quiet, Server, Timeout, client_settings, seconds
 from cli.output import Output, shortened
 from cli.streams import given
@@ -54,13 +55,6 @@ Interval = Annotated[
         help="Wait so long between two of them.",
     ),
 ]
-Group = Annotated[
-    str | None,
-    typer.Option(
-        "--group", metavar="NAME", callback=name("group"), help="The audience; system, which is everybody, by default."
-    ),
-]
-Client = Annotated[str | None, client_option("Only this client, in place of a group.")]
 Importance = Annotated[
     Level | None,
     typer.Option(
@@ -86,6 +80,7 @@ def notify(
     interval: Interval = 1,
     group: Group = None,
     client: Client = None,
+    user: User = None,
     level: Importance = None,
     expires: Expires = None,
     server: Server = None,
@@ -94,33 +89,32 @@ def notify(
     quiet: Quiet = False,
     no_color: NoColor = False,
 ) -> None:
-    """Tell everybody something, live in every open page; or a group, or one client.
+    """Tell everybody something, live in every open page; or a group, one client or one user.
 
     Exits with 0 only when the stream has acknowledged every notification. Who is offline sees them on return, unless
     they have expired by then.
 
     Example: busctl notify "Server restart in 5 minutes" --level critical --expires 10m
     """
-    if group and client:
-        raise typer.BadParameter("--group and --client name two audiences; give one of them")
+    who = audience(group, client, user)
     _check(expires, last_in=(repeat - 1) * interval)
     output = Output(as_json=as_json, quiet=quiet)
     settings = client_settings(server, timeout)
-    kind, key, who = ("client", "client_id", client) if client else ("group", "group", group or "system")
     stored = 0
     try:
         message = given(message, "message")
+        said = shortened(message)
         with SyncBus(settings, name="busctl notify", declare=False) as bus:
-            output.line(f"Sending to {kind} ", (who, "bold"), f" as {level}: " if level else ": ", shortened(message))
+            output.line(f"Sending to {who.kind} ", (who.name, "bold"), f" as {level}: " if level else ": ", said)
             _look_first(bus)
             for n in range(1, repeat + 1):
                 if n > 1:
                     time.sleep(interval)
                 event = SystemNotification(payload=message, level=level, expires_at=_expires_at(expires))
-                seq = bus.send_event(event, who) if client else bus.broadcast_event(event, [who])[0]
+                seq = who.tell(bus, event)
                 stored = n
-                output.line(f"  {n}/{repeat} ", ("✓", "green"), f" stored as event {seq}")
-                output.record(event="stored", n=n, of=repeat, **{key: who}, seq=seq, **json.loads(event.encode()))
+                output.line(f"  {n}/{repeat} ", ("✓", "green"), f" stored as event {seq}{_until(event)}")
+                output.record(event="stored", n=n, of=repeat, **who.record, seq=seq, **json.loads(event.encode()))
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; {_sent(stored, repeat)}") from None
     except BusError as error:
@@ -139,6 +133,11 @@ def _check(expires: str | None, *, last_in: float) -> None:
 
 def _expires_at(expires: str | None) -> str | None:
     return None if expires is None else times.written(expiry(expires, sent=datetime.now(UTC)))
+
+
+def _until(event: SystemNotification) -> str:
+    time = moment(event.expires_at or "")
+    return f", shown until {time:%Y-%m-%d %H:%M:%S}" if time else ""
 
 
 def _look_first(bus: SyncBus) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bus import Bus, Settings, times
+from bus import Bus, Settings, client_ids, times
 from testbed.servers import Nats
 from tests.cli.background import background
 from tests.cli.command import busctl, started_busctl
@@ -67,6 +67,16 @@ async def test_to_one_client_with_a_level_and_an_expiry(nats: Nats, bus: Bus) ->
     assert record == {"event": "stored", "n": 1, "of": 1, "client_id": "ann", "seq": seq, **frame}
 
 
+async def test_to_one_user_whatever_the_users_name(nats: Nats, bus: Bus) -> None:
+    sent = busctl("notify", "hi", "--user", "auth0|ann", "--json", NATS_URL=nats.url)
+    assert sent.returncode == 0, sent
+    [record] = records(sent.stdout)
+    seq = record["seq"]
+    assert isinstance(seq, int)
+    assert record["client_id"] == client_ids.of_user("auth0|ann")
+    assert (await stored(bus, seq))[0] == f"bus.client.{record['client_id']}.event"
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
@@ -75,7 +85,8 @@ async def test_to_one_client_with_a_level_and_an_expiry(nats: Nats, bus: Bus) ->
         (("--expires", "0s"), "0s is over when"),
         # The first would be in time, and the last would not.
         (("--expires", in_an_hour(), "--repeat", "3", "--interval", "3600"), "is over when"),
-        (("--group", "staff", "--client", "ann"), "--group and --client name two audiences"),
+        (("--group", "staff", "--client", "ann"), "give one of them"),
+        (("--user", ""), "the name of the user is empty"),
         (("--client", "a.b"), "a.b"),
     ],
 )
@@ -113,8 +124,11 @@ async def test_control_characters_are_sent_as_they_are_and_shown_escaped(nats: N
 
 
 def test_for_people_it_says_to_whom_and_as_what(nats: Nats) -> None:
-    sent = busctl("notify", "hi", "--client", "ann", "--level", "warning", NATS_URL=nats.url)
-    assert sent.stdout.splitlines()[0] == "Sending to client ann as warning: hi"
+    sent = busctl("notify", "hi", "--client", "ann", "--level", "warning", "--expires", "1h", NATS_URL=nats.url)
+    first, second, _ = sent.stdout.splitlines()
+    assert first == "Sending to client ann as warning: hi"
+    assert "stored as event" in second
+    assert ", shown until 2" in second
 
 
 def test_quiet_prints_nothing(nats: Nats) -> None:
