@@ -74,22 +74,6 @@ def is_news(event: dict[str, Any]) -> bool:
     return bool(event["action"] != JobCarried.action_name()) and not _expired(event)
 
 
-def _expired(event: dict[str, Any]) -> bool:
-    try:
-        return SystemNotification.model_validate(event).expired(datetime.now(UTC))
-    except ValueError:  # another event, or one that says no time
-        return False
-
-
-def style(event: dict[str, Any]) -> str:
-    """How its action is shown: by the level of an announcement, and by what it means for a job."""
-    return LEVEL_STYLES.get(_level(event)) or EVENT_STYLES.get(event["action"], "")
-
-
-def _level(event: dict[str, Any]) -> str:
-    return str(event.get("level")) if event["action"] == SystemNotification.action_name() else ""
-
-
 def standing(job: JobState) -> str:
     """How a job stands, as people call it; of one that waits for its time until when."""
     time = waits_until(job)
@@ -99,13 +83,10 @@ def standing(job: JobState) -> str:
 def text(event: dict[str, Any]) -> str:
     """The payload as people read it.
 
-    Of an announcement it has the level; of a job that is tried again, or waits for its time, when; of one that a
-    schedule made, for which time.
+    Of a job that is tried again, or waits for its time, it says when; of one that a schedule made, for which time.
     """
     payload = event["payload"]
     told = payload if isinstance(payload, str) else json.dumps(payload, ensure_ascii=False)
-    if (level := _level(event)) in LEVEL_STYLES:
-        return f"{level.capitalize()}: {told}"
     if event["action"] == "job_queued" and (begins := moment(str(event.get("not_before", "")))) is not None:
         return f"scheduled for {local(begins)}: {told}"
     if event["action"] == "job_queued" and (slot := moment(str(event.get("slot", "")))) is not None:
@@ -130,3 +111,24 @@ def moment(timestamp: str) -> datetime | None:
         return datetime.fromisoformat(timestamp).astimezone()
     except (ValueError, OverflowError):
         return None
+
+
+def style(event: dict[str, Any]) -> str:
+    """How its action is shown: by the level of an announcement, and by what it means for a job."""
+    return LEVEL_STYLES.get(_level(event)) or EVENT_STYLES.get(event["action"], "")
+
+
+def level(event: dict[str, Any]) -> str:
+    """What stands before the text of an announcement that says more than for information: its level in words."""
+    return f"{_level(event).capitalize()}: " if _level(event) in LEVEL_STYLES else ""
+
+
+def _level(event: dict[str, Any]) -> str:
+    return str(event.get("level")) if event["action"] == SystemNotification.action_name() else ""
+
+
+def _expired(event: dict[str, Any]) -> bool:
+    try:
+        return SystemNotification.model_validate(event).expired(datetime.now(UTC))
+    except ValueError:  # another event, or one that says no time
+        return False

@@ -11,7 +11,7 @@ from rich.console import Console
 from bus import Bus, Interruption, Settings, Stored, subjects
 from cli.columns import Column, Columns
 from cli.errors import Interrupted
-from cli.events import INTERRUPTIONS, is_news, moment, record, style, text
+from cli.events import INTERRUPTIONS, is_news, level, moment, record, style, text
 from cli.live_text import LiveText
 from cli.names import client_option, name
 from cli.options import AsJson, NoColor, Quiet, Server, Timeout, client_settings
@@ -129,7 +129,7 @@ class Watcher:
             "WHO": str(event.get("client_id") or event.get("group") or event.get("subject", "")),
             "JOB": str(event.get("job_id", "")),
             "WHAT": (action.removeprefix("job_").removeprefix("system_"), style(event)),
-            "TEXT": text(event),
+            "TEXT": level(event) + text(event),
         }
         return Columns(COLUMNS, room()).row(cells)  # anew each time: a terminal may change its size
 
