@@ -8,7 +8,7 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import NoDecode
 
 from bus import nats_url, redis_url, setting_files
-from bus.environment import Environment
+from bus.identity_settings import IdentitySettings
 from bus.origins import hosts, origins
 from bus.setting_values import (
     YEAR,
@@ -25,7 +25,7 @@ from bus.setting_values import (
 )
 
 
-class Settings(Environment):
+class Settings(IdentitySettings):
     """Settings of one process, read from the environment once and passed down as an argument.
 
     Times are seconds and sizes are bytes. A value may also stand in a file that `<VARIABLE>_FILE` names; the variable
@@ -192,15 +192,6 @@ class Settings(Environment):
         description="The part of the stream's bytes that the open jobs of one client may take with what they were "
         "asked for; past it a submit is refused, so that none takes the room of all. A single open job may take more.",
     )
-    secret: SecretStr | None = Field(
-        None,
-        description="Signs resume tokens. Set the same one for all web processes, at least 32 characters; without it "
-        "clients can only resume at the process that welcomed them.",
-    )
-    resume_max_age: Age = Field(
-        86_400.0,
-        description="How long a resume token is good for; a client that stays connected gets a new one at half of it.",
-    )
     handshake_timeout: Seconds = Field(
         10.0,
         description="How long a TLS handshake may take, and a bus.v1 client for its connect frame, past which the "
@@ -229,13 +220,22 @@ class Settings(Environment):
         "Either way none tells a local variable, the message of a job's exception, or what a client wrote.",
     )
 
+    @field_validator("allowed_origins")
+    @classmethod
+    def _keeps_cookies_safe(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if "*" in value and info.data.get("auth_cookie") is not None:
+            raise ValueError(
+                "must name origins while BUS_AUTH_COOKIE is set, or any page could use the cookies of who looks at it"
+            )
+        return value
+
     @field_validator("nats_url")
     @classmethod
     def _readable_nats_url(cls, value: str) -> str:
         nats_url.parse(value)
         return value
 
-    @field_validator("log_level", "log_format", mode="before")
+    @field_validator("auth", "log_level", "log_format", mode="before")
     @classmethod
     def _in_lower_case(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value
@@ -253,13 +253,6 @@ class Settings(Environment):
     @classmethod
     def _is_served(cls, value: str) -> str:
         redis_url.parse(value)
-        return value
-
-    @field_validator("secret")
-    @classmethod
-    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and len(value.get_secret_value()) < 32:
-            raise ValueError("at least 32 characters are needed, for example from 'openssl rand -hex 32'")
         return value
 
     @field_validator("read_timeout")

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+LAST = 253_402_300_799
+"""The last second of the year 9999."""
+
 
 def written(time: datetime) -> str:
     """A time with a time zone, as it is written."""
     return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def of_epoch(seconds: float) -> str:
+    """A time that is told in seconds since 1970, as it is written. What is past the year 9999 is written as its end."""
+    return written(datetime.fromtimestamp(min(max(seconds, 0), LAST), UTC))
 
 
 def read(text: str) -> datetime:

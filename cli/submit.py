@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from bus import Settings
+from bus import Settings, client_ids
 from bus.messages import TaskPayload
 from cli.content import content_of
 from cli.errors import Interrupted
@@ -78,7 +78,7 @@ def submit(
     after: In = None,
     at: At = None,
     key: JobKey = None,
-    client: Client = "cli",
+    client: Client = client_ids.COMMAND_LINE,
     server: Server = None,
     timeout: Timeout = None,
     as_json: AsJson = False,

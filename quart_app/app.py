@@ -16,6 +16,7 @@ from quart_app.channel import Channel
 from quart_app.channel_set import ChannelSet, our_channels
 from quart_app.close_codes import SERVICE_RESTART
 from quart_app.delivery.pipeline import Pipeline
+from quart_app.identity.authenticator import Authenticator
 from quart_app.metrics import Metrics, metrics
 from quart_app.services import Services
 from quart_app.web.asyncapi import asyncapi
@@ -25,8 +26,8 @@ from quart_app.web.pages import pages
 from quart_app.websocket.admission import Admission
 from quart_app.websocket.asgi_websocket import PullingWebsocket
 from quart_app.websocket.endpoint import Endpoint
-from quart_app.websocket.identity import Sessions
 from quart_app.websocket.renewal import Renewal
+from quart_app.websocket.session import Sessions
 from workers.registry import discover
 
 CLOSE_BEFORE_STOP = 1.0
@@ -43,7 +44,7 @@ def create_app(settings: Settings | None = None, channels: Iterable[type[Channel
         channels: the WebSocket endpoints to serve, by default those of `quart_app.channels`.
 
     Raises:
-        SettingsError: a variable has a value that cannot be used.
+        SettingsError: a variable has a value that cannot be used, or names keys that cannot.
         JobDefinitionError, ChannelDefinitionError: a job or a channel is written in a way that cannot work, or two
             cannot be served together.
     """
@@ -60,6 +61,7 @@ class Edge:
         channels: the WebSocket endpoints to serve.
 
     Raises:
+        SettingsError: tokens are asked for, and none could be verified.
         JobDefinitionError, ChannelDefinitionError: a job is misdefined, or two channels want to be the page's.
     """
 
@@ -76,6 +78,7 @@ class Edge:
             replay_memory_bytes=settings.replay_memory_bytes,
             on_ended=self.services.client_jobs.ended,
         )
+        self.authenticator = Authenticator(settings)
         self.sessions = Sessions(settings)
         self.renewal = Renewal(self.sessions, settings.resume_max_age)
         self.on_lost: Callable[[str], None] | None = None
@@ -86,7 +89,7 @@ class Edge:
         app = Quart(__name__, template_folder="web/templates", static_folder="web/static")
         app.asgi_websocket_class = PullingWebsocket
         app.config["MAX_CONTENT_LENGTH"] = self.settings.max_frame_bytes
-        app.register_blueprint(health(self.services, self.admission))
+        app.register_blueprint(health(self.services, self.admission, self.authenticator))
         app.register_blueprint(metrics(self.metrics, self.settings.metrics_token))
         app.register_blueprint(pages(self.services, self.channels))
         app.register_blueprint(asyncapi(self.channels, self.services.jobs))
@@ -94,7 +97,14 @@ class Edge:
         app.while_serving(self._serve)
         for channel in self.channels:
             endpoint = Endpoint(
-                channel, self.services, self.admission, self.metrics, self.pipeline, self.sessions, self.renewal
+                channel,
+                self.services,
+                self.admission,
+                self.metrics,
+                self.pipeline,
+                self.authenticator,
+                self.sessions,
+                self.renewal,
             )
             app.add_websocket(channel.path, channel.name, endpoint.serve)
             app.add_websocket(channel.path + "/", channel.name, endpoint.serve)
@@ -110,6 +120,8 @@ class Edge:
             bus.on_lost = self.on_lost or self._stop_server
             bus.on_drop = self.metrics.dropped.inc
             stack.push_async_callback(self.pipeline.stop)
+            stack.push_async_callback(self.authenticator.close)
+            await self.authenticator.start()
             await self.pipeline.start(self.channels.groups)
             renewing = asyncio.create_task(self.renewal.run(), name="renewal")
             stack.callback(renewing.cancel)

@@ -34,6 +34,7 @@ from typing import (
 from bus import InvalidName, subjects
 from bus.messages import ClientMessage, Event, Message
 from quart_app.errors import ChannelDefinitionError, Refused
+from quart_app.identity.identity import Identity
 
 if TYPE_CHECKING:
     from quart_app.services import ChannelConnection, Services
@@ -157,9 +158,27 @@ class Channel:
         return self.connection.client_id
 
     @property
+    def identity(self) -> Identity:
+        """Who that is, as far as it was proved. Another one of the same user once a newer token has come."""
+        return self.connection.identity
+
+    @property
     def joined(self) -> Collection[str]:
         """The groups that this connection has joined and not left."""
         return self.connection.membership.joined
+
+    def may_join(self, identity: Identity, group: str) -> bool:
+        """Whether a client may be in a group. Override it to decide otherwise; it must not wait.
+
+        It is asked for each `join`, for each group that a token lists, which the connection then joins by itself, and
+        again for every joined group when a newer token comes. By default somebody anonymous may join whatever a handler
+        says, and a user what the user's token lists. `groups` are everybody's.
+
+        Args:
+            identity: who wants to join.
+            group: a name that a group can have.
+        """
+        return identity.user is None or group in identity.groups
 
     async def join(self, group: str) -> None:
         """Get the events of one more group on this connection, from now on until `leave` or the connection's end.
@@ -172,11 +191,13 @@ class Channel:
             group: 1 to 64 letters, digits, '-' or '_'.
 
         Raises:
-            Refused: `most_groups` are joined already, or it cannot be a group's name.
+            Refused: `most_groups` are joined already, `may_join` says no, or it cannot be a group's name.
             BusUnavailable: NATS is away; nothing was joined.
         """
         if (wrong := _wrong_with(group)) is not None:
             raise Refused("bad_group", wrong)
+        if not self.may_join(self.identity, group):
+            raise Refused("not_allowed", f"this client may not join {group!r}")
         await self.connection.membership.join(group, most=self.most_groups)
 
     async def leave(self, group: str) -> None:

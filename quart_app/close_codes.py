@@ -23,8 +23,10 @@ SERVICE_RESTART = CloseCode(1012, "the server is restarting; reconnect", reconne
 TOO_BIG = CloseCode(1009, "the message is too big", reconnect=False)
 TOO_SLOW = CloseCode(1013, "the connection reads too slowly; reconnect", reconnect=True)
 TRY_AGAIN = CloseCode(1013, "the event bus is away; reconnect", reconnect=True)
+KEYS_AWAY = CloseCode(1013, "it cannot be known whether the token is valid; reconnect", reconnect=True)
 BAD_HANDSHAKE = CloseCode(4400, "the first frame must be a valid connect", reconnect=False)
-UNAUTHORIZED = CloseCode(4401, "the token is not valid", reconnect=False)
+UNAUTHORIZED = CloseCode(4401, "the token is not valid; sign in again", reconnect=False)
+TOKEN_EXPIRED = CloseCode(4401, "the token has expired; reconnect with a newer one", reconnect=False)
 HANDSHAKE_TIMEOUT = CloseCode(4408, "no connect frame came in time; reconnect", reconnect=True)
 TOO_MANY_REQUESTS = CloseCode(4429, "too many frames; send fewer and reconnect", reconnect=True)
 
@@ -35,8 +37,10 @@ ALL = (
     SERVICE_RESTART,
     TOO_SLOW,
     TRY_AGAIN,
+    KEYS_AWAY,
     BAD_HANDSHAKE,
     UNAUTHORIZED,
+    TOKEN_EXPIRED,
     HANDSHAKE_TIMEOUT,
     TOO_MANY_REQUESTS,
 )

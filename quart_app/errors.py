@@ -5,8 +5,11 @@ WebError
 ├── Refused                 a handler will not do what a valid frame asks for
 ├── BadFrame                a frame that cannot be accepted
 ├── HandshakeFailed         a client's first frame was not what it must be
-├── Unauthorized            a client's token proves nothing
-├── InvalidToken            why it does not
+├── Unauthorized            a client proves not who it is
+├── BadKeys                 keys that no token can be verified with
+├── FetchFailed             a document could not be fetched or read
+├── KeysUnavailable         it is not known whether a token is valid
+├── InvalidToken            why a resume token proves nothing
 ├── CannotListen            an address that cannot be listened on
 ├── BadCertificate          a certificate and a key that TLS cannot be served with
 └── CannotHeal              NATS refuses this process for good (a `BusRefused` too)
@@ -14,9 +17,11 @@ WebError
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from bus import BusRefused
 from bus.messages import Error, ErrorItem
-from quart_app.close_codes import CloseCode
+from quart_app.close_codes import UNAUTHORIZED, CloseCode
 
 
 class WebError(Exception):
@@ -57,11 +62,34 @@ class HandshakeFailed(WebError):
 
 
 class Unauthorized(WebError):
-    """A `token` was given that proves nothing; close code 4401."""
+    """No token was given, or one that proves nothing; close code 4401, or HTTP status 401.
+
+    Args:
+        reason: why, in words of ours that fit into a close frame and repeat nothing of the token.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self.code = replace(UNAUTHORIZED, reason=reason)
+        super().__init__(reason)
+
+
+class BadKeys(WebError):
+    """Keys that no token can be verified with."""
+
+
+class FetchFailed(WebError):
+    """A document could not be fetched or read; the message says why, and not where."""
+
+
+class KeysUnavailable(WebError):
+    """It is not known whether a token is valid, because the keys cannot be read; the client may try again."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the keys that tokens are verified with cannot be read: {reason}")
 
 
 class InvalidToken(WebError):
-    """A token that proves nothing. The message says why, in words of ours."""
+    """A resume token that proves nothing. The message says why, in words of ours."""
 
 
 class CannotListen(WebError):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol, Self
 
 from bus import Bus, Settings
+from quart_app.identity.identity import Identity
 from workers.client_jobs import ClientJobs
 from workers.enqueue import Enqueuer
 from workers.registry import Job
@@ -33,6 +34,10 @@ class ChannelConnection(Protocol):
     @property
     def client_id(self) -> str:
         """Whose it is."""
+
+    @property
+    def identity(self) -> Identity:
+        """Who that is."""
 
     @property
     def membership(self) -> Membership:

@@ -115,8 +115,13 @@ class ConnectPayload(BaseModel):
 
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
 
-    token: str | None = Field(None, description="Proof of identity, if the operators gave one.")
-    resume: str | None = Field(None, description="`resume` of the last `welcome` or `resume_token`.")
+    token: str | None = Field(
+        None,
+        description="Proof of identity: a JWT of the identity provider, where the server asks for one and neither "
+        "header nor cookie brings it.",
+        repr=False,
+    )
+    resume: str | None = Field(None, repr=False, description="`resume` of the last `welcome` or `resume_token`.")
     cursors: dict[str, Cursor] = Field(
         default_factory=dict,
         max_length=64,
@@ -131,3 +136,21 @@ class Connect(ClientMessage):
 
     action: Literal["connect"] = "connect"
     payload: ConnectPayload = ConnectPayload()
+
+
+class RefreshTokenPayload(BaseModel):
+    """A newer proof of identity."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+
+    token: str = Field(description="A JWT of the same user.", repr=False)
+
+
+class RefreshToken(ClientMessage):
+    """Bring a newer token, before the one that the connection was opened with expires. `token_refreshed` follows.
+
+    One that is not valid, or another user's, is answered with an `error` of type `token_refused`, and changes nothing.
+    """
+
+    action: Literal["refresh_token"] = "refresh_token"
+    payload: RefreshTokenPayload

@@ -69,6 +69,35 @@ class ResumeToken(Message):
     payload: ResumeTokenPayload
 
 
+class TokenLifePayload(BaseModel):
+    """Until when the token of a connection is good."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    expires_at: str = Field(
+        description="The token's `exp`: RFC 3339, in UTC. The connection is closed then, with 4401.",
+        examples=["2026-01-02T03:04:05.000000Z"],
+        json_schema_extra={"format": "date-time"},
+    )
+
+
+class TokenExpiring(Message):
+    """The token of this connection expires within a minute: send a newer one with `refresh_token`.
+
+    Sent with `bus.v1` only.
+    """
+
+    action: Literal["token_expiring"] = "token_expiring"
+    payload: TokenLifePayload
+
+
+class TokenRefreshed(Reply):
+    """The answer to `refresh_token`: the newer token is taken."""
+
+    action: Literal["token_refreshed"] = "token_refreshed"
+    payload: TokenLifePayload
+
+
 class JobAttempt(BaseModel):
     """One attempt at a job."""
 

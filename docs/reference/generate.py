@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic_core import PydanticUndefined
 
 from bus import Settings
+from quart_app import close_codes
 
 HERE = Path(__file__).parent
 
@@ -31,13 +32,36 @@ def settings_page() -> str:
         "| variable | default | meaning |",
         "|---|---|---|",
     ]
-    for field, info in Settings.model_fields.items():
+    inherited = [field for field in Settings.model_fields if field not in Settings.__annotations__]
+    for field in (*Settings.__annotations__, *inherited):
+        info = Settings.model_fields[field]
         default = "" if info.default in (PydanticUndefined, ()) else f"`{info.default}`"
         lines.append(f"| `{Settings.variable(field)}` | {default} | {info.description} |")
     return "\n".join(lines) + "\n"
 
 
-PAGES = {HERE / "settings.md": settings_page}
+def close_codes_page() -> str:
+    """Every code with which this side closes a WebSocket, from `quart_app.close_codes`."""
+    lines = [
+        "# Close codes",
+        "",
+        "With what the server closes a WebSocket, and the reason it sends. *Come back* says whether connecting again",
+        "can help by itself; with `bus.v1` nothing is missed then. Codes below 4000 are those of RFC 6455.",
+        "",
+        "| code | reason | come back |",
+        "|---|---|---|",
+    ]
+    lines += [f"| {close.code} | {close.reason} | {'yes' if close.reconnect else 'no'} |" for close in close_codes.ALL]
+    lines += [
+        "",
+        "4401 has a reason that says what is wrong with a token: see [secure](../how-to/secure.md). 1006, which",
+        "browsers report when a connection broke or a handshake was refused, is never sent: come back, after pauses",
+        "that grow.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+PAGES = {HERE / "settings.md": settings_page, HERE / "close-codes.md": close_codes_page}
 
 
 def main(arguments: list[str]) -> str | None:

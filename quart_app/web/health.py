@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable
 from quart import Blueprint, Response
 
 from bus import BusError
+from quart_app.errors import KeysUnavailable
+from quart_app.identity.authenticator import Authenticator
 from quart_app.services import Services
 from quart_app.websocket.admission import Admission
 from workers.errors import BrokerUnavailable
@@ -44,20 +46,24 @@ class Readiness:
 async def _wrong(check: Callable[[], Awaitable[None]]) -> str | None:
     try:
         await check()
-    except (BusError, BrokerUnavailable) as error:
+    except (BusError, BrokerUnavailable, KeysUnavailable) as error:
         return str(error)
     return None
 
 
-def health(services: Services, admission: Admission) -> Blueprint:
+def health(services: Services, admission: Admission, authenticator: Authenticator) -> Blueprint:
     """`/livez` and `/readyz`.
 
     Args:
         services: whose bus and broker have to answer.
         admission: says whether the process was told to stop.
+        authenticator: needs keys, where clients have to prove who they are.
     """
     routes = Blueprint("health", __name__)
-    readiness = Readiness(bus=services.bus.ping, broker=services.enqueuer.ping)
+    checks = {"bus": services.bus.ping, "broker": services.enqueuer.ping}
+    if authenticator.asks:
+        checks["keys"] = authenticator.ping
+    readiness = Readiness(**checks)
 
     @routes.get("/livez")
     async def livez() -> Response:

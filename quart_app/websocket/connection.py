@@ -11,17 +11,20 @@ import structlog
 from quart import Websocket
 
 from bus import BusUnavailable, EventTooLarge, StreamFull
-from bus.messages import ClientMessage, Error, Event, Message
+from bus.messages import ClientMessage, Error, Event, Message, RefreshToken
 from quart_app.channel import Channel, Operation
 from quart_app.close_codes import TOO_BIG, TOO_MANY_REQUESTS, TOO_SLOW, TRY_AGAIN, CloseCode
 from quart_app.delivery.batch import Batch, View
 from quart_app.delivery.hub import Hub
 from quart_app.delivery.prepared import PreparedFrames
 from quart_app.errors import BadFrame, Refused
+from quart_app.identity.authenticator import Authenticator
+from quart_app.identity.identity import Identity
 from quart_app.metrics import Metrics
 from quart_app.services import Services
 from quart_app.sparse_log import SparseLog
-from quart_app.websocket.frame_parser import FrameParser, item
+from quart_app.websocket.authorization import Authorization
+from quart_app.websocket.frame_parser import FrameParser, item, longer
 from quart_app.websocket.membership import Membership
 from quart_app.websocket.pending_batches import PendingBatches
 from quart_app.websocket.rate_limit import bucket_of
@@ -47,7 +50,8 @@ class Connection:
         view: its channel and protocol. With `bus.v1` live events wait for `begin`.
         hub: where it joins and leaves groups.
         metrics: counts the frames that are answered with an error.
-        client_id: whose it is.
+        authenticator: verifies a newer token.
+        identity: whose it is.
     """
 
     __slots__ = (
@@ -62,6 +66,7 @@ class Connection:
         "_send_timeout",
         "_view",
         "_websocket",
+        "authorization",
         "channel",
         "client_id",
         "membership",
@@ -75,22 +80,23 @@ class Connection:
         services: Services,
         hub: Hub,
         metrics: Metrics,
-        *,
-        client_id: str,
+        authenticator: Authenticator,
+        identity: Identity,
     ) -> None:
         settings = services.settings
-        self.client_id = client_id
+        self.client_id = identity.client_id
         self.channel = view.channel
         self.membership = Membership(hub, self)
         self._metrics = metrics
         self._websocket = websocket
-        self._queue = SendQueue(websocket, settings, self._show, client_id=client_id)
+        self._queue = SendQueue(websocket, settings, self._show, client_id=self.client_id)
         self._parser = parser
         self._view = view
         self._send_timeout = settings.send_timeout
         self._max_frame_bytes = settings.max_frame_bytes
         self._rate = bucket_of(websocket.scope, settings)
         self._instance = view.channel(self, services)
+        self.authorization = Authorization(self, self._instance, authenticator, identity)
         self._replayed: dict[str, int] = {}
         self._pending = PendingBatches(settings.send_buffer_bytes) if view.v1 else None
 
@@ -163,6 +169,11 @@ class Connection:
         """The groups that it is in."""
         joined = self.membership.joined
         return (*self.channel.groups, *joined) if joined else self.channel.groups
+
+    @property
+    def identity(self) -> Identity:
+        """Who that is."""
+        return self.authorization.identity
 
     @property
     def v1(self) -> bool:
@@ -247,9 +258,8 @@ class Connection:
         except BadFrame as bad:
             self._refuse_frame(bad)
             return
-        operation = self.channel.receives[message.action]
         try:
-            reply = await _call(operation, self._instance, message)
+            reply = await self._reply(message)
         except BadFrame as bad:
             self._refuse_frame(bad)
         except StreamFull as error:
@@ -261,11 +271,16 @@ class Connection:
         except Refused as error:
             self._refuse(error.kind, message, str(error))
         except Exception:
-            log.exception("a handler raised", handler=operation.name)
+            log.exception("a handler raised", action=message.action)
             self._refuse("internal_error", message, "the server failed; nothing is known of the outcome")
         else:
             if reply is not None:
                 self.send(reply.encode(ref=message.ref))
+
+    async def _reply(self, message: ClientMessage) -> Message | None:
+        if isinstance(message, RefreshToken):
+            return await self.authorization.refresh(message)
+        return await _call(self.channel.receives[message.action], self._instance, message)
 
     def _refuse_frame(self, bad: BadFrame) -> None:
         self._metrics.errors.labels("bad_frame").inc()
@@ -280,10 +295,3 @@ async def _call(operation: Operation, instance: Channel, message: Message) -> Me
     if operation.method is None:
         raise TypeError(f"{operation.name} is passed through and has no method")
     return await operation.method(instance, message)
-
-
-def longer(frame: str | bytes, limit: int) -> bool:
-    """Whether a frame has more bytes than `limit`, encoding it only when its characters leave that open."""
-    if len(frame) > limit:
-        return True
-    return isinstance(frame, str) and 4 * len(frame) > limit and len(frame.encode()) > limit

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-import secrets
-
 from quart import Response, Websocket, websocket
 
 from bus import BusUnavailable
+from bus.messages import Message, RefreshToken
 from quart_app.channel import Channel
-from quart_app.close_codes import SERVICE_RESTART, CloseCode
+from quart_app.close_codes import SERVICE_RESTART, UNAUTHORIZED, CloseCode
 from quart_app.delivery.batch import View
 from quart_app.delivery.pipeline import Pipeline
-from quart_app.errors import HandshakeFailed
+from quart_app.errors import HandshakeFailed, KeysUnavailable, Unauthorized
+from quart_app.identity.authenticator import Authenticator
+from quart_app.identity.identity import Identity
 from quart_app.metrics import Metrics
 from quart_app.services import Services
+from quart_app.sparse_log import SparseLog
 from quart_app.websocket.admission import Admission
 from quart_app.websocket.connection import Connection
+from quart_app.websocket.credentials import bearer, from_cookie
 from quart_app.websocket.frame_parser import FrameParser
 from quart_app.websocket.handshake import SUBPROTOCOL, Greeting, handshake
-from quart_app.websocket.identity import Sessions
 from quart_app.websocket.origin import origin_allowed
 from quart_app.websocket.renewal import Renewal
 from quart_app.websocket.resume import resume
+from quart_app.websocket.session import Sessions
+
+refused = SparseLog("a client proved not who it is, and was refused")
 
 
 class Endpoint:
@@ -33,7 +38,8 @@ class Endpoint:
         admission: whether there is room for one more client.
         metrics: counts who was refused or closed.
         pipeline: brings the events.
-        sessions: signs and checks tokens.
+        authenticator: says who a client is.
+        sessions: signs and checks resume tokens.
         renewal: renews them while a client stays.
     """
 
@@ -44,6 +50,7 @@ class Endpoint:
         admission: Admission,
         metrics: Metrics,
         pipeline: Pipeline,
+        authenticator: Authenticator,
         sessions: Sessions,
         renewal: Renewal,
     ) -> None:
@@ -53,9 +60,13 @@ class Endpoint:
         self._metrics = metrics
         self._pipeline = pipeline
         self._hub = pipeline.hub
+        self._authenticator = authenticator
         self._sessions = sessions
         self._renewal = renewal
-        self._parser = FrameParser({action: operation.message for action, operation in channel.receives.items()})
+        messages = {action: operation.message for action, operation in channel.receives.items()}
+        self._parser = FrameParser(messages)
+        refreshes: dict[str, type[Message]] = {"refresh_token": RefreshToken} if authenticator.asks else {}
+        self._v1_parser = FrameParser(messages | refreshes)
         self._plain = View(channel, v1=False)
         self._v1 = View(channel, v1=True)
 
@@ -69,11 +80,16 @@ class Endpoint:
             try:
                 v1 = SUBPROTOCOL in socket.requested_subprotocols
                 await (self._serve_v1 if v1 else self._serve_plain)(socket)
+                return None
             except BusUnavailable:
                 refusal = Response("the event bus is away; try again\n", 503)
-                self._metrics.refused(refusal)
-                return refusal
-        return None
+            except KeysUnavailable:
+                refusal = Response("it cannot be known whether the token is valid; try again\n", 503)
+            except Unauthorized as error:
+                refused.warn(reason=str(error))
+                refusal = Response(f"{error}\n", 401, {"WWW-Authenticate": "Bearer"})
+        self._metrics.refused(refusal)
+        return refusal
 
     def _refusal(self) -> Response | None:
         origins = websocket.headers.getlist("Origin")
@@ -85,32 +101,49 @@ class Endpoint:
         """Serve a client of the plain protocol.
 
         Raises:
-            BusUnavailable: it was not accepted, for want of NATS.
+            BusUnavailable, KeysUnavailable: it was not accepted, for want of NATS or of keys.
+            Unauthorized: neither, for want of a valid token.
         """
-        connection = self._connection(socket, self._plain, secrets.token_urlsafe(16))
+        identity = await self._proved(socket) or await self._authenticator.identify(self._cookie(socket))
+        connection = self._connection(socket, self._plain, identity)
         try:
-            await self._attach(connection, fresh=True)
+            await self._attach(connection, fresh=identity.user is None)
+            await connection.authorization.join_groups()
             await socket.accept()
             await connection.run()
         finally:
             await self._detach(connection)
 
     async def _serve_v1(self, socket: Websocket) -> None:
-        """Serve a client of `bus.v1`, which is accepted first and says who it is then."""
+        """Serve a client of `bus.v1`, which is accepted first and says who it is then, unless a header said so.
+
+        Raises:
+            Unauthorized, KeysUnavailable: a header brought a token that is not valid, or nobody knows whether it is.
+        """
+        proved = await self._proved(socket)
         await socket.accept(subprotocol=SUBPROTOCOL)
         failure: CloseCode | None = None
         try:
             async with self._admission.handshaking():
-                greeting = await handshake(socket, self._sessions, self._settings)
+                greeting = await handshake(
+                    socket,
+                    self._authenticator,
+                    self._sessions,
+                    self._settings,
+                    proved=proved,
+                    cookie=self._cookie(socket),
+                )
         except HandshakeFailed as failed:
             failure = failed.code
         except TimeoutError:
             failure = SERVICE_RESTART
         if failure is not None:
+            if failure.code == UNAUTHORIZED.code:
+                refused.warn(reason=failure.reason)
             self._metrics.closed(failure)
             await socket.close(failure.code, failure.reason)
             return
-        connection = self._connection(socket, self._v1, greeting.identity.client_id)
+        connection = self._connection(socket, self._v1, greeting.identity)
         opening = self._open(connection, greeting)
         del greeting  # or it would be kept for as long as the connection
         try:
@@ -119,20 +152,36 @@ class Endpoint:
             await self._detach(connection)
 
     async def _open(self, connection: Connection, greeting: Greeting) -> None:
-        await self._attach(connection, fresh=greeting.identity.fresh)
+        await self._attach(connection, fresh=greeting.session.fresh)
+        await connection.authorization.join_groups()
         state = await resume(connection, greeting, self._pipeline, self._sessions, self._settings)
-        self._renewal.keep(connection, greeting.identity.at(state))
+        self._renewal.keep(connection, greeting.session.at(state))
+        connection.authorization.warn()
 
     async def _attach(self, connection: Connection, *, fresh: bool) -> None:
         await self._hub.attach(connection, fresh=fresh)
+        connection.authorization.begin()
         if self._admission.closing:  # too late to be closed with the others
             connection.close(SERVICE_RESTART)
 
     async def _detach(self, connection: Connection) -> None:
         if connection.closing is not None:
             self._metrics.closed(connection.closing)
+        connection.authorization.end()
         self._renewal.drop(connection)
         await self._hub.detach(connection)
 
-    def _connection(self, socket: Websocket, view: View, client_id: str) -> Connection:
-        return Connection(socket, view, self._parser, self._services, self._hub, self._metrics, client_id=client_id)
+    async def _proved(self, socket: Websocket) -> Identity | None:
+        """Who a client proves to be in a header; None when it has none, or no tokens are asked for."""
+        if not self._authenticator.asks:
+            return None
+        token = bearer(socket.headers.getlist("Authorization"))
+        return await self._authenticator.identify(token) if token is not None else None
+
+    def _cookie(self, socket: Websocket) -> str | None:
+        """The token that a cookie brings. Whatever page had it sent is of an allowed origin: see `_refusal`."""
+        return from_cookie(socket.cookies, self._settings.auth_cookie)
+
+    def _connection(self, socket: Websocket, view: View, identity: Identity) -> Connection:
+        parser = self._v1_parser if view.v1 else self._parser
+        return Connection(socket, view, parser, self._services, self._hub, self._metrics, self._authenticator, identity)

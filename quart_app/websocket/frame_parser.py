@@ -44,6 +44,13 @@ class FrameParser:
         return message
 
 
+def longer(frame: str | bytes, limit: int) -> bool:
+    """Whether a frame has more bytes than `limit`, encoding it only when its characters leave that open."""
+    if len(frame) > limit:
+        return True
+    return isinstance(frame, str) and 4 * len(frame) > limit and len(frame.encode()) > limit
+
+
 def item(kind: str, loc: tuple[str | int, ...], message: str) -> ErrorItem:
     """One thing that is wrong, in the form of pydantic's error items."""
     return ErrorItem(type=kind, loc=loc, msg=message)

@@ -9,7 +9,7 @@ from itertools import islice
 
 from bus.messages import ResumeToken, ResumeTokenPayload
 from quart_app.websocket.connection import Connection
-from quart_app.websocket.identity import Identity, Sessions
+from quart_app.websocket.session import Session, Sessions
 
 TOKENS_AT_ONCE = 50
 """Tokens signed in one turn of the loop, about 2 ms."""
@@ -23,7 +23,7 @@ SHORTEST_PAUSE = 0.01
 class Due:
     """Whose token is to be renewed, and when, in the event loop's time."""
 
-    identity: Identity
+    session: Session
     at: float
 
 
@@ -44,10 +44,10 @@ class Renewal:
         self._pause = min(LONGEST_PAUSE, max(SHORTEST_PAUSE, max_age / 40))
         self._line: dict[Connection, Due] = {}
 
-    def keep(self, connection: Connection, identity: Identity) -> None:
+    def keep(self, connection: Connection, session: Session) -> None:
         """Renew the token of a connection, which was given one just now, until `drop`."""
         self._line.pop(connection, None)
-        self._line[connection] = Due(identity, asyncio.get_running_loop().time() + self._half)
+        self._line[connection] = Due(session, asyncio.get_running_loop().time() + self._half)
 
     def drop(self, connection: Connection) -> None:
         """The connection is gone. Safe to call for one that was never kept."""
@@ -67,6 +67,6 @@ class Renewal:
         for connection, due in list(islice(self._line.items(), most)):
             if due.at > now:
                 return
-            token = ResumeToken(payload=ResumeTokenPayload(resume=self._sessions.renewed(due.identity)))
+            token = ResumeToken(payload=ResumeTokenPayload(resume=self._sessions.renewed(due.session)))
             connection.send(token.encode())
-            self.keep(connection, due.identity)
+            self.keep(connection, due.session)

@@ -1,7 +1,7 @@
 """bus.v1: how a client comes in, and what it missed.
 
 The first frame of the subprotocol is `connect`, its reply `welcome`; then replayed events in stream order, then live
-ones. A client proves who it is by the resume token that it was sent last (see `quart_app.websocket.identity`).
+ones. A client proves which one it was by the resume token that it was sent last (see `quart_app.websocket.session`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from quart_app.delivery.missed import COUNTING_BYTES, Missed
 from quart_app.delivery.pipeline import Pipeline
 from quart_app.websocket.connection import Connection
 from quart_app.websocket.handshake import Greeting
-from quart_app.websocket.identity import Identity, Sessions
+from quart_app.websocket.session import Session, Sessions
 
 MOST_READS = 10
 """How often the stream's end is asked while more live events come than may wait for a replay."""
@@ -33,7 +33,7 @@ async def resume(
     Raises:
         BusUnavailable: NATS is away; the client should come back.
     """
-    connect, identity = greeting.connect, greeting.identity
+    connect, session = greeting.connect, greeting.session
     end, budget = pipeline.end, pipeline.replay_budget
     if not pipeline.hub.follows(connection):
         raise BusUnavailable("NATS was away when the client came")
@@ -46,9 +46,9 @@ async def resume(
         state = await end.state()
     else:
         raise BusUnavailable("live events come faster than a replay can begin; let the client connect again")
-    same = identity.known and identity.epoch == state.epoch
-    recovered = same or not (identity.known or identity.lost or any(asked.values()))
-    seen = {scope: cursor if same or not identity.known else 0 for scope, cursor in asked.items()}
+    same = session.known and session.epoch == state.epoch
+    recovered = same or not (session.known or session.lost or any(asked.values()))
+    seen = {scope: cursor if same or not session.known else 0 for scope, cursor in asked.items()}
     with Missed(
         pipeline.bus,
         pipeline.parser,
@@ -66,12 +66,12 @@ async def resume(
             now = await end.state()
             if now.epoch != state.epoch:
                 raise BusUnavailable("the stream was made anew meanwhile")
-            recovered &= not missed.cut and all(_whole(scope, seen[scope], identity, now) for scope in seen)
+            recovered &= not missed.cut and all(_whole(scope, seen[scope], session, now) for scope in seen)
         cursors = dict.fromkeys(scopes, state.last_seq)
         welcome = Welcome(
             payload=WelcomePayload(
-                client_id=identity.client_id,
-                resume=sessions.resume_token(identity, state),
+                client_id=session.client_id,
+                resume=sessions.resume_token(session, state),
                 epoch=state.epoch,
                 recovered=recovered,
                 replayed=missed.shown,
@@ -83,14 +83,14 @@ async def resume(
     return state
 
 
-def _whole(scope: str, cursor: int, identity: Identity, state: StreamState) -> bool:
+def _whole(scope: str, cursor: int, session: Session, state: StreamState) -> bool:
     """Whether the stream still holds every event after the cursor.
 
     It says which sequences are gone, not on which subject they were. So one that may have been the client's counts.
     """
     if cursor > state.last_seq:
         return False  # the stream has lost its newest events
-    if scope == CLIENT and identity.fresh:
+    if scope == CLIENT and session.fresh:
         return True
-    seen = max(cursor, identity.born) if scope == CLIENT else cursor
+    seen = max(cursor, session.born) if scope == CLIENT else cursor
     return seen + 1 >= state.first_seq and seen >= state.last_hole

@@ -114,6 +114,42 @@ def test_settings_that_contradict_each_other_are_refused(monkeypatch: pytest.Mon
     assert said == "BUS_JOB_RESULT_MAX_BYTES: must not be more than BUS_STREAM_MAX_BYTES, or a result finds no room"
 
 
+JWT = {"BUS_AUTH": "jwt"}
+
+
+@pytest.mark.parametrize(
+    ("env", "reason"),
+    [
+        ({"BUS_SECRET_PREVIOUS": SECRET * 9}, "BUS_SECRET_PREVIOUS: is the one before BUS_SECRET, which is not set"),
+        (JWT | {"BUS_AUTH_SECRET_PREVIOUS": SECRET * 9}, "is the one before BUS_AUTH_SECRET, which is not set"),
+        ({"BUS_SECRET": "x" * 32, "BUS_SECRET_PREVIOUS": SECRET}, "BUS_SECRET_PREVIOUS: at least 32 characters"),
+        (JWT | {"BUS_AUTH_SECRET": SECRET}, "BUS_AUTH_SECRET: at least 32 characters"),
+        ({"BUS_AUTH": "oauth"}, "BUS_AUTH: must be 'none' or 'jwt'"),
+        ({"BUS_AUTH_SECRET": SECRET * 9}, "BUS_AUTH_SECRET: means nothing while BUS_AUTH is none"),
+        ({"BUS_AUTH_JWKS": "/keys.json"}, "BUS_AUTH_JWKS: means nothing while BUS_AUTH is none"),
+        ({"BUS_AUTH_ISSUER": "x"}, "BUS_AUTH_ISSUER: means nothing while BUS_AUTH is none"),
+        ({"BUS_AUTH_COOKIE": "x"}, "BUS_AUTH_COOKIE: means nothing while BUS_AUTH is none"),
+        (JWT | {"BUS_AUTH_COOKIE": "a b"}, "BUS_AUTH_COOKIE: "),
+        (JWT | {"BUS_AUTH_COOKIE": "x", "BUS_ALLOWED_ORIGINS": "*"}, "BUS_ALLOWED_ORIGINS: must name origins"),
+        (JWT | {"BUS_AUTH_JWKS": "http://id.example.com/keys"}, "BUS_AUTH_JWKS: must be https://"),
+        (JWT | {"BUS_AUTH_JWKS": "ftp://id.example.com/keys"}, "is neither a file nor an https:// URL"),
+        (JWT | {"BUS_AUTH_JWKS": f"https://a:{SECRET}@id.example.com/"}, "must have no user, password or fragment"),
+        (JWT | {"BUS_AUTH_JWKS": "https://id.example.com:port/"}, "is no URL"),
+        (JWT | {"BUS_AUTH_JWKS": "https:///keys"}, "is neither a file nor an https:// URL"),
+    ],
+)
+def test_settings_of_identity_that_cannot_be_meant_are_refused(
+    monkeypatch: pytest.MonkeyPatch, env: dict[str, str], reason: str
+) -> None:
+    assert reason in refusal(monkeypatch, **env)
+
+
+def test_settings_of_identity_that_go_together_are_taken() -> None:
+    Settings.load(auth="JWT", auth_secret="x" * 32, auth_secret_previous="y" * 32, auth_cookie="id", auth_issuer="i")
+    for url in ("https://id.example.com/keys?tenant=1", "http://127.0.0.1:8080/", "http://[::1]/", "keys/jwks.json"):
+        assert Settings.load(auth="jwt", auth_jwks=url).auth_jwks == url
+
+
 def test_origins_in_a_program_are_checked_like_those_of_the_environment() -> None:
     assert Settings.load(allowed_origins=["https://App.example:443"]).allowed_origins == ("https://app.example",)
     with pytest.raises(SettingsError, match="BUS_ALLOWED_ORIGINS"):

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from jwt.utils import base64url_encode
 
-from bus import Settings
-from quart_app.websocket.identity import Identity, Sessions
+from bus import Settings, client_ids
+from quart_app.identity.identity import Identity
+from quart_app.websocket.session import Session, Sessions
 from testbed.planted import SECRET
 from testbed.servers import Web
 from testbed.system import System
@@ -145,6 +146,40 @@ async def test_a_token_may_say_more_than_this_version_knows(web: Web) -> None:
         assert welcome["recovered"] is False  # of another stream
 
 
+OLD, NEW = "o" * 64, "n" * 64
+
+
+def sessions(**settings: object) -> Sessions:
+    return Sessions(Settings.load(**settings))
+
+
+def test_a_secret_is_changed_in_two_steps_and_no_token_is_lost() -> None:
+    anybody = Identity.anonymous()
+    before, changing, after = sessions(secret=OLD), sessions(secret=NEW, secret_previous=OLD), sessions(secret=NEW)
+    old, new = before.renewed(Session("ann", known=True)), changing.renewed(Session("ann", known=True))
+    for verifier, token, known in (
+        (changing, old, True),
+        (changing, new, True),
+        (after, new, True),
+        (after, old, False),
+        (before, new, False),
+    ):
+        assert verifier.session(anybody, token).known is known
+    forged = sessions(secret="f" * 64).renewed(Session("ann"))
+    assert changing.session(anybody, forged).known is False
+
+
+def test_a_resume_token_belongs_to_who_it_was_made_for() -> None:
+    ours = sessions(secret=NEW)
+    alice, bob = (Identity(client_ids.of_user(name), user=name) for name in ("alice", "bob"))
+    of_alice, of_nobody = (ours.renewed(Session(one.client_id)) for one in (alice, Identity.anonymous()))
+    assert ours.session(alice, of_alice).known
+    assert ours.session(bob, of_alice) == Session("user-bob", lost=True)
+    assert ours.session(alice, of_nobody) == Session("user-alice", lost=True)
+    stranger = ours.session(Identity.anonymous(), of_alice)  # once tokens are asked for no more
+    assert (stranger.known, stranger.lost, stranger.fresh) == (False, True, True)
+
+
 def test_a_token_of_any_age_can_be_signed() -> None:
     for max_age in (1, 100 * 365 * 86_400):
-        assert Sessions(Settings.load(secret=SECRET, resume_max_age=max_age)).renewed(Identity("ann"))
+        assert Sessions(Settings.load(secret=SECRET, resume_max_age=max_age)).renewed(Session("ann"))

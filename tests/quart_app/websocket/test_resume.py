@@ -2,13 +2,11 @@
 
 import asyncio
 import json
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import jwt
 import nats as nats_py
 import pytest
 from nats.js.client import JetStreamContext
@@ -178,15 +176,11 @@ async def test_a_cursor_from_the_future_is_not_recovered(web: Web) -> None:
         await job(connected)
 
 
-async def test_an_identity_token_names_the_client_and_a_wrong_one_is_refused(web: Web) -> None:
-    token = jwt.encode({"aud": "token", "sub": "alice", "exp": int(time.time()) + 60}, SECRET, algorithm="HS256")
-    async with v1(web.ws_url, token=token) as (_, welcome):
-        assert welcome["client_id"] == "alice"
-    async with v1(web.ws_url, token=token, resume=welcome["resume"], cursors={"client": 0}) as (_, again):
-        assert (again["client_id"], again["recovered"]) == ("alice", True)
+async def test_a_server_that_asks_for_no_tokens_refuses_one_and_says_so(web: Web) -> None:
     async with client(web.ws_url, subprotocols=["bus.v1"]) as connected:
-        await connected.send({"action": "connect", "payload": {"token": welcome["resume"]}})
+        await connected.send({"action": "connect", "payload": {"token": "a.b.c"}})
         assert await close_code(connected) == 4401
+        assert connected.socket.close_reason == "this server takes no tokens: its BUS_AUTH is none"
 
 
 async def close_code(connected: Client) -> int | None:

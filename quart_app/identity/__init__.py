@@ -1,0 +1,1 @@
+"""Who a client is: what tokens of an identity provider prove."""
