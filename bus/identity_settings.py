@@ -39,7 +39,8 @@ class IdentitySettings(Environment):
     )
     auth_secret: SecretStr | None = Field(
         None,
-        description="The secret that signs tokens with HS256, at least 32 characters; HS384 with 48, HS512 with 64.",
+        description="The secret that signs tokens with HS256, at least 32 characters; HS384 with 48, HS512 with 64. "
+        "busctl token signs with it.",
     )
     auth_secret_previous: SecretStr | None = Field(
         None, description="Another one that is accepted too, while BUS_AUTH_SECRET is changed."

@@ -16,17 +16,21 @@ from cli.errors import CommandFailed
 
 HOW_ON = "choose another with --data-dir"
 SERVERS = ("nats", "valkey")
-OUR_FILES = frozenset({*SERVERS, "secret", "lock"})
+SECRET, AUTH_SECRET = "secret", "auth-secret"
+OUR_FILES = frozenset({*SERVERS, SECRET, AUTH_SECRET, "lock"})
 """All that we put there. A directory with something else in it is not ours alone, and keeps its mode."""
 
 
-def secret(directory: Path) -> str:
-    """The secret that signs resume tokens, made at the first start, so that clients can resume after a restart.
+def secret(directory: Path, name: str = SECRET) -> str:
+    """A secret that is made at the first start and kept, so that what it has signed is good after a restart.
+
+    Args:
+        name: its file: `SECRET` signs resume tokens, `AUTH_SECRET` identity tokens.
 
     Raises:
         CommandFailed: it can neither be read nor written.
     """
-    path = directory / "secret"
+    path = directory / name
     try:
         with open(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+") as file:
             os.fchmod(file.fileno(), 0o600)
@@ -40,6 +44,22 @@ def secret(directory: Path) -> str:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise CommandFailed(f"cannot use {path}: {reason}; {HOW_ON}") from error
+
+
+def auth_secret(directory: Path) -> str | None:
+    """The secret that a `busctl dev` there verifies identity tokens with; None when it has none.
+
+    Raises:
+        CommandFailed: it cannot be read.
+    """
+    path = directory / AUTH_SECRET
+    try:
+        return path.read_text().strip() or None
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise CommandFailed(f"cannot read {path}: {reason}") from error
 
 
 @contextmanager

@@ -58,7 +58,7 @@ def dev(
 
     Prints "ready" and the page's address on standard output when all of them answer; their logs go to standard
     error. If NATS_URL or REDIS_URL is set, that server is used instead of starting one. It answers for the host names
-    of this machine alone, unless BUS_ALLOWED_HOSTS says otherwise.
+    of this machine alone, unless BUS_ALLOWED_HOSTS says otherwise. With BUS_AUTH=jwt, busctl token mints tokens for it.
 
     Ctrl+C stops everything (exit status 130), and so does SIGTERM (0). When one of them dies, the others are
     stopped too (1). A second Ctrl+C kills at once.
@@ -88,6 +88,7 @@ def dev(
         data_dir=data_dir.absolute(),
         concurrency=concurrency,
         reload=reload,
+        asks_for_tokens=settings.auth == "jwt",
     )
     plan.servers()
     with locked(plan.data_dir) as lock:

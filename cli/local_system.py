@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from cli.data_dir import SERVERS, secret
+from cli.data_dir import AUTH_SECRET, SERVERS, secret
 from cli.embedded import nats_command, valkey_command
 from cli.errors import CommandFailed
 from cli.output import printable
@@ -33,6 +33,9 @@ DRAIN_TIMEOUT = 2.0
 LOOPBACK = "localhost,*.localhost,127.0.0.1,[::1]"
 """Under these names a browser reaches this machine, and no page of another site does."""
 
+KEYS = ("auth_secret", "auth_public_key", "auth_jwks")
+"""The settings that say which tokens are valid."""
+
 PROCESS_STYLES = {"nats": "cyan", "valkey": "magenta", "worker": "yellow", "web": "green", "dev": "bold blue"}
 WIDTH = max(map(len, PROCESS_STYLES))
 
@@ -48,6 +51,7 @@ class Plan:
         redis_port: of an own Valkey; None to use the one at `redis_url`.
         given: the settings that the environment has; for others there are values that suit one machine.
         data_dir: absolute.
+        asks_for_tokens: whether clients have to prove who they are.
         stream_max_bytes: most bytes of events, where the disk has less room than the settings ask for.
     """
 
@@ -61,6 +65,7 @@ class Plan:
     concurrency: int
     reload: bool
     stream_max_bytes: int | None = None
+    asks_for_tokens: bool = False
 
     def servers(self) -> dict[str, tuple[list[str], Check]]:
         """By name, the commands of the servers to start, and how to ask each whether it is ready.
@@ -101,6 +106,8 @@ class Plan:
         own |= {"BUS_DRAIN_DELAY": "0", "BUS_DRAIN_TIMEOUT": str(DRAIN_TIMEOUT)}
         if "secret" not in self.given:
             own["BUS_SECRET"] = secret(self.data_dir)
+        if self.asks_for_tokens and self.given.isdisjoint(KEYS):
+            own["BUS_AUTH_SECRET"] = secret(self.data_dir, AUTH_SECRET)
         if "allowed_hosts" not in self.given:
             own["BUS_ALLOWED_HOSTS"] = LOOPBACK
         if self.stream_max_bytes is not None:

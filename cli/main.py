@@ -27,6 +27,7 @@ COMMANDS = {
     "cancel": TALK,
     "retry": TALK,
     "watch": TALK,
+    "token": TALK,
 }
 """Each is the function of that name in the module of that name; and the panel of the help that it stands in."""
 

@@ -15,11 +15,11 @@ def test_alone_it_shows_its_help() -> None:
     alone, asked = busctl(), busctl("--help")
     assert alone.returncode == asked.returncode == 0
     assert alone.stdout == asked.stdout
-    for command in ("dev", "serve", "worker", "notify", "submit", "jobs", "cancel", "watch"):
+    for command in ("dev", "serve", "worker", "notify", "submit", "jobs", "cancel", "watch", "token"):
         assert f" {command} " in alone.stdout
 
 
-@pytest.mark.parametrize("command", ["dev", "serve", "worker", "notify", "submit", "jobs", "cancel", "watch"])
+@pytest.mark.parametrize("command", ["dev", "serve", "worker", "notify", "submit", "jobs", "cancel", "watch", "token"])
 def test_every_command_has_help_with_an_example(command: str) -> None:
     shown = busctl(command, "-h")
     assert shown.returncode == 0
