@@ -20,6 +20,7 @@ from quart_app.identity.authenticator import Authenticator
 from quart_app.metrics import Metrics, metrics
 from quart_app.services import Services
 from quart_app.web.asyncapi import asyncapi
+from quart_app.web.asyncapi.security import security_of
 from quart_app.web.health import health
 from quart_app.web.hosts import answer_for
 from quart_app.web.pages import pages
@@ -92,7 +93,7 @@ class Edge:
         app.register_blueprint(health(self.services, self.admission, self.authenticator))
         app.register_blueprint(metrics(self.metrics, self.settings.metrics_token))
         app.register_blueprint(pages(self.services, self.channels))
-        app.register_blueprint(asyncapi(self.channels, self.services.jobs))
+        app.register_blueprint(asyncapi(self.channels, self.services.jobs, security_of(self.settings)))
         answer_for(app, self.settings.allowed_hosts, self.metrics)
         app.while_serving(self._serve)
         for channel in self.channels:

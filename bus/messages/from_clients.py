@@ -143,7 +143,7 @@ class RefreshTokenPayload(BaseModel):
 
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
 
-    token: str = Field(description="A JWT of the same user.", repr=False)
+    token: str = Field(description="A JWT of the same user.", repr=False, examples=["eyJhbGciOi…"])
 
 
 class RefreshToken(ClientMessage):

@@ -9,7 +9,7 @@ sense of AsyncAPI is the whole frame, so the frame's own key `payload` is one of
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.metadata import version as installed_version
 from types import MappingProxyType
 
@@ -18,6 +18,8 @@ from quart_app.channel import Channel, Operation
 from quart_app.web.asyncapi.examples import SCHEMAS, Json, examples_of
 from quart_app.web.asyncapi.job_messages import Variants, variants_with
 from quart_app.web.asyncapi.schemas import Names, schemas_of
+from quart_app.web.asyncapi.security import DESCRIPTION as SECURITY_DESCRIPTION
+from quart_app.web.asyncapi.security import EXPIRING, REFRESH, Security
 from workers.registry import Job
 
 ASYNCAPI = "3.1.0"
@@ -54,10 +56,32 @@ RENEWAL = Operation(
 """What `quart_app.websocket.renewal` does for every connection."""
 
 
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """What is alike on each channel.
+
+    Args:
+        security: how clients prove who they are, if they have to.
+    """
+
+    security: Security | None
+
+    @property
+    def received(self) -> tuple[Operation, ...]:
+        """What clients send that no channel takes."""
+        return (HANDSHAKE, REFRESH) if self.security else (HANDSHAKE,)
+
+    @property
+    def sent(self) -> tuple[Operation, ...]:
+        """What they are sent that no channel sends."""
+        return (RENEWAL, EXPIRING) if self.security else (RENEWAL,)
+
+
 def build(
     channels: Iterable[type[Channel]],
     jobs: Mapping[str, Job] = MappingProxyType({}),
     *,
+    security: Security | None = None,
     title: str = "busctl",
     version: str | None = None,
 ) -> Json:
@@ -66,19 +90,21 @@ def build(
     Args:
         channels: the endpoints.
         jobs: what can be asked for there, by name.
+        security: how clients prove who they are, if they have to.
         title: the name of the application.
         version: its version; by default the installed one.
     """
     channels, variants = tuple(channels), variants_with(jobs)
-    messages = list(dict.fromkeys(message for channel in channels for message in _messages(channel, variants)))
+    edge = Edge(security)
+    messages = list(dict.fromkeys(message for channel in channels for message in _messages(channel, edge, variants)))
     names, schemas = schemas_of(messages)
     operations: Json = {}
     for channel in channels:
-        for operation in _received(channel, variants):
+        for operation in _received(channel, edge, variants):
             operations[f"{channel.name}_receive_{operation.message.action_name()}"] = _receive(
-                channel, operation, names
+                channel, operation, names, edge
             )
-        for action, operation in _sent(channel, variants):
+        for action, operation in _sent(channel, edge, variants):
             if operation.outputs:
                 operations[f"{channel.name}_send_{action}"] = _send(channel, operation, names)
     return {
@@ -86,15 +112,16 @@ def build(
         "info": {
             "title": title,
             "version": version or installed_version("busctl"),
-            "description": DESCRIPTION,
+            "description": DESCRIPTION + (SECURITY_DESCRIPTION if security else ""),
             "license": {"name": "MIT"},
         },
         "defaultContentType": "application/json",
-        "channels": {channel.name: _channel(channel, names, variants) for channel in channels},
+        "channels": {channel.name: _channel(channel, names, edge, variants) for channel in channels},
         "operations": operations,
         "components": {
             "messages": {names[message]: _message(message, names[message], schemas) for message in messages},
             "schemas": schemas,
+            **({"securitySchemes": security.schemes} if security else {}),
             "correlationIds": {
                 "ref": {
                     "description": "The `ref` of a client's frame, repeated by what answers it.",
@@ -105,12 +132,12 @@ def build(
     }
 
 
-def _received(channel: type[Channel], variants: Variants) -> tuple[Operation, ...]:
-    return tuple(_described(operation, variants) for operation in (HANDSHAKE, *channel.receives.values()))
+def _received(channel: type[Channel], edge: Edge, variants: Variants) -> tuple[Operation, ...]:
+    return tuple(_described(operation, variants) for operation in (*edge.received, *channel.receives.values()))
 
 
-def _sent(channel: type[Channel], variants: Variants) -> tuple[tuple[str, Operation], ...]:
-    sent = (*channel.events.items(), (RENEWAL.message.action_name(), RENEWAL))
+def _sent(channel: type[Channel], edge: Edge, variants: Variants) -> tuple[tuple[str, Operation], ...]:
+    sent = (*channel.events.items(), *((operation.message.action_name(), operation) for operation in edge.sent))
     return tuple((action, _described(operation, variants)) for action, operation in sent)
 
 
@@ -120,11 +147,11 @@ def _described(operation: Operation, variants: Variants) -> Operation:
     return replace(operation, message=message, outputs=outputs)
 
 
-def _messages(channel: type[Channel], variants: Variants) -> Iterable[type[Message]]:
-    for operation in _received(channel, variants):
+def _messages(channel: type[Channel], edge: Edge, variants: Variants) -> Iterable[type[Message]]:
+    for operation in _received(channel, edge, variants):
         yield operation.message
         yield from _replies(operation)
-    for _, operation in _sent(channel, variants):
+    for _, operation in _sent(channel, edge, variants):
         yield from operation.outputs
 
 
@@ -132,9 +159,9 @@ def _replies(operation: Operation) -> tuple[type[Message], ...]:
     return tuple(dict.fromkeys((*operation.outputs, Error)))
 
 
-def _channel(channel: type[Channel], names: Names, variants: Variants) -> Json:
+def _channel(channel: type[Channel], names: Names, edge: Edge, variants: Variants) -> Json:
     summary, _, description = (channel.__doc__ or "").strip().partition("\n")
-    messages = dict.fromkeys(names[message] for message in _messages(channel, variants))
+    messages = dict.fromkeys(names[message] for message in _messages(channel, edge, variants))
     return {
         "address": channel.path,
         **_texts(summary, description),
@@ -143,10 +170,11 @@ def _channel(channel: type[Channel], names: Names, variants: Variants) -> Json:
     }
 
 
-def _receive(channel: type[Channel], operation: Operation, names: Names) -> Json:
+def _receive(channel: type[Channel], operation: Operation, names: Names, edge: Edge) -> Json:
     return {
         "action": "receive",
         **_operation(channel, operation, [operation.message], names),
+        **(edge.security.needed if edge.security else {}),
         "reply": _links(channel, _replies(operation), names),
     }
 

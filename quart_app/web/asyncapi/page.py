@@ -15,6 +15,7 @@ from quart import Blueprint, Response, render_template
 from quart_app.channel import Channel
 from quart_app.web.asyncapi.document import build
 from quart_app.web.asyncapi.examples import Json
+from quart_app.web.asyncapi.security import Security
 from workers.registry import Job
 
 
@@ -82,16 +83,17 @@ def publish(document: Json) -> Published:
     return Published(text, document["info"], tuple(reader.section(name) for name in document["channels"]))
 
 
-def asyncapi(channels: Iterable[type[Channel]], jobs: Mapping[str, Job]) -> Blueprint:
+def asyncapi(channels: Iterable[type[Channel]], jobs: Mapping[str, Job], security: Security | None = None) -> Blueprint:
     """`/asyncapi.json` and `/asyncapi/docs/`, made when somebody first asks for one.
 
     Args:
         channels: what they describe.
         jobs: what can be asked for there, by name.
+        security: how clients prove who they are, if they have to.
     """
     routes = Blueprint("asyncapi", __name__)
     routes.add_app_template_filter(inline_code)
-    published = cache(lambda: publish(build(channels, jobs)))
+    published = cache(lambda: publish(build(channels, jobs, security=security)))
 
     @routes.get("/asyncapi.json")
     async def document() -> Response:

@@ -14,12 +14,24 @@ import pytest
 from pydantic import BaseModel, Field
 
 from bus import Settings
-from bus.messages import ClientMessage, Connect, Error, Event, Message, Reply, ResumeToken, Welcome
+from bus.messages import (
+    ClientMessage,
+    Connect,
+    Error,
+    Event,
+    Message,
+    RefreshToken,
+    Reply,
+    ResumeToken,
+    TokenExpiring,
+    Welcome,
+)
 from quart_app import create_app
 from quart_app.channel import Channel, channel, event_handler, ws_handler
 from quart_app.channels import CHANNELS
 from quart_app.channels.system import SystemChannel
 from quart_app.web.asyncapi import build
+from quart_app.web.asyncapi.security import Security
 
 Json = dict[str, Any]
 
@@ -192,6 +204,33 @@ def test_the_command_prints_the_same_document_every_time(seed: str) -> None:
     )
     assert printed.stdout.decode() == json.dumps(DOCUMENT, indent=2) + "\n"
     assert printed.stderr == b""
+
+
+SECURED = build(CHANNELS, security=Security("id"))
+
+
+def test_where_tokens_are_asked_for_it_says_how_they_come() -> None:
+    schemes = SECURED["components"]["securitySchemes"]
+    assert schemes["bearer"]["bearerFormat"] == "JWT"
+    assert (schemes["cookie"]["in"], schemes["cookie"]["name"]) == ("cookie", "id")
+    for name, operation in SECURED["operations"].items():
+        given = [resolve(SECURED, scheme["$ref"]) for scheme in operation.get("security", ())]
+        assert given == (list(schemes.values()) if operation["action"] == "receive" else []), name
+    refresh = SECURED["operations"]["system_receive_refresh_token"]
+    assert actions(SECURED, refresh["reply"]["messages"]) == ["token_refreshed", "error"]
+    assert actions(SECURED, SECURED["operations"]["system_send_token_expiring"]["messages"]) == ["token_expiring"]
+    assert list(build(CHANNELS, security=Security())["components"]["securitySchemes"]) == ["bearer"]
+    assert "securitySchemes" not in DOCUMENT["components"]
+    for action, model in (("refresh_token", RefreshToken), ("token_expiring", TokenExpiring)):
+        [example] = message_of(SECURED, action)["examples"]
+        assert json.loads(model.model_validate_json(json.dumps(example["payload"])).encode()) == example["payload"]
+
+
+async def test_a_process_that_asks_for_tokens_serves_that_document() -> None:
+    app = create_app(Settings.load(auth="jwt", auth_secret="s" * 32, auth_cookie="id"))
+    response = await app.test_client().get("/asyncapi.json")
+    assert json.loads(await response.get_data(as_text=True)) == SECURED
+    assert (await app.test_client().get("/asyncapi/docs/")).status_code == 200
 
 
 # --- channels of other shapes ----------------------------------------------------------------------------
