@@ -38,7 +38,9 @@ async def resume(
     if not pipeline.hub.follows(connection):
         raise BusUnavailable("NATS was away when the client came")
     scopes = (CLIENT, *connection.groups)
-    asked = {scope: cursor for scope, cursor in connect.payload.cursors.items() if scope in scopes}
+    given = connect.payload.cursors.items()
+    nothing = (CLIENT, 0) if session.fresh else None  # whose id was made up just now has no events to be read
+    asked = {scope: cursor for scope, cursor in given if scope in scopes and (scope, cursor) != nothing}
     state = await end.state()
     for _ in range(MOST_READS):
         if connection.covered(dict.fromkeys(scopes, state.last_seq)):

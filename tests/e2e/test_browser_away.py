@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from playwright.async_api import Browser, Locator, WebSocketRoute, expect
 
 from testbed.servers import Web, Worker
 from testbed.system import System
-from tests.e2e.browser import broadcast, expect_result, stored, system_for_pages, system_page
+from tests.e2e.browser import SystemPage, broadcast, expect_result, stored, system_for_pages, system_page
 from tests.e2e.patient import let_end
+from tests.tokens import SHARED, token
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")  # the browser's
 
@@ -37,6 +40,13 @@ def web(started: Web) -> Web:
     """The web process, started again if the test before has ended while it was dead."""
     started.revive()
     return started
+
+
+RECORD_PHASES = """addEventListener("DOMContentLoaded", () => {
+    const box = document.querySelector("#connection");
+    window.phases = [];
+    new MutationObserver(() => window.phases.push(box.dataset.phase)).observe(box, {attributes: true});
+})"""
 
 
 async def shown_at(item: Locator) -> str | None:
@@ -132,6 +142,64 @@ async def test_a_page_that_is_open_for_longer_than_a_resume_token_lives_keeps_it
         await tab.reload()
         await expect(tab.job("still mine").locator(".badge")).to_have_text("Queued")
         await expect(tab.page.locator("#history")).to_be_hidden()
+        assert tab.troubles == []
+
+
+@pytest.mark.usefixtures("idle")
+async def test_a_tab_that_is_a_copy_of_another_is_a_client_of_its_own(browser: Browser, web: Web) -> None:
+    async with await browser.new_context() as visitor, system_page(visitor, web.url + "/system/") as tab:
+        await tab.submit("default", "of the first tab")
+        await expect(tab.job("of the first tab").locator(".badge")).to_have_text("Queued")
+        async with tab.page.expect_popup() as opened:
+            await tab.page.evaluate("void window.open(location.href)")  # with a copy of what the tab remembers
+        copy = SystemPage(await opened.value)
+        await copy.expect_connected()
+        await expect(copy.jobs).to_have_count(0)
+        await copy.submit("default", "of the copy")
+        await expect(copy.job("of the copy").locator(".badge")).to_have_text("Queued")
+        for one, content in ((tab, "of the first tab"), (copy, "of the copy"), (tab, "of the first tab")):
+            await one.reload()
+            await expect(one.jobs).to_have_count(1)
+            await expect(one.job(content).locator(".badge")).to_have_text("Queued")
+            await expect(one.page.locator("#history")).to_be_hidden()
+        await tab.page.close()
+        await copy.reload()  # what it remembers is its own also when the other one is gone
+        await expect(copy.job("of the copy").locator(".badge")).to_have_text("Queued")
+        assert copy.troubles == tab.troubles == []
+
+
+@pytest.mark.usefixtures("idle")
+async def test_where_people_sign_in_the_cookie_says_who_it_is_and_every_tab_shows_their_jobs(
+    browser: Browser, system: System
+) -> None:
+    signs_in = {"BUS_AUTH": "jwt", "BUS_AUTH_SECRET": SHARED, "BUS_AUTH_COOKIE": "id"}
+    web = system.web(**signs_in)
+    page = web.url + "/system/"
+
+    def cookie(sub: str, lasts: int) -> list[Any]:
+        given = token(sub=sub, iss=None, aud=None, exp=int(time.time()) + lasts)
+        return [{"name": "id", "value": given, "url": web.url, "httpOnly": True, "sameSite": "Strict"}]
+
+    async with await browser.new_context() as visitor, await visitor.new_page() as opened:
+        tab = SystemPage(opened)
+        await opened.goto(page)
+        await expect(tab.connection).to_have_text("You are not signed in: a token is needed, and none came")
+        await visitor.add_cookies(cookie("alice", 600))
+        await tab.reconnect_button.click()
+        await tab.expect_connected()
+        await tab.submit("default", "alice's")
+        await expect(tab.job("alice's").locator(".badge")).to_have_text("Queued")
+        async with await browser.new_context() as device:
+            await device.add_init_script(RECORD_PHASES)
+            await device.add_cookies(cookie("alice", 3))
+            async with system_page(device, page) as other:
+                await expect(other.job("alice's").locator(".badge")).to_have_text("Queued")
+                await device.add_cookies(cookie("alice", 600))  # renewed by the site before the first one expires
+                await other.page.wait_for_function("() => window.phases.includes('waiting')")
+                await other.expect_connected()
+                await device.add_cookies(cookie("bob", 600))
+                await other.reload()
+                await expect(other.jobs).to_have_count(0)
         assert tab.troubles == []
 
 

@@ -9,6 +9,7 @@ const PING_AFTER = 25_000; // of silence
 const PONG_WITHIN = 10_000;
 const FIRST_DELAY = 1_000;
 const LONGEST_DELAY = 30_000;
+export const NOT_SIGNED_IN = 4401;
 const LASTED = 5_000; // a connection that lived this long was a good one: delays begin small again
 
 /**
@@ -99,8 +100,9 @@ export class Connection {
   #lost(code, reason) {
     const welcomed = this.#welcomed;
     this.#drop();
-    if (code in this.noReconnect) {
-      if (!welcomed) {
+    // A token that has expired is in a cookie that may have been renewed meanwhile: that is worth one attempt.
+    if (code in this.noReconnect && !(code === NOT_SIGNED_IN && welcomed)) {
+      if (!welcomed && code !== NOT_SIGNED_IN) {
         this.session.forget();
       }
       this.#enter({ name: "closed", code, reason: reason || this.noReconnect[code] });

@@ -15,8 +15,9 @@ export class Session {
   #missing = 0; // events of that replay
 
   constructor() {
-    // A new page shows nothing yet: every job of this client, and what was announced since the tab was first opened.
-    this.#cursors = this.#known ? { ...this.#known.groups, [CLIENT]: 0 } : {};
+    // A new page shows nothing yet: every job of this client, on other devices too where people sign in, and what was
+    // announced since the tab was first opened.
+    this.#cursors = { ...this.#known?.groups, [CLIENT]: 0 };
   }
 
   get replaying() {
@@ -32,6 +33,7 @@ export class Session {
   /** Be who the server says; returns whether it is the client, and the history, from before. */
   welcome(welcome) {
     const { client_id: clientId, epoch, resume, cursors } = welcome;
+    const first = !this.#known; // nothing was seen before, so nothing is missing
     const sameClient = !this.#known || clientId === this.#known.clientId;
     const sameStream = !this.#known || epoch === this.#known.epoch;
     if (!sameStream) {
@@ -51,7 +53,7 @@ export class Session {
     this.#welcome = welcome;
     this.#missing = welcome.replayed;
     this.#catchUp();
-    return { sameClient, recovered: sameClient && sameStream && welcome.recovered };
+    return { sameClient, recovered: first || (sameClient && sameStream && welcome.recovered) };
   }
 
   /** Come back with this token from now on: the one before expires. */

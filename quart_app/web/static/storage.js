@@ -1,7 +1,7 @@
 // What this tab remembers across a reload.
 //
 // sessionStorage, not localStorage: a tab is a client. Its jobs are there again after a reload, two tabs do not mix
-// theirs up, and who next sits at a shared computer opens a tab that knows nothing.
+// theirs up (see tab.js for a tab that is a copy), and who next sits at a shared computer opens a tab that knows nothing.
 
 import { parse } from "./json.js";
 
@@ -26,5 +26,12 @@ export function remember(name, value) {
     }
   } catch (error) {
     console.warn(`cannot remember ${name} across a reload`, error);
+  }
+}
+
+/** Forget everything. */
+export function forgetAll() {
+  for (const name of Object.keys(sessionStorage).filter((key) => key.startsWith(PREFIX))) {
+    sessionStorage.removeItem(name);
   }
 }

@@ -1,7 +1,7 @@
 // The system page: submit jobs, see their results and the announcements.
 //
 //   Connection  the WebSocket: opens it, greets, notices that it is gone, opens it again
-//   Session     who this tab is, and which events it has
+//   Session     who this tab is, and which events it has; beOneTab sees that no other tab is the same
 //   Jobs        the jobs as the frames tell them
 //   View        the document
 //   Notices     the announcements in it
@@ -11,6 +11,7 @@ import { Jobs } from "./jobs.js";
 import { Notices } from "./notices.js";
 import { Session } from "./session.js";
 import { recall, remember } from "./storage.js";
+import { beOneTab } from "./tab.js";
 import { element, View } from "./view.js";
 
 const { socket, maxFrameBytes, noReconnect } = element("system").dataset;
@@ -23,6 +24,8 @@ const MOST_ASKED = 50; // jobs a second, within the rate of frames that a server
 
 let doubtful = []; // jobs that may have been called off unseen; the server is asked
 let asking = 0; // the timer until it is asked of more
+
+await beOneTab(); // before anything is recalled
 
 const view = new View({
   onSubmit: submit,

@@ -1,5 +1,6 @@
 // The document: shows jobs and the connection, and says in words what it shows. `notices.js` shows announcements.
 
+import { NOT_SIGNED_IN } from "./connection.js";
 import { ContentForm } from "./form.js";
 import { readable } from "./json.js";
 import { LaterField } from "./later.js";
@@ -77,7 +78,10 @@ export class View {
     const words = {
       connecting: () => "Connecting…",
       connected: () => "Connected",
-      closed: () => `Closed by the server: ${phase.reason} (code ${phase.code})`,
+      closed: () =>
+        phase.code === NOT_SIGNED_IN
+          ? `You are not signed in: ${phase.reason}`
+          : `Closed by the server: ${phase.reason} (code ${phase.code})`,
     }[phase.name]();
     element("connection-text").textContent = words;
     this.#opened ||= connected;
