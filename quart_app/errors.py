@@ -5,7 +5,7 @@ WebError
 ├── Refused                 a handler will not do what a valid frame asks for
 ├── BadFrame                a frame that cannot be accepted
 ├── HandshakeFailed         a client's first frame was not what it must be
-├── Unauthorized            a client proves not who it is
+├── Unauthorized            a client does not prove who it is
 ├── BadKeys                 keys that no token can be verified with
 ├── FetchFailed             a document could not be fetched or read
 ├── KeysUnavailable         it is not known whether a token is valid

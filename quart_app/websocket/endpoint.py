@@ -26,7 +26,7 @@ from quart_app.websocket.renewal import Renewal
 from quart_app.websocket.resume import resume
 from quart_app.websocket.session import Sessions
 
-refused = SparseLog("a client proved not who it is, and was refused")
+refused = SparseLog("a client that does not prove who it is was refused")
 
 
 class Endpoint:

@@ -8,6 +8,7 @@ from bus.messages import ClientMessage, Event, JobResult, Ping, Pong, Reply, Sys
 from quart_app.channel import Channel, channel, event_handler, ws_handler
 from quart_app.channels.system import SystemChannel
 from quart_app.errors import ChannelDefinitionError, Refused
+from quart_app.identity.identity import Identity
 
 
 class Say(ClientMessage):
@@ -23,6 +24,46 @@ class Said(Reply):
 class Shown(Event):
     action: Literal["shown"] = "shown"
     payload: str
+
+
+class Joining:
+    """Stands in for a connection: remembers which groups it was let into."""
+
+    def __init__(self, identity: Identity) -> None:
+        self.identity = identity
+        self.client_id = identity.client_id
+        self.membership: Any = self
+        self.joined: list[str] = []
+
+    async def join(self, group: str, *, most: int) -> None:
+        self.joined.append(group)
+
+
+async def test_a_channel_decides_which_groups_a_client_may_join() -> None:
+    class Open(SystemChannel):
+        def may_join(self, identity: Identity, group: str) -> bool:
+            return group.startswith("room-") or identity.operator
+
+    alice = Identity("user-alice", user="alice", groups=("admins",))
+    root = Identity("user-root", user="root", operator=True)
+    services: Any = None
+    for kind, identity, allowed in (
+        (SystemChannel, Identity.anonymous(), {"admins", "room-1", "other"}),
+        (SystemChannel, alice, {"admins"}),
+        (SystemChannel, root, set()),
+        (Open, alice, {"room-1"}),
+        (Open, root, {"admins", "room-1", "other"}),
+    ):
+        connection: Any = Joining(identity)
+        joined = kind(connection, services)
+        for group in ("admins", "room-1", "other"):
+            if group in allowed:
+                await joined.join(group)
+            else:
+                with pytest.raises(Refused) as refused:
+                    await joined.join(group)
+                assert refused.value.kind == "not_allowed"
+        assert set(connection.joined) == allowed
 
 
 def test_messages_are_routed_by_the_annotated_type() -> None:

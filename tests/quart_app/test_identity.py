@@ -144,13 +144,17 @@ async def test_what_is_anothers_can_be_neither_read_nor_replayed_nor_ended_nor_r
                 await thief.send({"action": action, "payload": {"job_id": job_id}})
                 answer = await thief.receive()
                 assert (answer["action"], answer["payload"][0]["type"]) == ("error", "unknown_job")
+            await owner.submit("generate", "what about the weather")  # which is written piece by piece
+            seen = [frame["action"] for _ in range(2) for frame in await owner.receive_until("job_result", 60)]
+            assert "job_output" in seen
             await thief.submit("default", "x", key="erins")  # a key is its client's
             assert (await thief.receive_until("job_queued"))[-1]["job_id"] != job_id
             assert all(frame.get("job_id") != job_id for frame in await thief.receive_until("job_result", 60))
-        ended = (await owner.receive_until("job_result", 60))[-1]
-        assert ended["job_id"] == job_id
+        await owner.send({"action": "get_job", "payload": {"job_id": job_id}})
+        status = (await owner.receive_until("job_status"))[-1]["payload"]
+        assert (status["state"], status["text"]) == ("job_result", f"✅ Processed: {CONTENT.upper()}")
     async with v1(web.ws_url, **{**mallory, "token": token(sub="erin")}) as (_, welcome):
-        assert (welcome["recovered"], welcome["replayed"]) == (True, 3)
+        assert (welcome["recovered"], welcome["replayed"]) == (True, 6)
 
 
 async def test_a_resume_token_alone_lets_nobody_in(web: Web) -> None:

@@ -30,7 +30,7 @@ DESCRIPTION = (
     "A frame may carry `ref`; what answers it repeats that. A frame that cannot be accepted is answered with `error`, "
     "and the connection stays open.\n\n"
     "With the WebSocket subprotocol `bus.v1` the first frame is `connect`, and a client that comes back gets what it "
-    "missed. Without a subprotocol every connection is a new client, nothing is replayed, and `job_started`, "
+    "missed. Without a subprotocol nobody is known again, nothing is replayed, and `job_started`, "
     "`job_retrying`, `job_progress` and `job_output` are not sent."
 )
 

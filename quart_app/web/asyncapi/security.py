@@ -65,7 +65,7 @@ class Security:
 DESCRIPTION = (
     "\n\nClients have to prove who they are, with a token (JWT) in the handshake or in the `connect` frame, and never "
     "in the URL. Without a valid one the handshake is refused with 401, or the connection is closed with code 4401 and "
-    "the reason. All connections of a user are one client."
+    "the reason. All connections of a user are one client, those without a subprotocol too."
 )
 
 
