@@ -8,7 +8,6 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from bus.environment import Environment
-from bus.setting_values import Age
 
 SHORTEST_SECRET = 32
 """Characters of what signs tokens; RFC 7518 section 3.2 asks for as many bytes."""
@@ -29,7 +28,7 @@ ONLY_WITH_JWT = (
 
 
 class IdentitySettings(Environment):
-    """Which tokens prove who a client is, and what they say."""
+    """Which tokens prove who a client is, and what they say. Secrets are checked here, those of a subclass too."""
 
     auth: Literal["none", "jwt"] = Field(
         "none",
@@ -79,20 +78,8 @@ class IdentitySettings(Environment):
     auth_operator_value: str = Field(
         "operator", min_length=1, description="What BUS_AUTH_OPERATOR_CLAIM has to be, or to have, for an operator."
     )
-    secret: SecretStr | None = Field(
-        None,
-        description="Signs resume tokens. Set the same one for all web processes, at least 32 characters; without it "
-        "clients can only resume at the process that welcomed them.",
-    )
-    secret_previous: SecretStr | None = Field(
-        None, description="Another one that is accepted too, while BUS_SECRET is changed."
-    )
-    resume_max_age: Age = Field(
-        86_400.0,
-        description="How long a resume token is good for; a client that stays connected gets a new one at half of it.",
-    )
 
-    @field_validator("secret", "secret_previous", "auth_secret", "auth_secret_previous")
+    @field_validator("secret", "secret_previous", "auth_secret", "auth_secret_previous", check_fields=False)
     @classmethod
     def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and len(value.get_secret_value()) < SHORTEST_SECRET:
@@ -101,7 +88,7 @@ class IdentitySettings(Environment):
             )
         return value
 
-    @field_validator("secret_previous", "auth_secret_previous")
+    @field_validator("secret_previous", "auth_secret_previous", check_fields=False)
     @classmethod
     def _behind_another(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         current = str(info.field_name).removesuffix("_previous")

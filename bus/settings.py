@@ -192,6 +192,18 @@ class Settings(IdentitySettings):
         description="The part of the stream's bytes that the open jobs of one client may take with what they were "
         "asked for; past it a submit is refused, so that none takes the room of all. A single open job may take more.",
     )
+    secret: SecretStr | None = Field(
+        None,
+        description="Signs resume tokens. Set the same one for all web processes, at least 32 characters; without it "
+        "clients can only resume at the process that welcomed them.",
+    )
+    secret_previous: SecretStr | None = Field(
+        None, description="Another one that is accepted too, while BUS_SECRET is changed."
+    )
+    resume_max_age: Age = Field(
+        86_400.0,
+        description="How long a resume token is good for; a client that stays connected gets a new one at half of it.",
+    )
     handshake_timeout: Seconds = Field(
         10.0,
         description="How long a TLS handshake may take, and a bus.v1 client for its connect frame, past which the "
