@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, suppress
 from typing import Any
 
@@ -20,7 +20,7 @@ from nats.aio.msg import Msg
 from bus.condition import Condition
 from bus.errors import BusError, BusRefused, BusUnavailable
 from bus.nats_client import NatsClient, end_task
-from bus.nats_url import NatsServer
+from bus.nats_login import NatsLogin, Proof
 from bus.requests import Requests
 from bus.server_pool import ServerPool
 from bus.subscriptions import Subscription, Subscriptions
@@ -46,7 +46,7 @@ class Connection:
     """One connection to one of several servers at a time. Use it from one event loop.
 
     Args:
-        servers: where NATS is; more are learnt from a cluster.
+        login: where NATS is, more servers being learnt from a cluster, and who we are there.
         name: how it appears in NATS monitoring.
         heal_timeout: as for `Condition`.
         check: called on each new connection (True) and now and then (False); the connection is ready when it returns,
@@ -55,7 +55,7 @@ class Connection:
 
     def __init__(
         self,
-        servers: Sequence[NatsServer],
+        login: NatsLogin,
         *,
         name: str,
         heal_timeout: float,
@@ -63,13 +63,14 @@ class Connection:
     ) -> None:
         self.condition = Condition(heal_timeout)
         """Whether it works, and why not."""
-        self._servers = ServerPool(servers)
+        self._login = login
+        self._servers = ServerPool(login.servers)
         self._name = name
         self._check = check
         self._client: NatsClient | None = None
         self._latest: NatsClient | None = None
         """The connection that was used last, which knows what its server is like."""
-        self._requests = Requests()
+        self._requests = Requests(login.inbox_prefix)
         self._look = asyncio.Event()
         """Set when the connection is to be looked at now."""
         self._subscriptions = Subscriptions(self._look.set)
@@ -215,8 +216,9 @@ class Connection:
         """Try one server after another until one takes the connection and what is subscribed."""
         while True:
             troubles = []
+            proof = await self._read_proof()
             for server in self._servers.order(self._latest):
-                client = NatsClient(server, name=self._name, on_error=self._on_error)
+                client = NatsClient(server, proof, name=self._name, on_error=self._on_error)
                 try:
                     async with asyncio.timeout(CONNECT_TIMEOUT):
                         await client.open()
@@ -233,6 +235,16 @@ class Connection:
             # The servers of a cluster share their accounts: what one says is more than that another is silent.
             self.condition.note(next((trouble for trouble in troubles if trouble.refused), troubles[-1]))
             await asyncio.sleep(self._servers.pause())
+
+    async def _read_proof(self) -> Proof:
+        """The files by which we show who we are, once they can be used."""
+        while self._login.has_files:
+            try:
+                return await asyncio.to_thread(self._login.read)
+            except ValueError as error:
+                self.condition.note(Trouble.of(BusRefused(f"this process cannot show NATS who it is: {error}")))
+                await asyncio.sleep(self._servers.pause())
+        return Proof()
 
     async def _attend(self, client: NatsClient) -> None:
         """Use a connection until its end."""

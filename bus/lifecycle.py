@@ -12,7 +12,8 @@ import structlog
 
 from bus.connection import Connection
 from bus.errors import BusError, BusRefused, BusUnavailable
-from bus.nats_url import parse, redacted
+from bus.nats_login import NatsLogin
+from bus.nats_url import redacted
 from bus.settings import Settings
 from bus.stream import EventStream
 
@@ -37,7 +38,7 @@ class Lifecycle:
         self._gap_callbacks: list[Callable[[], None]] = []
         self._url = redacted(settings.nats_url)
         self._connection = Connection(
-            parse(settings.nats_url),
+            NatsLogin.of(settings),
             name=name,
             heal_timeout=settings.heal_timeout,
             check=self._check if declare else None,

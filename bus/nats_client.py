@@ -18,6 +18,7 @@ import structlog
 from nats.aio.client import Client
 from nats.aio.subscription import Subscription
 
+from bus.nats_login import Proof
 from bus.nats_url import NatsServer
 
 log = structlog.get_logger(__name__)
@@ -41,13 +42,15 @@ class NatsClient(Client):
 
     Args:
         server: where to connect to, and as whom.
+        proof: what it is shown besides user and password.
         name: how it appears in NATS monitoring.
         on_error: called with each error that does not raise in the caller.
     """
 
-    def __init__(self, server: NatsServer, *, name: str, on_error: ErrorHandler) -> None:
+    def __init__(self, server: NatsServer, proof: Proof, *, name: str, on_error: ErrorHandler) -> None:
         super().__init__()
         self.server = server
+        self._proof = proof
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done as soon as the connection is of no use any more."""
         self.refusal: str | None = None
@@ -71,7 +74,9 @@ class NatsClient(Client):
             self.trouble = error
             await self._on_error(self, error)
 
-        server = self.server
+        server, proof = self.server, self._proof
+        if proof.key is not None and proof.jwt is None:
+            self._public_nkey = proof.key.public
         try:
             await self.connect(
                 [server.url],
@@ -79,7 +84,10 @@ class NatsClient(Client):
                 user=server.user,
                 password=server.password,
                 token=server.token,
+                tls=proof.tls,
                 tls_hostname=server.tls_name,
+                user_jwt_cb=None if proof.jwt is None else proof.jwt.encode,
+                signature_cb=None if proof.key is None else proof.key.sign,
                 allow_reconnect=False,
                 # Zero means without end, and each refused TCP connection counts: so this is two attempts.
                 max_reconnect_attempts=1,

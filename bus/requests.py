@@ -16,10 +16,14 @@ NO_RESPONDERS = "503"
 
 
 class Requests:
-    """Hands each answer to whoever waits for it."""
+    """Hands each answer to whoever waits for it.
 
-    def __init__(self) -> None:
-        self.inbox = f"_INBOX.{secrets.token_hex(11)}"
+    Args:
+        inbox_prefix: below which answers are heard.
+    """
+
+    def __init__(self, inbox_prefix: str) -> None:
+        self.inbox = f"{inbox_prefix}.{secrets.token_hex(11)}"
         """What nobody else uses; answers come to subjects below it."""
         self._waiting: dict[str, tuple[str, asyncio.Future[Msg]]] = {}
         self._hearing: dict[str, Callable[[Msg], None]] = {}

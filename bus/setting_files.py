@@ -54,16 +54,28 @@ class _Unread:
         self._path = path
 
     def read(self) -> str:
-        try:
-            if not stat.S_ISREG(os.stat(self._path).st_mode):  # another kind might never end
-                raise ValueError(f"{self._variable} names no regular file")
-            with open(self._path, "rb") as file:
-                content = file.read(LARGEST_FILE + 1)
-        except OSError as error:
-            raise ValueError(f"the file that {self._variable} names cannot be read: {error.strerror}") from None
-        if len(content) > LARGEST_FILE:
-            raise ValueError(f"the file that {self._variable} names has more than {LARGEST_FILE} bytes")
-        return content.decode(errors="surrogateescape").removesuffix("\n").removesuffix("\r")
+        return content(self._path, f"the file that {self._variable} names").removesuffix("\n").removesuffix("\r")
+
+
+def content(path: str, name: str) -> str:
+    """What is in a file.
+
+    Args:
+        name: what to call it.
+
+    Raises:
+        ValueError: it cannot be read, is too large, or is no regular file.
+    """
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # another kind might never end
+            raise ValueError(f"{name} is no regular file")
+        with open(path, "rb") as file:
+            data = file.read(LARGEST_FILE + 1)
+    except OSError as error:
+        raise ValueError(f"{name} cannot be read: {error.strerror}") from None
+    if len(data) > LARGEST_FILE:
+        raise ValueError(f"{name} has more than {LARGEST_FILE} bytes")
+    return data.decode(errors="surrogateescape")
 
 
 def read(value: object) -> object:

@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import NoDecode
 
-from bus import nats_url, redis_url, setting_files
+from bus import redis_url, setting_files
 from bus.identity_settings import IdentitySettings
+from bus.nats_settings import NatsSettings
 from bus.origins import hosts, origins
 from bus.setting_values import (
     YEAR,
@@ -25,20 +26,13 @@ from bus.setting_values import (
 )
 
 
-class Settings(IdentitySettings):
+class Settings(IdentitySettings, NatsSettings):
     """Settings of one process, read from the environment once and passed down as an argument.
 
     Times are seconds and sizes are bytes. A value may also stand in a file that `<VARIABLE>_FILE` names; the variable
     itself wins. Build it with `load`, which turns bad values into a `SettingsError` that names their variables.
     """
 
-    nats_url: str = Field(
-        "nats://127.0.0.1:4222",
-        alias="NATS_URL",
-        repr=False,
-        description="NATS server, or several separated by commas: nats:// or tls://, which refuses a server without "
-        "TLS. User and password, or a token, may stand before the host, percent-encoded.",
-    )
     redis_url: str = Field(
         "redis://127.0.0.1:6379/0",
         alias="REDIS_URL",
@@ -241,12 +235,6 @@ class Settings(IdentitySettings):
             )
         return value
 
-    @field_validator("nats_url")
-    @classmethod
-    def _readable_nats_url(cls, value: str) -> str:
-        nats_url.parse(value)
-        return value
-
     @field_validator("auth", "log_level", "log_format", mode="before")
     @classmethod
     def _in_lower_case(cls, value: object) -> object:
@@ -288,4 +276,4 @@ class Settings(IdentitySettings):
     def _clean(cls, value: object, info: ValidationInfo) -> object:
         value = setting_files.read(value)
         # A password that others chose may begin and end with anything.
-        return text(value) if info.field_name == "keyfile_password" else cleaned(value)
+        return text(value) if info.field_name in ("keyfile_password", "nats_password") else cleaned(value)

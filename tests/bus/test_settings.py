@@ -190,7 +190,7 @@ def test_a_file_that_cannot_be_used_is_named_by_its_variable(monkeypatch: pytest
     assert "BUS_SECRET: at least 32 characters" in said
     assert "NATS_URL: the file that NATS_URL_FILE names cannot be read: No such file or directory" in said
     assert "BUS_KEYFILE_PASSWORD: the file that BUS_KEYFILE_PASSWORD_FILE names has more than 65536 bytes" in said
-    assert "REDIS_URL: REDIS_URL_FILE names no regular file" in said
+    assert "REDIS_URL: the file that REDIS_URL_FILE names is no regular file" in said
 
 
 def test_settings_that_are_shown_show_no_secret() -> None:

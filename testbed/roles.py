@@ -1,0 +1,42 @@
+"""NATS as `deploy/nats/` configures it: a user for each role, with a password that has whatever a password may have."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from testbed.servers import Nats
+
+DEPLOY = Path(__file__).parent.parent / "deploy"
+ROLES = ("web", "worker", "cli", "operator", "notify", "monitor")
+PASSWORDS = {role: f"{role} hunter2 p@ss/#1%:,é?" for role in ROLES}
+
+
+def copied(directory: Path) -> Path:
+    """The configuration as an operator copies it: with passwords, and with this directory in place of the system's."""
+    here = directory / "etc"
+    shutil.copytree(DEPLOY / "nats", here)
+    for file in here.iterdir():
+        text = file.read_text().replace("/etc/nats", str(here)).replace("/var/lib/nats", str(directory / "data"))
+        file.write_text(text)
+    lines = [f'{role}_password: "{password}"' for role, password in PASSWORDS.items()]
+    (here / "passwords.conf").write_text("\n".join(lines) + "\n")
+    return here
+
+
+class RolesNats(Nats):
+    """A server that reads one of these files.
+
+    Args:
+        directory: where the copy is made.
+        file: which one.
+        options: of its command line, besides.
+    """
+
+    def __init__(self, directory: Path, file: str = "single.conf", *options: str) -> None:
+        self.etc = copied(directory)
+        super().__init__(directory, "-c", str(self.etc / file), *options, jetstream=False)
+
+    def login(self, role: str) -> dict[str, str]:
+        """The environment of a process of this role."""
+        return {"NATS_URL": self.url, "NATS_USER": role, "NATS_PASSWORD": PASSWORDS[role]}
