@@ -298,7 +298,7 @@ class Connection:
         text = str(error) or type(error).__name__
         if (violation := VIOLATION.search(text)) is not None:
             verb, subject = violation.groups()
-            denied = (self._requests if verb == "publish" else self._subscriptions).deny(subject)
+            denied = (self._requests if verb == "publish" else self._subscriptions).deny(subject, self._login.user)
             self.condition.warn(f"{verb} {'.'.join(subject.split('.')[:2])}", str(denied))
         elif text.startswith("maximum subscriptions"):
             self._subscriptions.overflow()

@@ -67,13 +67,24 @@ class BusRefused(BusUnavailable):
 
 
 class NotPermitted(BusRefused):
-    """The NATS user may not publish or subscribe what it has to."""
+    """The NATS user may not publish or subscribe what it has to.
 
-    def __init__(self, verb: str, subject: str) -> None:
+    Args:
+        verb: `publish` or `subscribe`.
+        subject: which one.
+        user: who we are to NATS, if that has a name.
+        permission: what to allow, which is the subject or, where each has another one, all that are like it.
+    """
+
+    def __init__(self, verb: str, subject: str, *, user: str | None, permission: str) -> None:
         self.verb = verb
         self.subject = subject
+        self.user = user
+        self.permission = permission
+        who = "the NATS user" if user is None else f'the NATS user "{user}"'
         super().__init__(
-            f'the NATS user may not {verb} "{subject}": allow it among the permissions of that user on the server'
+            f'{who} may not {verb} "{subject}": if it is meant to, add "{permission}" to what that user may {verb} on '
+            "the NATS server"
         )
 
 

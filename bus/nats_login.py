@@ -38,11 +38,13 @@ class NatsLogin:
 
     Args:
         servers: with user and password, or token, if there are such.
+        user: our name there, if there is one.
         inbox_prefix: subject below which answers are heard.
         creds, nkey, ca, cert, key: paths of files.
     """
 
     servers: Sequence[NatsServer]
+    user: str | None = None
     inbox_prefix: str = INBOX
     creds: str | None = None
     nkey: str | None = None
@@ -63,9 +65,13 @@ class NatsLogin:
             servers = tuple(replace(server, user=settings.nats_user, password=password) for server in servers)
         if settings.nats_ca is not None or settings.nats_cert is not None:
             servers = tuple(replace(server, scheme="tls") for server in servers)
+        user = next((server.user for server in servers if server.user is not None), None)
+        if settings.nats_creds is not None:
+            user = nats_files.user_name(settings.nats_creds)
         return cls(
             servers,
-            inbox_prefix=settings.nats_inbox_prefix or _inbox_of(settings, servers),
+            user=user,
+            inbox_prefix=settings.nats_inbox_prefix or _inbox_of(user),
             creds=settings.nats_creds,
             nkey=settings.nats_nkey,
             ca=settings.nats_ca,
@@ -90,9 +96,6 @@ class NatsLogin:
         return Proof(tls, key=None if self.nkey is None else nats_files.seed(self.nkey))
 
 
-def _inbox_of(settings: NatsSettings, servers: Sequence[NatsServer]) -> str:
+def _inbox_of(user: str | None) -> str:
     """Each user has an inbox of its own, so that permissions can keep one from hearing the answers to another."""
-    user = next((server.user for server in servers if server.user is not None), None)
-    if settings.nats_creds is not None:
-        user = nats_files.user_name(settings.nats_creds)
     return f"{INBOX}.{user}" if user is not None and _NAME.fullmatch(user) else INBOX

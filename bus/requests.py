@@ -11,6 +11,7 @@ import nats.errors
 from nats.aio.msg import Msg
 
 from bus.errors import BusUnavailable, NotPermitted
+from bus.subjects import as_asked, permission
 
 NO_RESPONDERS = "503"
 
@@ -87,13 +88,13 @@ class Requests:
     def _new_reply(self) -> str:
         return f"{self.inbox}.{secrets.token_hex(8)}"
 
-    def deny(self, subject: str) -> NotPermitted:
+    def deny(self, subject: str, user: str | None) -> NotPermitted:
         """The user may not publish this subject, which nats-py reports in lower case: whoever waits for an answer hears
         of it. Returns it as it was written, where a request waits."""
-        error = NotPermitted("publish", subject)
+        error = NotPermitted("publish", subject, user=user, permission=permission(subject))
         for asked, future in self._waiting.values():
-            if asked.lower() == subject:
-                error = NotPermitted("publish", asked)
+            if asked.lower() == as_asked(subject):
+                error = NotPermitted("publish", asked, user=user, permission=permission(asked))
                 if not future.done():
                     future.set_exception(error)
         return error

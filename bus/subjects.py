@@ -33,6 +33,8 @@ SCHEDULES_CLIENT = "schedules"
 """The client id of the jobs that schedules begin. No client gets it."""
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_IN_INBOX = re.compile(r"(.+)\.[0-9a-f]{22}(\.(\*|[0-9a-f]{16}))?")
+_MAPPED_API = re.compile(r"^\$js\.(?!api\.)[^.]+\.api\.")
 
 
 def token(kind: str, name: object) -> str:
@@ -119,6 +121,28 @@ def any_output(job_id: str) -> str:
 def live(subject: str) -> str:
     """Where NATS republishes what was stored on `subject` (which may have wildcards)."""
     return "live." + subject.removeprefix("bus.")
+
+
+def permission(subject: str) -> str:
+    """What a permission for this subject names: the subject, or all that are like it where each has another one."""
+    match subject.split("."):
+        case ["bus" | "live" as first, "client", _, *rest]:
+            tail = {"job": ["job", "*", *rest[2:]], "event": ["event"]}.get(rest[0] if rest else "", rest)
+            return ".".join([first, "client", "*", *tail])
+        case ["progress", "client", *_]:
+            return "progress.client.*.*"
+        case ["instance", _]:
+            return "instance.*"
+        case ["$KV", bucket, _]:
+            return f"$KV.{bucket}.*"
+        case _:
+            inbox = _IN_INBOX.fullmatch(subject)
+            return subject if inbox is None else f"{inbox[1].replace('_inbox', '_INBOX')}.>"
+
+
+def as_asked(subject: str) -> str:
+    """A refused subject, in lower case, as it was sent: JetStream's API may be mapped to that of another account."""
+    return _MAPPED_API.sub("$js.api.", subject)
 
 
 @dataclass(frozen=True, slots=True)

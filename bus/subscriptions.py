@@ -12,6 +12,7 @@ from nats.aio.subscription import Subscription as Inner
 
 from bus.errors import BusRefused, NotPermitted
 from bus.nats_client import NatsClient
+from bus.subjects import permission
 
 CONFIRM_TIMEOUT = 5.0
 """Seconds that a server may take to look at what was subscribed."""
@@ -169,12 +170,12 @@ class Subscriptions:
         if not self.in_doubt:
             self._taken = max(self._taken, sent)
 
-    def deny(self, subject: str) -> NotPermitted:
+    def deny(self, subject: str, user: str | None) -> NotPermitted:
         """The user may not subscribe this subject, reported in lower case. Returns it as it was written."""
-        error = NotPermitted("subscribe", subject)
+        error = NotPermitted("subscribe", subject, user=user, permission=permission(subject))
         for each in list(self._all):
             if each.subject.lower() == subject:
-                error = NotPermitted("subscribe", each.subject)
+                error = NotPermitted("subscribe", each.subject, user=user, permission=permission(each.subject))
                 each.refuse(error)
         if not self._mending.locked():
             self._on_refused()

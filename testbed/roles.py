@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from testbed.servers import Nats
+from testbed.servers import Nats, Web, Worker
+from testbed.system import System
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
 ROLES = ("web", "worker", "cli", "operator", "notify", "monitor")
@@ -40,3 +41,21 @@ class RolesNats(Nats):
     def login(self, role: str) -> dict[str, str]:
         """The environment of a process of this role."""
         return {"NATS_URL": self.url, "NATS_USER": role, "NATS_PASSWORD": PASSWORDS[role]}
+
+
+class RolesSystem(System):
+    """A system in which each process logs in as what it is."""
+
+    def __init__(self, directory: Path, file: str = "single.conf", **settings: str) -> None:
+        super().__init__(directory, **settings)
+        self.nats: RolesNats = RolesNats(directory, file)
+
+    def of(self, role: str) -> dict[str, str]:
+        """The environment of a process of this role."""
+        return self.env | self.nats.login(role)
+
+    def worker(self, *arguments: str, meets: bool = False, **settings: str) -> Worker:
+        return super().worker(*arguments, meets=meets, **self.nats.login("worker"), **settings)
+
+    def web(self, *command: str, **settings: str) -> Web:
+        return super().web(*command, **self.nats.login("web"), **settings)

@@ -1,0 +1,77 @@
+"""Every process and command works as the role it has in deploy/nats, and is told what it may not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from subprocess import CompletedProcess
+
+import pytest
+
+from testbed.roles import RolesSystem
+from testbed.servers import Web
+from tests import own_jobs
+from tests.cli.background import background
+from tests.cli.command import busctl
+from tests.clients import client
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RolesSystem]:
+    directory = tmp_path_factory.mktemp("roles")
+    system = RolesSystem(directory, PYTHONPATH=own_jobs.install(directory))
+    try:
+        system.start()
+        system.worker("--concurrency", "2")
+        yield system
+        violations = [line for line in system.nats.output().splitlines() if "Violation" in line]
+        assert violations  # of those who tried what they may not
+        assert [line for line in violations if '"SYSTEM/' in line] == []
+    finally:
+        system.stop()
+
+
+@pytest.fixture(scope="module")
+def web(system: RolesSystem) -> Web:
+    return system.web()
+
+
+def as_role(system: RolesSystem, role: str, *arguments: str) -> CompletedProcess[str]:
+    return busctl(*arguments, **system.of(role))
+
+
+async def test_clients_and_announcements_work(system: RolesSystem, web: Web) -> None:
+    async with client(web.ws_url) as ann:
+        await ann.submit("default", "hello")
+        ended = (await ann.receive_until("job_result"))[-1]
+        assert ended["payload"] == "✅ Processed: HELLO"
+        said = as_role(system, "notify", "notify", "hi")
+        assert said.returncode == 0, said.stderr
+        assert (await ann.receive_until("system_notification"))[-1]["payload"] == "hi"
+    refused = as_role(system, "notify", "notify", "hi", "--group", "others")
+    assert 'the NATS user "notify" may not publish "bus.group.others"' in refused.stderr
+
+
+def test_commands_work(system: RolesSystem, web: Web) -> None:
+    with background("watch", **system.of("monitor")) as watching:
+        watching.note("watching")
+        done = as_role(system, "cli", "submit", "default", "hello", "--wait")
+        assert (done.returncode, done.stdout.strip()) == (0, "✅ Processed: HELLO"), done.stderr
+        assert "queued" in watching.line()
+    for role in ("cli", "operator", "monitor"):
+        listed = as_role(system, role, "jobs", "--json")
+        assert listed.returncode == 0, listed.stderr
+        job = json.loads(listed.stdout.splitlines()[-1])
+    again = as_role(system, "cli", "retry", job["job_id"])
+    assert again.returncode == 0, again.stderr
+
+
+def test_only_an_operator_cancels_the_job_of_another_client(system: RolesSystem, web: Web) -> None:
+    job = as_role(system, "operator", "submit", "holds", "/nowhere", "--client", "ann").stdout.strip()
+    refused = as_role(system, "cli", "cancel", job)
+    assert refused.returncode == 1
+    assert f'may not publish "bus.client.ann.job.{job}"' in refused.stderr
+    cancelled = as_role(system, "operator", "cancel", job)
+    assert cancelled.returncode == 0, cancelled.stderr
+    submitted = as_role(system, "monitor", "submit", "default", "x")
+    assert 'the NATS user "monitor" may not publish "bus.client.cli.job' in submitted.stderr
