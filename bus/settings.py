@@ -219,6 +219,12 @@ class Settings(IdentitySettings, NatsSettings):
         description="Seconds after which Redis gives a task to another worker when its holder is silent. "
         "The same for every process on one Redis.",
     )
+    celery_remote_control: bool = Field(
+        False,
+        description="Whether workers obey those commands of Celery's remote control too that stop a worker or change "
+        "what it does for every job: shutdown, pool_grow, pool_shrink, pool_restart, autoscale, add_consumer, "
+        "cancel_consumer, rate_limit, time_limit. They always answer inspect, and take revoke and terminate.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe log line shown.")
     log_format: Literal["console", "json"] = Field(
         "console",

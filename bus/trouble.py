@@ -10,12 +10,12 @@ import nats.errors
 from bus.errors import BusError, BusRefused, BusUnavailable
 from bus.nats_client import NatsClient
 
-LOGIN = "correct the user and password, or token, in NATS_URL"
+LOGIN = "correct the user and password, or token, in NATS_URL, or what NATS_USER, NATS_CREDS or NATS_NKEY say"
 HINTS = (
     (("maximum connections", "active connections"), "raise max_connections on the server, or run fewer processes"),
     (("authoriz", "authentic", "expired", "revoked", "account"), LOGIN),
     (("payload", "control line"), "something larger was sent than the server takes"),
-    (("tls", "secure"), "use tls:// in NATS_URL, and a certificate that the server takes"),
+    (("tls", "secure"), "use tls:// in NATS_URL, and in NATS_CERT and NATS_KEY a certificate that the server takes"),
 )
 """What to do about what a server says, by words in it."""
 
@@ -59,8 +59,8 @@ class Trouble:
             text = getattr(error, "verify_message", "") or error.reason or text
             return cls(
                 BusRefused(
-                    f"TLS with NATS at {url} failed: {text}; for a certificate of your own set SSL_CERT_FILE to its "
-                    "authority's"
+                    f"TLS with NATS at {url} failed: {text}; for a certificate of your own set NATS_CA to its "
+                    "authority's, and where the server asks for one of ours, NATS_CERT and NATS_KEY"
                 ),
                 refused=True,
             )

@@ -103,6 +103,9 @@ class Plan:
     def env(self) -> dict[str, str]:
         """The environment of every child."""
         own = {"NATS_URL": self.nats_url, "REDIS_URL": self.redis_url, "PYTHONUNBUFFERED": "1"}
+        if self.nats_ports is not None:  # which knows no users: what is set is for another server
+            own |= dict.fromkeys(("NATS_USER", "NATS_PASSWORD", "NATS_CREDS", "NATS_NKEY", "NATS_CA", "NATS_CERT"), "")
+            own |= dict.fromkeys(("NATS_KEY", "NATS_PASSWORD_FILE"), "")
         own |= {"BUS_DRAIN_DELAY": "0", "BUS_DRAIN_TIMEOUT": str(DRAIN_TIMEOUT)}
         if "secret" not in self.given:
             own["BUS_SECRET"] = secret(self.data_dir)

@@ -36,6 +36,7 @@ class RolesNats(Nats):
 
     def __init__(self, directory: Path, file: str = "single.conf", *options: str) -> None:
         self.etc = copied(directory)
+        (self.etc / "tls").mkdir()
         super().__init__(directory, "-c", str(self.etc / file), *options, jetstream=False)
 
     def login(self, role: str) -> dict[str, str]:

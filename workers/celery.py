@@ -9,6 +9,7 @@ from workers.beside import run_beside
 from workers.config import create_celery, use_our_logging
 from workers.errors import JobDefinitionError
 from workers.registry import discover
+from workers.remote_control import restrict
 from workers.tasks import register
 
 try:
@@ -19,6 +20,7 @@ except (BusError, JobDefinitionError) as error:
 
 app = create_celery(settings)
 use_our_logging(settings)
+restrict(settings)
 run_beside(app, register(app, jobs, settings), jobs, settings)
 
 __all__ = ["app"]

@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 from billiard.process import current_process
 
-from bus import Bus
+from bus import Bus, BusError, job_log
 from bus.liveness import Instance
 from bus.messages import JobProgress
 from workers.limits import Limits
@@ -60,7 +60,7 @@ class RunningJob:
         """
         instance = await self._process.instance(bus)
         if self._instance is not instance:
-            if not instance.begin(self._job_id, self._on_cancel):
+            if not instance.begin(self._job_id, lambda: self.own(self._look_at_cancel(bus))):
                 raise AlreadyRunning
             self._loop = asyncio.get_running_loop()
             self._instance = instance
@@ -92,6 +92,18 @@ class RunningJob:
         if self._loop is not None and not self._has_let_go:
             with suppress(RuntimeError):  # the loop is closed, and this went with it
                 self._loop.call_soon_threadsafe(self.let_go)
+
+    async def _look_at_cancel(self, bus: Bus) -> None:
+        """Somebody says that the job was cancelled. Whoever may ask this process may say so: the log is believed."""
+        try:
+            cancelled = (await job_log.read(bus.stream, self._client_id, self._job_id)).ended
+        except BusError as error:  # if it was, the next step of the job is refused
+            log.warning("it cannot be seen whether the job was cancelled", error=str(error))
+            return
+        if cancelled:
+            self._on_cancel()
+        else:
+            log.warning("somebody says that the job was cancelled, and it was not")
 
     def let_go(self) -> None:
         """Let go at once, on the bus's loop."""

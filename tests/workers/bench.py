@@ -162,10 +162,10 @@ def bench_of(system: System) -> Iterator[Bench]:
         del system.servers[before:]
 
 
-def listening_worker(system: System, *options: str) -> Worker:
+def listening_worker(system: System, *options: str, **settings: str) -> Worker:
     """One more worker with one child, once it hears what operators say."""
     name = f"worker-{secrets.token_hex(3)}@here"
-    worker = system.worker("--concurrency", "1", "-n", name, *options)
+    worker = system.worker("--concurrency", "1", "-n", name, *options, **settings)
     with create_celery(Settings.load(redis_url=system.valkey.url)) as celery:
         wait_until(lambda: bool(celery.control.ping([name], limit=1)), "worker that listens")
     return worker

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from celery.exceptions import Reject
 
 from bus import Bus, Settings, SyncBus, job_log, leases, liveness, subjects
@@ -281,6 +282,28 @@ def in_background(job: Job, job_id: str, process: WorkerProcess) -> threading.Th
 def cancel(bus: SyncBus, job_id: str) -> None:
     state = bus.call(lambda bus: job_log.cancel(bus.stream, CLIENT, job_id))
     assert bus.call(lambda bus: liveness.tell_cancelled(bus, state.instance, job_id))
+
+
+def test_who_says_that_a_job_was_cancelled_is_not_believed_unless_the_log_says_it(
+    bus: SyncBus, process: WorkerProcess
+) -> None:
+    job_id = submit(bus)
+    running, release = threading.Event(), threading.Event()
+
+    def waits(content: str, job: JobContext) -> str:
+        running.set()
+        assert release.wait(20)
+        return f"cancelled: {job.cancelled.is_set()}"
+
+    worker = in_background(Job(waits, "t", "t"), job_id, process)
+    assert running.wait(20)
+    instance = read(bus, job_id).instance
+    with structlog.testing.capture_logs() as logs:
+        assert bus.call(lambda bus: liveness.tell_cancelled(bus, instance, job_id))
+        wait_until(lambda: any("and it was not" in entry["event"] for entry in logs), "look at the log")
+    release.set()
+    worker.join(20)
+    assert read(bus, job_id).last.payload == "cancelled: False"
 
 
 def test_a_cancelled_job_is_left_in_the_middle(bus: SyncBus, process: WorkerProcess) -> None:

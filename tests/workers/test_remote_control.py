@@ -12,13 +12,14 @@ from tests.workers.bench import Bench, bench_of, listening_worker
 from workers.config import QUEUE
 
 QUICK = {"BUS_RECONCILE_INTERVAL": "0.5", "BUS_VISIBILITY_TIMEOUT": "5"}
+OBEYS = {"BUS_CELERY_REMOTE_CONTROL": "true"}
 CANCELLED = "🚫 Job cancelled by an operator"
 
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     directory = tmp_path_factory.mktemp("control")
-    with running(directory, **QUICK, PYTHONPATH=own_jobs.install(directory)) as system:
+    with running(directory, **QUICK, **OBEYS, PYTHONPATH=own_jobs.install(directory)) as system:
         yield system
 
 
@@ -78,3 +79,26 @@ def test_a_time_limit_that_is_set_while_a_worker_runs_is_kept(bench: Bench, rele
     bench.celery.control.time_limit("jobs.holds", soft=1, hard=20, reply=True, timeout=10, limit=1)
     job = bench.submit("holds", str(release))
     assert bench.end(job, 8) == "❌ Job failed: it took longer than 1 s, the time limit of its worker"
+
+
+def test_by_default_a_worker_refuses_to_be_stopped_or_changed_and_cancels_jobs(bench: Bench, release: Path) -> None:
+    worker = listening_worker(bench.system, BUS_CELERY_REMOTE_CONTROL="false")
+    job = bench.submit("holds", str(release))
+    bench.started(job)
+    control, told = bench.celery.control, {"reply": True, "timeout": 10, "limit": 1}
+    commands = {
+        "shutdown": {},
+        "cancel_consumer": {"queue": QUEUE},
+        "pool_shrink": {"n": 1},
+        "time_limit": {"task_name": "jobs.holds", "soft": 1, "hard": 1},
+    }
+    for command, arguments in commands.items():
+        [answer] = control.broadcast(command, arguments=arguments, **told)
+        [said] = answer.values()
+        assert "BUS_CELERY_REMOTE_CONTROL" in said["error"]
+    control.broadcast("shutdown")
+    control.terminate(job.job_id, signal="SIGKILL")
+    assert bench.end(job, 5) == CANCELLED
+    assert bench.end(bench.submit()) == "✅ Processed: X"
+    assert worker.process is not None
+    assert worker.process.poll() is None
