@@ -32,8 +32,8 @@ test: install ## Run every test, with real servers
 test-fast: install ## Run the tests that need no server
 	$(BIN)/pytest $(FAST)
 
-chaos: install ## Break everything at random, then check the promises: SEED=n MINUTES=m EVERY=seconds
-	CHAOS_SEED=$(or $(SEED),1) CHAOS_MINUTES=$(or $(MINUTES),1) CHAOS_EVERY=$(or $(EVERY),1.5) $(BIN)/pytest tests/chaos -s
+chaos: install ## Break everything at random, then check the promises: SEED=n MINUTES=m EVERY=seconds ROLES=1
+	CHAOS_SEED=$(or $(SEED),1) CHAOS_MINUTES=$(or $(MINUTES),1) CHAOS_EVERY=$(or $(EVERY),1.5) CHAOS_ROLES=$(ROLES) $(BIN)/pytest tests/chaos -s
 
 check: install ## Lint, types, import contract, documents made from the code
 	$(BIN)/ruff check .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from testbed.servers import Nats, Web, Worker
@@ -20,9 +21,14 @@ def copied(directory: Path) -> Path:
     for file in here.iterdir():
         text = file.read_text().replace("/etc/nats", str(here)).replace("/var/lib/nats", str(directory / "data"))
         file.write_text(text)
-    lines = [f'{role}_password: "{password}"' for role, password in PASSWORDS.items()]
-    (here / "passwords.conf").write_text("\n".join(lines) + "\n")
+    write_passwords(here, PASSWORDS)
     return here
+
+
+def write_passwords(here: Path, passwords: Mapping[str, str]) -> None:
+    """Write the file of passwords, one for each role."""
+    lines = [f'{role}_password: "{password}"' for role, password in passwords.items()]
+    (here / "passwords.conf").write_text("\n".join(lines) + "\n")
 
 
 class RolesNats(Nats):

@@ -60,7 +60,11 @@ class RunningJob:
         """
         instance = await self._process.instance(bus)
         if self._instance is not instance:
-            if not instance.begin(self._job_id, lambda: self.own(self._look_at_cancel(bus))):
+
+            def on_cancel() -> None:
+                self.own(self._look_at_cancel(bus))
+
+            if not instance.begin(self._job_id, on_cancel):
                 raise AlreadyRunning
             self._loop = asyncio.get_running_loop()
             self._instance = instance

@@ -6,7 +6,8 @@ says. This is more:
 
     CHAOS_SEED=7 CHAOS_MINUTES=5 pytest tests/chaos -s
 
-replays seed 7 for five minutes; CHAOS_EVERY is the mean number of seconds between two faults. The schedule of faults
+replays seed 7 for five minutes; CHAOS_EVERY is the mean number of seconds between two faults. With CHAOS_ROLES=1 each
+process has the NATS login and permissions of its role in deploy/nats. The schedule of faults
 is the seed's; the timing inside the processes is not, so a rare failure may need a few runs to show again.
 """
 
@@ -39,6 +40,7 @@ FAULT_EVERY = float(os.environ.get("CHAOS_EVERY", "1.5"))
 """Mean seconds between two faults."""
 WISH_EVERY = 5.0
 """Mean seconds between two jobs of one client."""
+ROLES = os.environ.get("CHAOS_ROLES") == "1"
 ONLY = os.environ.get("CHAOS_ONLY", "").split()
 """Names of the faults to choose from; all, when empty."""
 
@@ -49,7 +51,7 @@ ONLY = os.environ.get("CHAOS_ONLY", "").split()
 async def test_nothing_is_lost_and_nothing_comes_twice(tmp_path: Path) -> None:
     schedule = plan(SEED, SECONDS, FAULT_EVERY, ONLY or list(FAULTS))
     print(f"\nseed {SEED}, {SECONDS:g} s, {len(schedule)} faults; logs in {tmp_path}")
-    async with World(tmp_path, pool="threads" if SEED % 2 else "prefork") as world:
+    async with World(tmp_path, pool="threads" if SEED % 2 else "prefork", roles=ROLES) as world:
         try:
             await run(world, schedule)
         finally:
@@ -58,7 +60,7 @@ async def test_nothing_is_lost_and_nothing_comes_twice(tmp_path: Path) -> None:
     assert not world.complaints, "\n".join(
         [
             f"{len(world.complaints)} promises were broken; "
-            f"replay with: make chaos SEED={SEED} MINUTES={SECONDS / 60:g} EVERY={FAULT_EVERY:g}",
+            f"replay with: make chaos SEED={SEED} MINUTES={SECONDS / 60:g} EVERY={FAULT_EVERY:g}{' ROLES=1' * ROLES}",
             *world.complaints[:20],
         ]
     )

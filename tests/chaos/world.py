@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from bus import Settings
 from testbed.planted import SECRET
+from testbed.roles import PASSWORDS, copied, write_passwords
 from testbed.servers import Server, Web, Worker
 from testbed.system import System
 
@@ -46,9 +47,10 @@ class World:
     Args:
         directory: for logs, data and the package with the misbehaving jobs.
         pool: Celery's pool of the second worker; the first one's is prefork.
+        roles: whether web processes and workers log in to NATS as deploy/nats has them.
     """
 
-    def __init__(self, directory: Path, pool: str) -> None:
+    def __init__(self, directory: Path, pool: str, *, roles: bool = False) -> None:
         self.directory = directory
         self.pool = pool
         self.system = System(
@@ -75,7 +77,13 @@ class World:
         nats.arguments = (*nats.arguments, "-c", str(self._nats_config))
         self.program_url = f"nats://program:program@127.0.0.1:{nats.port}"
         """NATS for other programs, whose login stays good."""
-        nats.url = f"nats://system:{PASSWORD}@127.0.0.1:{nats.port}"
+        self._roles = copied(directory) if roles else None
+        if self._roles is not None:
+            accounts = self._roles / "accounts.conf"  # who watches belongs there, and is none of the roles
+            program = "$worker_user, {user: program, password: program}"
+            accounts.write_text(accounts.read_text().replace("$worker_user", program))
+        else:
+            nats.url = f"nats://system:{PASSWORD}@127.0.0.1:{nats.port}"
         self.configure_nats()
 
     async def __aenter__(self) -> World:
@@ -90,13 +98,16 @@ class World:
         try:
             self.system.start()
             self.workers = [
-                self._new(self.system.worker("--concurrency", "2", "--pool", pool, meets=True))
+                self._new(self.system.worker("--concurrency", "2", "--pool", pool, meets=True, **self._login("worker")))
                 for pool in ("prefork", self.pool)
             ]
-            self.webs = [self._new(self.system.web()) for _ in range(2)]
+            self.webs = [self._new(self.system.web(**self._login("web"))) for _ in range(2)]
         except BaseException:
             self.system.stop()
             raise
+
+    def _login(self, role: str) -> dict[str, str]:
+        return {} if self._roles is None else {"NATS_USER": role, "NATS_PASSWORD": PASSWORDS[role]}
 
     def _new(self, server: S) -> S:
         self.logs.append(server.log)
@@ -111,7 +122,7 @@ class World:
     def settings(self) -> Settings:
         """Settings of a program that uses the same servers."""
         return Settings.load(
-            nats_url=self.system.nats.url,
+            nats_url=self.system.nats.url if self._roles is None else self.program_url,
             redis_url=self.system.valkey.url,
             visibility_timeout=10,
             stream_max_bytes=STREAM_BYTES,
@@ -132,9 +143,11 @@ class World:
     ) -> None:
         """Write NATS's configuration, and have it read if NATS runs."""
         users = f'{{user: system, password: "{password}"}}, {{user: program, password: program}}'
-        self._nats_config.write_text(
-            f"max_connections: {max_connections}\nmax_payload: {max_payload}\nauthorization {{ users = [{users}] }}\n"
-        )
+        logins = f"authorization {{ users = [{users}] }}"
+        if self._roles is not None:
+            write_passwords(self._roles, PASSWORDS if password == PASSWORD else dict.fromkeys(PASSWORDS, password))
+            logins = f"include {self._roles.relative_to(self.directory)}/accounts.conf"
+        self._nats_config.write_text(f"max_connections: {max_connections}\nmax_payload: {max_payload}\n{logins}\n")
         process = self.system.nats.process
         if process is not None and process.poll() is None:
             process.send_signal(signal.SIGHUP)
