@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from bus import nats_files
+from bus.errors import SettingsError
 from bus.nats_settings import NatsSettings
 from bus.nats_url import NatsServer, parse
 from bus.nkey import NKey
@@ -57,7 +58,7 @@ class NatsLogin:
         """What the settings say.
 
         Raises:
-            ValueError: the credentials file cannot be read any more.
+            SettingsError: the credentials file cannot be read any more.
         """
         servers = parse(settings.nats_url)
         if settings.nats_user is not None and settings.nats_password is not None:
@@ -67,7 +68,10 @@ class NatsLogin:
             servers = tuple(replace(server, scheme="tls") for server in servers)
         user = next((server.user for server in servers if server.user is not None), None)
         if settings.nats_creds is not None:
-            user = nats_files.user_name(settings.nats_creds)
+            try:
+                user = nats_files.user_name(settings.nats_creds)
+            except ValueError as error:
+                raise SettingsError(f"NATS_CREDS: {error}; it could be read before") from None
         return cls(
             servers,
             user=user,

@@ -11,7 +11,7 @@ import nats.errors
 from nats.aio.msg import Msg
 
 from bus.errors import BusUnavailable, NotPermitted
-from bus.subjects import as_asked, permission
+from bus.subjects import as_asked, permission, permission_for
 
 NO_RESPONDERS = "503"
 
@@ -94,7 +94,7 @@ class Requests:
         error = NotPermitted("publish", subject, user=user, permission=permission(subject))
         for asked, future in self._waiting.values():
             if asked.lower() == as_asked(subject):
-                error = NotPermitted("publish", asked, user=user, permission=permission(asked))
+                error = NotPermitted("publish", asked, user=user, permission=permission_for(asked, subject))
                 if not future.done():
                     future.set_exception(error)
         return error

@@ -34,7 +34,7 @@ SCHEDULES_CLIENT = "schedules"
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _IN_INBOX = re.compile(r"(.+)\.[0-9a-f]{22}(\.(\*|[0-9a-f]{16}))?")
-_MAPPED_API = re.compile(r"^\$js\.(?!api\.)[^.]+\.api\.")
+_MAPPED_API = re.compile(r"\$js\.(?!api\.)([^.]+)\.api\.")
 
 
 def token(kind: str, name: object) -> str:
@@ -140,9 +140,16 @@ def permission(subject: str) -> str:
             return subject if inbox is None else f"{inbox[1].replace('_inbox', '_INBOX')}.>"
 
 
-def as_asked(subject: str) -> str:
+def as_asked(refused: str) -> str:
     """A refused subject, in lower case, as it was sent: JetStream's API may be mapped to that of another account."""
-    return _MAPPED_API.sub("$js.api.", subject)
+    return _MAPPED_API.sub("$js.api.", refused)
+
+
+def permission_for(asked: str, refused: str) -> str:
+    """What a permission names for a subject that was sent and perhaps, in lower case, mapped to another one."""
+    if (mapped := _MAPPED_API.match(refused)) is None:
+        return permission(asked)
+    return asked.replace("$JS.API.", f"$JS.{mapped[1].upper()}.API.", 1)
 
 
 @dataclass(frozen=True, slots=True)

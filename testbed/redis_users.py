@@ -8,11 +8,12 @@ from urllib.parse import quote
 
 import redis
 
+from testbed.planted import PLANTED
 from testbed.roles import DEPLOY
 from testbed.servers import Valkey
 
 USERS = ("web", "worker", "operator")
-PASSWORDS = {user: f"{user} hunter2#/@:%?é" for user in USERS}
+PASSWORDS = {user: f"{user} {PLANTED}#/@:%?é" for user in USERS}
 
 
 class UsersValkey(Valkey):

@@ -6,12 +6,13 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from testbed.planted import PLANTED
 from testbed.servers import Nats, Web, Worker
 from testbed.system import System
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
 ROLES = ("web", "worker", "cli", "operator", "notify", "monitor")
-PASSWORDS = {role: f"{role} hunter2 p@ss/#1%:,é?" for role in ROLES}
+PASSWORDS = {role: f"{role} {PLANTED} p@ss/#1%:,é?" for role in ROLES}
 
 
 def copied(directory: Path) -> Path:

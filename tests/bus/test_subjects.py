@@ -26,3 +26,31 @@ def test_foreign_subjects_are_for_nobody(subject: str) -> None:
 def test_names_that_are_no_token_are_refused(name: object) -> None:
     with pytest.raises(InvalidName, match="group"):
         subjects.token("group", name)
+
+
+@pytest.mark.parametrize(
+    ("subject", "permission"),
+    [
+        (subjects.job("ann", "j"), "bus.client.*.job.*"),
+        (subjects.output("ann", "j"), "bus.client.*.job.*.output"),
+        (subjects.client_event("ann"), "bus.client.*.event"),
+        (subjects.live(subjects.client("ann")), "live.client.*.>"),
+        (subjects.live(subjects.job("ann", "j")), "live.client.*.job.*"),
+        (subjects.progress("ann", "j"), "progress.client.*.*"),
+        (subjects.instance("i"), "instance.*"),
+        (subjects.lease("i"), "$KV.busctl-leases.*"),
+        (subjects.group("system"), "bus.group.system"),
+        (f"_inbox.web.{'a' * 22}.*", "_INBOX.web.>"),
+        (f"_INBOX.{'a' * 22}", "_INBOX.>"),
+        ("$JS.API.STREAM.INFO.EVENTS", "$JS.API.STREAM.INFO.EVENTS"),
+    ],
+)
+def test_a_permission_is_for_all_subjects_that_are_alike(subject: str, permission: str) -> None:
+    assert subjects.permission(subject) == permission
+
+
+def test_a_permission_for_what_an_account_maps_names_what_it_is_mapped_to() -> None:
+    asked, refused = "$JS.API.STREAM.PURGE.EVENTS", "$js.system.api.stream.purge.events"
+    assert subjects.as_asked(refused) == asked.lower()
+    assert subjects.permission_for(asked, refused) == "$JS.SYSTEM.API.STREAM.PURGE.EVENTS"
+    assert subjects.permission_for(asked, asked.lower()) == asked

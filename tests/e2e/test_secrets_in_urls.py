@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from testbed.servers import BIN
-from tests.cli.command import busctl
+from tests.cli.command import PLAIN, busctl, from_nothing
 
 RAW = ("nats://u:hunter2@pw/hunter2@127.0.0.1:1", "u:hunter2/hunter2@127.0.0.1:1", "nats://a:1,u:hunter2#hunter2@h")
 ENCODED = ("nats://u:hunter2%40@127.0.0.1:1", "hunter2@127.0.0.1:1", "nats://127.0.0.1:1,nats://u:hunter2@127.0.0.1:2")
@@ -40,6 +40,29 @@ def test_no_part_of_a_password_is_printed(command: tuple[str, ...], url: str) ->
     assert ended.returncode != 0
     assert printed
     assert "hunter2" not in printed
+
+
+BESIDE = (
+    {"NATS_URL": "nats://127.0.0.1:1", "NATS_USER": "u", "NATS_PASSWORD": "hunter2"},
+    {"NATS_URL": "nats://u:hunter2@127.0.0.1:1", "NATS_USER": "u", "NATS_PASSWORD": "hunter2"},
+    {
+        "NATS_USER": "u",
+        "NATS_PASSWORD": "hunter2",
+        "NATS_NKEY": "hunter2",
+        "NATS_CREDS": "hunter2",
+        "NATS_KEY": "hunter2",
+    },
+)
+
+
+@pytest.mark.parametrize("command", [NOTIFY, QUART_APP])
+@pytest.mark.parametrize("env", BESIDE)
+def test_no_secret_beside_a_url_is_printed(command: tuple[str, ...], env: dict[str, str]) -> None:
+    failed = from_nothing(command, PLAIN | {"BUS_CONNECT_TIMEOUT": "0.3"} | env)
+    assert failed.returncode == 1
+    [line] = failed.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert "hunter2" not in line
 
 
 @pytest.mark.parametrize("url", RAW)
