@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import ssl
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from bus import nats_files
@@ -29,7 +29,7 @@ class Proof:
     """
 
     tls: ssl.SSLContext | None = None
-    jwt: str | None = None
+    jwt: str | None = field(default=None, repr=False)
     key: NKey | None = None
 
 

@@ -45,6 +45,8 @@ class Trouble:
             error: what nats-py raised; None when only the server's own word is to be looked for.
         """
         url, said = client.server.url, client.refusal
+        if isinstance(client.trouble, ssl.SSLError) and not client.used:
+            error = client.trouble  # the connection was lost over this, and either may be heard first
         text = "" if error is None else str(error) or type(error).__name__
         if said is None and text.startswith("nats: '"):  # the answer to CONNECT, as the server wrote it
             said = text.removeprefix("nats: ").strip("'").lower()
@@ -56,7 +58,7 @@ class Trouble:
                 BusRefused(f"NATS at {url} does not require TLS, which tls:// asks for: set it up there"), refused=True
             )
         if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
-            text = getattr(error, "verify_message", "") or error.reason or text
+            text = getattr(error, "verify_message", "") or (error.reason or text).lower().replace("_", " ")
             return cls(
                 BusRefused(
                     f"TLS with NATS at {url} failed: {text}; for a certificate of your own set NATS_CA to its "

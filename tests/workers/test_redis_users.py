@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -16,7 +17,7 @@ from testbed.servers import BIN, Worker, wait_until
 from testbed.system import System
 from tests import own_jobs
 from tests.cli.command import ended
-from tests.workers.bench import Bench, children
+from tests.workers.bench import Bench, signal_children
 from workers import task_message
 
 MAY = {
@@ -91,22 +92,20 @@ def test_nobody_comes_in_without_a_password(system: UsersSystem) -> None:
 def test_jobs_run_and_are_given_out_again_and_nothing_is_refused(system: UsersSystem, tmp_path: Path) -> None:
     settings = Settings.load(nats_url=system.nats.url, redis_url=system.valkey.url_of("web"), redis_prefix="busctl")
     release = tmp_path / "release"
-    worker = system.worker("--concurrency", "1", "-n", "first@here", meets=True)
+    worker = system.worker("--concurrency", "1", "-n", "one@here", meets=True)
     with closing(Bench(system, settings)) as bench, system.valkey.client() as admin:
         held = bench.store("holds", str(release))
         task_message.send(bench.celery, [held])
         bench.started(held)
         admin.rpush("busctl:jobs", "garbage")
-        os.killpg(worker.pid, 9)
-        second = system.worker("--concurrency", "1", "-n", "second@here", meets=True)
+        signal_children(worker, signal.SIGKILL)
         bench.second_attempt(held, 30)
-        wait_until(lambda: bool(admin.llen("busctl:busctl.malformed")), "malformed message that is set aside")
         release.touch()
         assert bench.end(held) == "held"
+        wait_until(lambda: bool(admin.llen("busctl:busctl.malformed")), "malformed message that is set aside")
         operator = os.environ | system.env | {"REDIS_URL": system.valkey.url_of("operator")}
-        ping = [BIN / "celery", "-A", "workers", "inspect", "ping", "--destination", "second@here", "--timeout", "5"]
-        wait_until(lambda: ended(ping, operator).returncode == 0, "answer to an operator")
-        assert children(second)
-        second.stop()
+        ping = [BIN / "celery", "-A", "workers", "inspect", "ping", "--destination", "one@here", "--timeout", "5"]
+        assert ended(ping, operator).returncode == 0
+        worker.stop()
         refused = [entry for entry in admin.acl_log() if entry["username"] in ("web", "worker")]
         assert refused == []
