@@ -26,6 +26,13 @@ def copied(directory: Path) -> Path:
     return here
 
 
+def add_tls(here: Path, certificate: Path, key: Path) -> None:
+    """Put the files where tls.conf and cluster.conf look for them; the certificate is its own authority."""
+    (here / "tls").mkdir(exist_ok=True)
+    for name, source in (("server.crt", certificate), ("server.key", key), ("ca.crt", certificate)):
+        shutil.copy(source, here / "tls" / name)
+
+
 def write_passwords(here: Path, passwords: Mapping[str, str]) -> None:
     """Write the file of passwords, one for each role."""
     lines = [f'{role}_password: "{password}"' for role, password in passwords.items()]
@@ -43,7 +50,6 @@ class RolesNats(Nats):
 
     def __init__(self, directory: Path, file: str = "single.conf", *options: str) -> None:
         self.etc = copied(directory)
-        (self.etc / "tls").mkdir()
         super().__init__(directory, "-c", str(self.etc / file), *options, jetstream=False)
 
     def login(self, role: str) -> dict[str, str]:

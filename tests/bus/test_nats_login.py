@@ -11,7 +11,7 @@ import pytest
 
 from bus import Bus, BusRefused, Settings, SettingsError
 from testbed.ports import free_port
-from testbed.roles import PASSWORDS, ROLES, RolesNats
+from testbed.roles import PASSWORDS, ROLES, RolesNats, add_tls
 from testbed.servers import ConfiguredNats, Nats
 from tests.certificates import self_signed
 from tests.nkeys import ACCOUNT, USER, Key, operator_mode
@@ -77,15 +77,10 @@ async def test_credentials_log_in_and_are_read_again_when_they_are_renewed(tmp_p
             assert await bus.request("instance.i", b"again", timeout=5) == b"again"
 
 
-def tls_files(server: RolesNats, certificate: Path, key: Path) -> None:
-    for name, source in (("server.crt", certificate), ("server.key", key), ("ca.crt", certificate)):
-        (server.etc / "tls" / name).write_bytes(source.read_bytes())
-
-
 async def test_tls_with_an_authority_and_a_certificate_of_ones_own(tmp_path: Path) -> None:
     certificate, key = self_signed(tmp_path)
     server = RolesNats(tmp_path, "single-tls.conf")
-    tls_files(server, certificate, key)
+    add_tls(server.etc, certificate, key)
     tls = server.etc / "tls.conf"
     tls.write_text(tls.read_text().replace("verify: false", "verify: true"))
     login = {"nats_url": server.url, "nats_user": "worker", "nats_password": PASSWORDS["worker"]}
@@ -113,7 +108,7 @@ async def test_three_servers_with_certificates_share_the_stream(tmp_path: Path) 
         (directory := tmp_path / str(number)).mkdir()
         server = RolesNats(directory, "cluster-tls.conf", "--cluster", route, "--routes", ",".join(routes))
         server.env["NATS_NODE"] = f"nats-{number}"
-        tls_files(server, certificate, key)
+        add_tls(server.etc, certificate, key)
         servers.append(server)
     login = {"nats_user": "worker", "nats_password": PASSWORDS["worker"], "nats_ca": str(certificate)}
     with started(*servers):

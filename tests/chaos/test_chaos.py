@@ -7,7 +7,7 @@ says. This is more:
     CHAOS_SEED=7 CHAOS_MINUTES=5 pytest tests/chaos -s
 
 replays seed 7 for five minutes; CHAOS_EVERY is the mean number of seconds between two faults. With CHAOS_ROLES=1 each
-process has the NATS login and permissions of its role in deploy/nats. The schedule of faults
+process has the NATS login and permissions of its role in deploy/nats, over TLS. The schedule of faults
 is the seed's; the timing inside the processes is not, so a rare failure may need a few runs to show again.
 """
 
@@ -48,7 +48,9 @@ ONLY = os.environ.get("CHAOS_ONLY", "").split()
 # nats-py leaves its socket to the garbage collector where a server goes away while it connects.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.timeout(SECONDS + 600)
-async def test_nothing_is_lost_and_nothing_comes_twice(tmp_path: Path) -> None:
+async def test_nothing_is_lost_and_nothing_comes_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if ROLES:
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))  # for those who watch
     schedule = plan(SEED, SECONDS, FAULT_EVERY, ONLY or list(FAULTS))
     print(f"\nseed {SEED}, {SECONDS:g} s, {len(schedule)} faults; logs in {tmp_path}")
     async with World(tmp_path, pool="threads" if SEED % 2 else "prefork", roles=ROLES) as world:

@@ -13,9 +13,10 @@ from typing import TypeVar
 
 from bus import Settings
 from testbed.planted import SECRET
-from testbed.roles import PASSWORDS, copied, write_passwords
+from testbed.roles import PASSWORDS, add_tls, copied, write_passwords
 from testbed.servers import Server, Web, Worker
 from testbed.system import System
+from tests.certificates import self_signed
 
 RECONCILE_INTERVAL = 2.0
 """Seconds between two looks of a worker for jobs that nobody holds."""
@@ -47,7 +48,7 @@ class World:
     Args:
         directory: for logs, data and the package with the misbehaving jobs.
         pool: Celery's pool of the second worker; the first one's is prefork.
-        roles: whether web processes and workers log in to NATS as deploy/nats has them.
+        roles: whether web processes and workers log in to NATS as deploy/nats has them, over TLS.
     """
 
     def __init__(self, directory: Path, pool: str, *, roles: bool = False) -> None:
@@ -82,6 +83,7 @@ class World:
             accounts = self._roles / "accounts.conf"  # who watches belongs there, and is none of the roles
             program = "$worker_user, {user: program, password: program}"
             accounts.write_text(accounts.read_text().replace("$worker_user", program))
+            add_tls(self._roles, *self_signed(directory))
         else:
             nats.url = f"nats://system:{PASSWORD}@127.0.0.1:{nats.port}"
         self.configure_nats()
@@ -107,7 +109,9 @@ class World:
             raise
 
     def _login(self, role: str) -> dict[str, str]:
-        return {} if self._roles is None else {"NATS_USER": role, "NATS_PASSWORD": PASSWORDS[role]}
+        if self._roles is None:
+            return {}
+        return {"NATS_USER": role, "NATS_PASSWORD": PASSWORDS[role], "NATS_CA": str(self._roles / "tls" / "ca.crt")}
 
     def _new(self, server: S) -> S:
         self.logs.append(server.log)
@@ -146,7 +150,8 @@ class World:
         logins = f"authorization {{ users = [{users}] }}"
         if self._roles is not None:
             write_passwords(self._roles, PASSWORDS if password == PASSWORD else dict.fromkeys(PASSWORDS, password))
-            logins = f"include {self._roles.relative_to(self.directory)}/accounts.conf"
+            here = self._roles.relative_to(self.directory)
+            logins = f"include {here}/accounts.conf\ninclude {here}/tls.conf"
         self._nats_config.write_text(f"max_connections: {max_connections}\nmax_payload: {max_payload}\n{logins}\n")
         process = self.system.nats.process
         if process is not None and process.poll() is None:
