@@ -48,12 +48,12 @@ class IdentitySettings(Environment):
         None,
         description="File with public keys or certificates, PEM, one or several, whose private keys sign tokens; or "
         "that text itself. RSA: RS256 to RS512 and PS256 to PS512; P-256, P-384, P-521: ES256, ES384, ES512; Ed25519 "
-        "and Ed448: EdDSA. Needs busctl[jwt].",
+        "and Ed448: EdDSA.",
     )
     auth_jwks: str | None = Field(
         None,
         description="JSON Web Key Set with public keys: a file, or an https:// URL (http:// on this machine alone). It "
-        "is read again for a key id that is not in it, at most every 10 s, and every hour. Needs busctl[jwt].",
+        "is read again for a key id that is not in it, at most every 10 s, and every hour.",
     )
     auth_issuer: str | None = Field(None, description="What the claim iss of a token has to be; unset, anything.")
     auth_audience: str | None = Field(

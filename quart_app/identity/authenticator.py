@@ -122,7 +122,6 @@ def _pem(value: str) -> str:
 
 def _key_set(source: str) -> KeySet:
     """The keys of a file, which is looked at at once, or of a URL, which may be away for a while."""
-    keys.require_cryptography()
     if "://" not in source:
         keys.of_jwks(read_file(Path(source)))
     return KeySet(reader_of(source))

@@ -75,7 +75,6 @@ def of_pem(text: str) -> list[Key]:
     Raises:
         BadKeys: there are none, or one cannot be used.
     """
-    require_cryptography()
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
     from cryptography.x509 import load_pem_x509_certificate
 
@@ -102,7 +101,6 @@ def of_jwks(data: bytes) -> list[Key]:
     Raises:
         BadKeys: it is no such set, or no key of it can be used.
     """
-    require_cryptography()
     try:
         entries = from_json(data)["keys"]
     except (ValueError, TypeError, KeyError):
@@ -151,15 +149,3 @@ def algorithms_of(material: PublicKey) -> frozenset[str]:
         case ed25519.Ed25519PublicKey() | ed448.Ed448PublicKey():
             return _EDWARDS
     raise BadKeys("there is a key of another kind than RSA, P-256, P-384, P-521, Ed25519 and Ed448")
-
-
-def require_cryptography() -> None:
-    """See that public keys can be used.
-
-    Raises:
-        BadKeys: a package that is needed for them is not installed.
-    """
-    try:
-        import cryptography  # noqa: F401
-    except ImportError:
-        raise BadKeys("public keys need the package cryptography: install busctl[jwt]") from None

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hmac
 import json
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jwt
 import pytest
@@ -127,18 +126,26 @@ async def test_a_forged_token_names_nobody(verifier: Authenticator, how: str) ->
     await refusal(verifier, FORGED[how]())
 
 
-NOW = int(time.time())
+class Ahead(NamedTuple):
+    """A time so many seconds after the test has begun."""
+
+    seconds: float
+
+
+def at(changed: dict[str, Any]) -> dict[str, Any]:
+    now = time.time()
+    return {name: now + value.seconds if isinstance(value, Ahead) else value for name, value in changed.items()}
 
 
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
-        ({"exp": NOW - 31}, "has expired"),
+        ({"exp": Ahead(-31)}, "has expired"),
         ({"exp": None}, "has no exp"),
-        *(({"exp": value}, "exp is no") for value in ("soon", str(NOW + 60), True, [NOW], {})),
+        *(({"exp": value}, "exp is no") for value in ("soon", "1790000000", True, [1790000000], {})),
         ({"exp": -1}, "has expired"),
-        ({"nbf": NOW + 100}, "not good yet"),
-        ({"iat": NOW + 100}, "not good yet"),
+        ({"nbf": Ahead(100)}, "not good yet"),
+        ({"iat": Ahead(100)}, "not good yet"),
         ({"nbf": "x"}, "nbf is no number"),
         ({"iss": "https://evil.example/"}, "another issuer"),
         ({"iss": None}, "another issuer"),
@@ -154,22 +161,22 @@ NOW = int(time.time())
     ],
 )
 async def test_a_token_that_is_not_for_here_and_now_names_nobody(changed: dict[str, Any], reason: str) -> None:
-    assert reason in await refusal(SECRET, parts({"alg": "HS256"}, claims(**changed), SHARED.encode()))
+    assert reason in await refusal(SECRET, parts({"alg": "HS256"}, claims(**at(changed)), SHARED.encode()))
 
 
 @pytest.mark.parametrize(
     "changed",
     [
-        {"exp": NOW - 20},
-        {"exp": NOW + 0.5},
+        {"exp": Ahead(-20)},
+        {"exp": Ahead(0.5)},
         {"exp": 10**18},
-        {"nbf": NOW + 20},
-        {"iat": NOW + 20},
+        {"nbf": Ahead(20)},
+        {"iat": Ahead(20)},
         {"aud": ["another", AUDIENCE]},
     ],
 )
 async def test_clocks_may_differ_and_a_token_may_be_for_several(changed: dict[str, Any]) -> None:
-    assert (await SECRET.identify(token(**changed))).user == "alice"
+    assert (await SECRET.identify(token(**at(changed)))).user == "alice"
 
 
 @pytest.mark.parametrize("number", ["1e999", "NaN", "Infinity", "9" * 5000])
@@ -178,7 +185,9 @@ async def test_an_expiry_that_is_no_time_is_refused(number: str) -> None:
 
 
 async def test_a_name_that_is_no_text_is_refused() -> None:
-    await refusal(SECRET, parts({"alg": "HS256"}, f'{{"sub":"\\ud83d","exp":{NOW + 60}}}', SHARED.encode()))
+    await refusal(
+        SECRET, parts({"alg": "HS256"}, f'{{"sub":"\\ud83d","exp":{int(time.time()) + 60}}}', SHARED.encode())
+    )
 
 
 async def test_without_an_audience_of_its_own_a_server_takes_no_token_that_is_for_somebody() -> None:
@@ -247,7 +256,7 @@ def broken(**settings: Any) -> str:
     return said
 
 
-def test_keys_that_cannot_be_used_are_said_at_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keys_that_cannot_be_used_are_said_at_start(tmp_path: Path) -> None:
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
     file = tmp_path / "keys"
@@ -276,10 +285,6 @@ def test_keys_that_cannot_be_used_are_said_at_start(tmp_path: Path, monkeypatch:
     ):
         file.write_bytes(data)
         assert reason in broken(auth_jwks=str(file))
-    monkeypatch.setitem(sys.modules, "cryptography", None)
-    assert "install busctl[jwt]" in broken(auth_public_key=pem("RSA"))
-    assert "install busctl[jwt]" in broken(auth_jwks="https://id.example.com/keys")
-    assert authenticator(auth_secret=SHARED).asks
 
 
 async def test_while_no_key_is_known_nobody_is_told_that_a_token_is_wrong() -> None:
