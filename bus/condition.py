@@ -27,6 +27,8 @@ class Condition:
     def __init__(self, heal_timeout: float) -> None:
         self.on_gap: Callable[[], None] = lambda: None
         """Called when messages may have been missed."""
+        self.on_change: Callable[[bool], None] = lambda works: None
+        """Called with whether the way to NATS works, each time that this changes."""
         self.on_lost: Callable[[str], None] | None = None
         """Called once with the reason when this cannot heal without new settings."""
         self.lost: BusRefused | None = None
@@ -73,6 +75,8 @@ class Condition:
     def note(self, trouble: Trouble | None) -> None:
         """From now on this is the state."""
         was, self.trouble = self.trouble, trouble
+        if (was is None) != (trouble is None):
+            self.on_change(trouble is None)
         if trouble is None:
             self.lost = None
             self._told.clear()

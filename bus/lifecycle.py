@@ -91,6 +91,15 @@ class Lifecycle:
     def on_lost(self, callback: Callable[[str], None] | None) -> None:
         self._connection.condition.on_lost = callback
 
+    @property
+    def on_change(self) -> Callable[[bool], None]:
+        """Called, on the event loop, with whether everything works, each time that this changes. It must not raise."""
+        return self._connection.condition.on_change
+
+    @on_change.setter
+    def on_change(self, callback: Callable[[bool], None]) -> None:
+        self._connection.condition.on_change = callback
+
     async def connect(self) -> None:
         """Begin, and wait until everything works, for at most `connect_timeout`. What fails is closed again.
 

@@ -59,6 +59,8 @@ class SyncBus:
     ) -> None:
         self.on_lost: Callable[[str], None] | None = None
         """As for `Bus`, called on the bus's own thread; set it before the first use."""
+        self.on_change: Callable[[bool], None] = lambda works: None
+        """As for `Bus`, called on the bus's own thread; set it before the first use."""
         self._settings = settings
         self._name = name
         self._update_stream = update_stream
@@ -138,6 +140,7 @@ class SyncBus:
         if life.bus is None:
             life.bus = Bus(self._settings, name=self._name, update_stream=self._update_stream, declare=self._declare)
             life.bus.on_lost = self.on_lost
+            life.bus.on_change = self.on_change
             life.bus.begin()
         return life.bus
 

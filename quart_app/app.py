@@ -120,12 +120,16 @@ class Edge:
             bus.add_gap_callback(hub.on_gap)
             bus.on_lost = self.on_lost or self._stop_server
             bus.on_drop = self.metrics.dropped.inc
+            self.metrics.nats_up.set(bus.connected)
+            bus.on_change = self.metrics.nats
             stack.push_async_callback(self.pipeline.stop)
             stack.push_async_callback(self.authenticator.close)
             await self.authenticator.start()
             await self.pipeline.start(self.channels.groups)
             renewing = asyncio.create_task(self.renewal.run(), name="renewal")
             stack.callback(renewing.cancel)
+            sampling = asyncio.create_task(self.metrics.sample(self.services.enqueuer.waiting), name="sample")
+            stack.callback(sampling.cancel)
             yield
             hub.close_all(SERVICE_RESTART)
             if bus.lost is not None and self.on_lost is None:

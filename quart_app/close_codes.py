@@ -10,25 +10,28 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class CloseCode:
-    """A close code, the reason sent with it, and whether a client may reconnect."""
+    """A close code, its name in logs and metrics, the reason sent with it, and whether a client may reconnect."""
 
     code: int
+    name: str
     reason: str
     reconnect: bool
 
 
-PROTOCOL_ERROR = CloseCode(1002, "the frame breaks the WebSocket protocol", reconnect=False)
-INVALID_DATA = CloseCode(1007, "the data is not what its frame says; text must be UTF-8", reconnect=False)
-SERVICE_RESTART = CloseCode(1012, "the server is restarting; reconnect", reconnect=True)
-TOO_BIG = CloseCode(1009, "the message is too big", reconnect=False)
-TOO_SLOW = CloseCode(1013, "the connection reads too slowly; reconnect", reconnect=True)
-TRY_AGAIN = CloseCode(1013, "the event bus is away; reconnect", reconnect=True)
-KEYS_AWAY = CloseCode(1013, "it cannot be known whether the token is valid; reconnect", reconnect=True)
-BAD_HANDSHAKE = CloseCode(4400, "the first frame must be a valid connect", reconnect=False)
-UNAUTHORIZED = CloseCode(4401, "the token is not valid; sign in again", reconnect=False)
-TOKEN_EXPIRED = CloseCode(4401, "the token has expired; reconnect with a newer one", reconnect=False)
-HANDSHAKE_TIMEOUT = CloseCode(4408, "no connect frame came in time; reconnect", reconnect=True)
-TOO_MANY_REQUESTS = CloseCode(4429, "too many frames; send fewer and reconnect", reconnect=True)
+PROTOCOL_ERROR = CloseCode(1002, "protocol_error", "the frame breaks the WebSocket protocol", reconnect=False)
+INVALID_DATA = CloseCode(
+    1007, "invalid_data", "the data is not what its frame says; text must be UTF-8", reconnect=False
+)
+SERVICE_RESTART = CloseCode(1012, "service_restart", "the server is restarting; reconnect", reconnect=True)
+TOO_BIG = CloseCode(1009, "too_big", "the message is too big", reconnect=False)
+TOO_SLOW = CloseCode(1013, "too_slow", "the connection reads too slowly; reconnect", reconnect=True)
+TRY_AGAIN = CloseCode(1013, "try_again", "the event bus is away; reconnect", reconnect=True)
+KEYS_AWAY = CloseCode(1013, "keys_away", "it cannot be known whether the token is valid; reconnect", reconnect=True)
+BAD_HANDSHAKE = CloseCode(4400, "bad_handshake", "the first frame must be a valid connect", reconnect=False)
+UNAUTHORIZED = CloseCode(4401, "unauthorized", "the token is not valid; sign in again", reconnect=False)
+TOKEN_EXPIRED = CloseCode(4401, "token_expired", "the token has expired; reconnect with a newer one", reconnect=False)
+HANDSHAKE_TIMEOUT = CloseCode(4408, "handshake_timeout", "no connect frame came in time; reconnect", reconnect=True)
+TOO_MANY_REQUESTS = CloseCode(4429, "too_many_requests", "too many frames; send fewer and reconnect", reconnect=True)
 
 ALL = (
     PROTOCOL_ERROR,

@@ -1,51 +1,142 @@
-"""What this process counts, in the Prometheus text format at `/metrics`.
+"""What a web process counts, in the Prometheus text format at `/metrics`.
 
-With several workers the processes share a directory, named by PROMETHEUS_MULTIPROC_DIR, and each answers for all.
+With several processes these share a directory, named by PROMETHEUS_MULTIPROC_DIR, and each answers for all.
+docs/reference/metrics.md is made from what stands here.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
-from hmac import compare_digest
+from collections.abc import Callable
+from functools import partial
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 from pydantic import SecretStr
 from quart import Blueprint, Response, request
 
+from bus.bearer import brings
 from quart_app.close_codes import CloseCode
 
 SHARED_DIR = "PROMETHEUS_MULTIPROC_DIR"
 """The variable by which prometheus-client finds the directory that several processes share."""
+SAMPLE_EVERY = 1.0
+"""Seconds between two looks at what is not counted as it happens."""
+CLIENT_CODES = frozenset([1000, 1001, 1005, 1006])
+"""Codes with which a client closes, that are told apart; a client can send any."""
+LAG_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
 
 
 class Metrics:
-    """The counters of one process."""
+    """The metrics of one web process. All of it is used on the event loop."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        self.connections = Gauge(
-            "busctl_connections", "Open WebSockets.", registry=self._registry, multiprocess_mode="livesum"
+        counter = partial(Counter, registry=self._registry)
+        gauge = partial(Gauge, registry=self._registry)
+        self.connections = gauge("busctl_connections", "Open WebSockets.", multiprocess_mode="livesum")
+        self.opened = counter("busctl_opened", "WebSockets accepted, by protocol: plain or bus.v1.", ["protocol"])
+        self.closed = counter(
+            "busctl_closed",
+            "WebSockets closed, by code and reason: the name in quart_app/close_codes.py where this side did it, such "
+            "as too_slow; else client, with 1006 for one that sent no close frame.",
+            ["code", "reason"],
         )
-        self.events = Counter("busctl_events", "Events heard from the bus for clients here.", registry=self._registry)
-        self.deliveries = Counter("busctl_deliveries", "Events times connections.", registry=self._registry)
-        self.dropped = Counter("busctl_dropped", "Bus messages that were no event.", registry=self._registry)
-        self.errors = Counter("busctl_errors", "Frames answered with an error.", ["type"], registry=self._registry)
-        self._refused = Counter("busctl_refused", "Handshakes refused.", ["status"], registry=self._registry)
-        self._closed = Counter("busctl_closed", "WebSockets closed from this side.", ["code"], registry=self._registry)
+        self._refused = counter(
+            "busctl_refused",
+            "Handshakes answered with an HTTP error: 403 origin, 421 host, 503 no room, draining, or NATS away.",
+            ["status"],
+        )
+        self.frames = counter("busctl_frames", "Frames that clients sent.")
+        self.received = counter("busctl_received_bytes", "Bytes of those frames.")
+        self.errors = counter(
+            "busctl_errors", "Frames answered with an error, by its type, such as stream_full or busy.", ["type"]
+        )
+        self.events = counter("busctl_events", "Events heard from the bus for clients here.")
+        self.deliveries = counter("busctl_deliveries", "Events times connections.")
+        self.sent = counter("busctl_sent_bytes", "Bytes of frames that were sent, or wait for a slow reader.")
+        self.dropped = counter(
+            "busctl_dropped",
+            "Bus messages that were no event, or that the stream does not have: garbage and forgeries.",
+        )
+        self.lag = Histogram(
+            "busctl_bus_lag_seconds",
+            "From when NATS stored an event to when it is handed to connections; ten samples a second at most. As good "
+            "as the clocks agree.",
+            buckets=LAG_BUCKETS,
+            registry=self._registry,
+        )
+        self.resumes = counter(
+            "busctl_resumes",
+            "Clients of bus.v1 welcomed: new; recovered, with all that they missed; cut, with history missing.",
+            ["outcome"],
+        )
+        self.replayed = counter("busctl_replayed_events", "Events replayed to clients that came back.")
+        self.refilled = counter(
+            "busctl_refilled_feeds",
+            "Subscriptions of which missed events were read from the stream: NATS was away, this process too slow, or "
+            "something did not fit.",
+        )
+        self.nats_up = gauge(
+            "busctl_nats_up", "Whether NATS and the stream can be used; of several processes the worst.",
+            multiprocess_mode="livemin",
+        )  # fmt: skip
+        self.nats_outages = counter("busctl_nats_outages", "How often that ended: a lost connection, or a refusal.")
+        self.waiting = gauge(
+            "busctl_enqueue_waiting", "Accepted jobs that wait for Redis in this process.", multiprocess_mode="livesum"
+        )
+        self.loop_lag = gauge(
+            "busctl_loop_lag_seconds",
+            "How late the event loop was at the last look, once a second; of several processes the worst.",
+            multiprocess_mode="livemax",
+        )
+        self.unsent = Sent()
+        """What `sent` is still to be told."""
 
     def refused(self, refusal: Response) -> None:
         """Count a handshake that was answered with an HTTP error, such as 503 for want of room."""
         self._refused.labels(str(refusal.status_code)).inc()
 
-    def closed(self, code: CloseCode) -> None:
-        """Count a WebSocket that was closed from this side, such as 1013 for one that reads too slowly."""
-        self._closed.labels(str(code.code)).inc()
+    def frame(self, frame: str | bytes | None) -> None:
+        """Count a frame of a client, and its bytes."""
+        self.frames.inc()
+        if frame:
+            self.received.inc(len(frame if isinstance(frame, bytes) or frame.isascii() else frame.encode()))
+
+    def closed_here(self, code: CloseCode) -> None:
+        """Count a WebSocket that was closed from this side, such as with 1013 when it reads too slowly."""
+        self.closed.labels(str(code.code), code.name).inc()
+
+    def closed_there(self, code: int) -> None:
+        """Count a WebSocket that its client closed, or lost (1006)."""
+        self.closed.labels(str(code) if code in CLIENT_CODES else "other", "client").inc()
+
+    def nats(self, works: bool) -> None:
+        """NATS can be used from now on, or it cannot any more."""
+        self.nats_up.set(works)
+        if not works:
+            self.nats_outages.inc()
+
+    async def sample(self, waiting: Callable[[], int]) -> None:
+        """Look now and then, until cancelled, at what is not counted as it happens.
+
+        Args:
+            waiting: how many jobs wait for Redis.
+        """
+        clock = asyncio.get_running_loop().time
+        while True:
+            due = clock() + SAMPLE_EVERY
+            await asyncio.sleep(SAMPLE_EVERY)
+            self.loop_lag.set(max(0.0, clock() - due))
+            self.waiting.set(waiting())
+            self.sent.inc(self.unsent.take())
 
     def text(self) -> bytes:
         """Everything, of all processes that share a directory."""
         registry = self._registry
+        self.sent.inc(self.unsent.take())
         if SHARED_DIR in os.environ:
             registry = CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
@@ -54,6 +145,20 @@ class Metrics:
     def remove_shared(self) -> None:
         """Remove the directory that processes share, when the supervisor that made it was killed and cannot."""
         shutil.rmtree(os.environ[SHARED_DIR], ignore_errors=True)
+
+
+class Sent:
+    """Bytes that were sent since somebody looked. A plain number: it changes with each delivery."""
+
+    __slots__ = ("bytes",)
+
+    def __init__(self) -> None:
+        self.bytes = 0
+
+    def take(self) -> int:
+        """The number, which begins anew."""
+        taken, self.bytes = self.bytes, 0
+        return taken
 
 
 def metrics(counted: Metrics, token: SecretStr | None) -> Blueprint:
@@ -67,16 +172,10 @@ def metrics(counted: Metrics, token: SecretStr | None) -> Blueprint:
 
     @routes.get("/metrics")
     async def expose() -> Response:
-        """The counters, for Prometheus; 401 without the token, when `BUS_METRICS_TOKEN` is set."""
-        if token is not None and not _brings(token.get_secret_value(), request.headers.get("Authorization", "")):
+        """The metrics, for Prometheus; 401 without the token, when `BUS_METRICS_TOKEN` is set."""
+        if not brings(token, request.headers.get("Authorization", "")):
             text = "this needs Authorization: Bearer with the value of BUS_METRICS_TOKEN\n"
             return Response(text, 401, {"WWW-Authenticate": "Bearer"}, content_type="text/plain; charset=utf-8")
         return Response(counted.text(), content_type=CONTENT_TYPE_LATEST)
 
     return routes
-
-
-def _brings(token: str, authorization: str) -> bool:
-    """Whether a header has the token, in a time that does not tell how much of it is right."""
-    scheme, _, given = authorization.partition(" ")
-    return scheme.lower() == "bearer" and compare_digest(given.strip().encode("latin-1"), token.strip().encode())

@@ -107,6 +107,10 @@ class Enqueuer:
         self._require_room()
         self._waiting.put_nowait(job)
 
+    def waiting(self) -> int:
+        """How many jobs wait for Redis."""
+        return self._waiting.qsize()
+
     async def _take(self, job: JobState) -> None:
         self._waiting.put_nowait(job)
 

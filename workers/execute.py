@@ -15,7 +15,6 @@ from celery.exceptions import Reject
 
 from bus import AppendRefused, Bus, CorruptJob, InvalidName, NoLease, UnknownJob, job_log, liveness
 from bus.job_log import JobState
-from bus.messages import JobResult
 from bus.tracebacks import described
 from workers import ends
 from workers.attempt import Attempt
@@ -89,6 +88,7 @@ class Execution:
         self._limits = limits
         self._signals = signals
         self._cancelled = Cancelled()
+        self._began = time.monotonic()
         self.running = RunningJob(client_id, job_id, process, self._on_cancel)
 
     def run(self, ticket: Ticket | None) -> None:
@@ -150,8 +150,9 @@ class Execution:
     async def _start(self, bus: Bus, state: JobState, message_id: str) -> Attempt:
         # Answer for the job first, then begin its next attempt, whose time runs from now on.
         instance = await self.running.begin(bus)
+        self._began = time.monotonic()
         started = await job_log.start(bus.stream, state, instance=instance, message_id=message_id)
-        log.debug("job started", attempt=started.attempt)
+        log.info("job started", attempt=started.attempt)
         process, running, limits = self._process, self.running, self._limits
         return Attempt(self._job, started, bus, process, running, limits, self._cancelled, self._signals)
 
@@ -166,8 +167,8 @@ class Execution:
         except AppendRefused:
             log.info("the job was ended by somebody else meanwhile; this end is dropped")
         else:
-            done = log.debug if isinstance(ended.last, JobResult) else log.info
-            done("job ended", action=ended.last.action, attempt=ended.attempt)
+            seconds = round(time.monotonic() - self._began, 3)
+            log.info("job ended", state=ended.state, attempt=ended.attempt, seconds=seconds)
 
     def _on_cancel(self) -> None:
         self._cancelled.set()

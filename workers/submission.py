@@ -185,6 +185,9 @@ async def _accept(
                 submitted = await _store(bus, client_id, request, job_id, ref, acceptance)
                 if submitted.accepted:
                     acceptance.stored = submitted.job
+                    # Not the type as it was asked for: that is a client's text.
+                    told = {"client_id": client_id, "job_id": job_id, "type": request.job_type}
+                    log.info("job accepted", **told, waits=acceptance.waits)
                     if not acceptance.waits:
                         await enqueue(submitted.job)
     except (TooManyJobs, TooManyBytes):
@@ -231,6 +234,7 @@ async def cancel(bus: Bus, client_id: str, job_id: str, *, by: str = "") -> Canc
         raise _doubtful(error, f"job {job_id} may be cancelled all the same") from error
     if job.state != "job_cancelled":
         return Cancellation(job, cancelled=False)
+    log.info("job cancelled", client_id=client_id, job_id=job_id, by=by or "its client")
     try:
         await liveness.tell_cancelled(bus, job.instance, job_id)
     except BusUnavailable as error:

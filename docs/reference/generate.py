@@ -6,12 +6,15 @@ With `--check`, only say whether they are up to date.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+from prometheus_client.metrics import MetricWrapperBase
 from pydantic_core import PydanticUndefined
 
 from bus import Settings
 from quart_app import close_codes
+from quart_app.metrics import Metrics
 
 HERE = Path(__file__).parent
 
@@ -61,7 +64,33 @@ def close_codes_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES = {HERE / "settings.md": settings_page, HERE / "close-codes.md": close_codes_page}
+def metrics_page() -> str:
+    """Every metric: what is said around them stands in the page itself."""
+    page = METRICS.read_text()
+    for name, rows in {"web": described(Metrics())}.items():
+        begin, end = f"<!-- {name}: made by generate.py -->\n", f"<!-- {name}: end -->"
+        before, _, rest = page.partition(begin)
+        table = "| metric | type | labels | meaning |\n|---|---|---|---|\n" + "\n".join(rows) + "\n"
+        page = before + begin + table + end + rest.partition(end)[2]
+    return page
+
+
+def described(metrics: object) -> Iterator[str]:
+    """A row for each metric that this object has."""
+    for metric in vars(metrics).values():
+        if isinstance(metric, MetricWrapperBase):
+            family = metric.describe()[0]
+            name = family.name + "_total" * (family.type == "counter")
+            labels = ", ".join(f"`{label}`" for label in metric._labelnames)
+            yield f"| `{name}` | {family.type} | {labels} | {family.documentation} |"
+
+
+METRICS = HERE / "metrics.md"
+PAGES = {
+    METRICS: metrics_page,
+    HERE / "settings.md": settings_page,
+    HERE / "close-codes.md": close_codes_page,
+}
 
 
 def main(arguments: list[str]) -> str | None:

@@ -51,6 +51,11 @@ class Batch:
     def __len__(self) -> int:
         return len(self._events)
 
+    @property
+    def stored_at(self) -> str | None:
+        """When its first event was stored; None for progress, and for an empty batch."""
+        return self._events[0][1].at if self._events else None
+
     def add(self, seq: int, event: Event) -> None:
         """Append an event; `seq` is 0 for progress, which is not stored."""
         text = event.encode()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import OrderedDict
 from typing import Protocol
 
+from bus import times
 from bus.messages import Event
 from quart_app.close_codes import CloseCode
 from quart_app.delivery.batch import Batch
@@ -13,6 +15,9 @@ from quart_app.metrics import Metrics
 
 DELIVERIES_IN_A_ROW = 500
 """After so many, about 5 ms, other tasks get a turn."""
+
+LAG_EVERY = 0.1
+"""Least seconds between two events of which it is measured how old they are."""
 
 
 class Member(Protocol):
@@ -44,7 +49,7 @@ class FanOut:
     more to deliver than fits in a turn, what comes meanwhile makes larger batches and not more of them.
 
     Args:
-        metrics: counts the events, and their deliveries.
+        metrics: counts the events and their deliveries, and measures how old they are.
     """
 
     def __init__(self, metrics: Metrics) -> None:
@@ -55,6 +60,7 @@ class FanOut:
         self._left: list[Member] = []
         """The batch that is being handed out, and who has not got it yet."""
         self._scheduled = False
+        self._lag_at = 0.0
 
     def add(self, to: Recipients, seq: int, event: Event) -> None:
         """Deliver an event in a later turn of the loop, to whoever is a member then.
@@ -84,9 +90,16 @@ class FanOut:
                 self._left = list(to.members)
                 self._metrics.events.inc(len(self._batch))
                 self._metrics.deliveries.inc(len(self._batch) * len(self._left))
+                self._look_at_lag()
             now, self._left = self._left[:room], self._left[room:]
             room -= len(now)
             for member in now:
                 member.deliver(self._batch)
         if self._left or self._waiting:
             self._schedule()
+
+    def _look_at_lag(self) -> None:
+        if (now := time.monotonic()) < self._lag_at or (stored_at := self._batch.stored_at) is None:
+            return
+        self._lag_at = now + LAG_EVERY
+        self._metrics.lag.observe(max(0.0, time.time() - times.read(stored_at).timestamp()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import Context
 
 import structlog
 
@@ -121,14 +122,18 @@ class Feed:
         """
         if self._subscription is None:
             if self._opening is None:
-                self._opening = asyncio.create_task(self._open(fresh=fresh), name="open a feed")
+                # Of nobody's context: what lives as long as the feed must not log the connection that came first.
+                opening = self._open(fresh=fresh)
+                self._opening = asyncio.create_task(opening, name="open a feed", context=Context())
             await asyncio.shield(self._opening)
 
     def follow_progress(self) -> None:
         """Hear the progress of the client's jobs too. It is a subscription of its own, so idle clients have none."""
         if self._progress is None and self._client_id is not None:
             self._progress = asyncio.create_task(
-                self._bus.subscribe_progress(self._client_id, self._pass_on), name="subscribe to progress"
+                self._bus.subscribe_progress(self._client_id, self._pass_on),
+                name="subscribe to progress",
+                context=Context(),
             )
 
     def fall_behind(self) -> None:

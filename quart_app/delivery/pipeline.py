@@ -29,7 +29,7 @@ class Pipeline:
     Args:
         bus: the process's bus.
         events: every event class that a channel of this app handles, by action.
-        metrics: where events are counted.
+        metrics: where events and replays are counted.
         replay_memory_bytes: what all replays may have in memory together.
         on_ended: as for `EventParser`.
     """
@@ -47,11 +47,12 @@ class Pipeline:
         self.bus = bus
         self.end = StreamEnd(bus)
         """How far the stream reaches."""
+        self.metrics = metrics
         self.parser = EventParser(bus, events, on_ended)
         self.hub = Hub(bus, self.end, self.parser, FanOut(metrics), behind)
         """Which connections hear what."""
         self.replay_budget = ReplayBudget(replay_memory_bytes)
-        self._refill = Refill(bus, self.end, self.hub, behind)
+        self._refill = Refill(bus, self.end, self.hub, behind, metrics.refilled.inc)
 
     async def start(self, groups: Iterable[str]) -> None:
         """Subscribe once to each group, and begin to refill.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -30,9 +30,18 @@ class Refill:
         end: how far the stream reaches.
         hub: begins anew when the stream turns out to be another one.
         behind: the feeds that have fallen behind. As each is in it once at most, there are never more than feeds.
+        refilled: called with how many feeds were refilled.
     """
 
-    def __init__(self, bus: Bus, end: StreamEnd, hub: Hub, behind: asyncio.Queue[Feed]) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        end: StreamEnd,
+        hub: Hub,
+        behind: asyncio.Queue[Feed],
+        refilled: Callable[[int], None] = lambda feeds: None,
+    ) -> None:
+        self._refilled = refilled
         self._bus = bus
         self._end = end
         self._hub = hub
@@ -93,6 +102,7 @@ class Refill:
         failed = [(feed, error) for feed, error in zip(feeds, errors, strict=True) if error is not None]
         if failed:
             log.warning("could not read what was missed; trying again", feeds=len(failed), error=str(failed[0][1]))
+        self._refilled(len(feeds) - len(failed))
         return [feed for feed, _ in failed]
 
     def _begin_anew(self, state: StreamState) -> None:

@@ -161,7 +161,7 @@ def raise_open_files() -> int:
 
 async def _serve(settings: Settings, config: Config, listener: Listener, control_socket: int | None) -> None:
     edge = Edge(settings, our_channels())
-    install(settings, closed=edge.metrics.closed, listener=listener)
+    install(settings, closed=edge.metrics.closed_here, listener=listener)
     drain = Drain(settings, edge.admission, edge.pipeline.hub, listener)
     edge.on_lost = drain.give_up
     supervisor = ControlSocket(control_socket, drain) if control_socket is not None else None

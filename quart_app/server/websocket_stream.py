@@ -23,6 +23,7 @@ from quart_app.websocket import frame_writer
 from quart_app.websocket import rate_limit as limits
 from quart_app.websocket.frame_writer import FrameWriter, Turn
 from quart_app.websocket.rate_limit import TokenBucket
+from quart_app.websocket.visit import closed_by_client, closed_by_server
 
 closing = SparseLog("closing a connection because of the frames that it sends")
 
@@ -161,6 +162,7 @@ class FramedWSStream(WSStream):
             await self._refuse(code, (event.reason or "")[:DETAIL] if code is PROTOCOL_ERROR else "")
             return
         if self.connection.state is ConnectionState.REMOTE_CLOSING:
+            closed_by_client(self.scope, int(event.code))
             await self._send_wsproto_event(event.response())
         await self.send(StreamClosed(stream_id=self.stream_id))
 
@@ -172,6 +174,7 @@ class FramedWSStream(WSStream):
         self.buffer.clear()
         closing.warn(code=code.code, reason=reason)
         self._shared.closed(code)
+        closed_by_server(self.scope, code)
         self._after(CLOSE_LINGER, self.send, StreamClosed(stream_id=self.stream_id))
         await self._send_wsproto_event(CloseConnection(code=code.code, reason=reason))
 

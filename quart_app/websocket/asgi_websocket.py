@@ -9,6 +9,8 @@ from typing import Any
 
 from quart.asgi import ASGIWebsocketConnection
 
+from quart_app.websocket.visit import NO_CLOSE_FRAME, closed_by_client
+
 DISCARD_SECONDS = 60.0
 """Deadline for the disconnect that every server announces once a handler has ended."""
 
@@ -22,7 +24,7 @@ class PullingWebsocket(ASGIWebsocketConnection):
     """
 
     async def __call__(self, receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]) -> None:
-        source = _Source(receive)
+        source = _Source(receive, self.scope)
         self.queue = source  # type: ignore[assignment]
         websocket = self._create_websocket_from_scope(send)
         try:
@@ -43,10 +45,11 @@ class PullingWebsocket(ASGIWebsocketConnection):
 class _Source:
     """What Quart calls in place of its queue."""
 
-    __slots__ = ("_receive", "ended")
+    __slots__ = ("_receive", "_scope", "ended")
 
-    def __init__(self, receive: Callable[[], Awaitable[Any]]) -> None:
+    def __init__(self, receive: Callable[[], Awaitable[Any]], scope: Any) -> None:
         self._receive = receive
+        self._scope = scope
         self.ended = False
 
     def get(self) -> Awaitable[str | bytes | None]:
@@ -68,6 +71,8 @@ class _Source:
                 frame: str | bytes = text if text is not None else event["bytes"]
                 return frame
             self.ended = event["type"] == "websocket.disconnect"
+            if self.ended:
+                closed_by_client(self._scope, event.get("code", NO_CLOSE_FRAME))
         if cancel:
             raise asyncio.CancelledError
         return None

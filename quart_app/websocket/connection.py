@@ -49,7 +49,7 @@ class Connection:
         websocket: an accepted WebSocket, or one that is accepted before `run`.
         view: its channel and protocol. With `bus.v1` live events wait for `begin`.
         hub: where it joins and leaves groups.
-        metrics: counts the frames that are answered with an error.
+        metrics: counts frames and bytes.
         authenticator: verifies a newer token.
         identity: whose it is.
     """
@@ -89,7 +89,7 @@ class Connection:
         self.membership = Membership(hub, self)
         self._metrics = metrics
         self._websocket = websocket
-        self._queue = SendQueue(websocket, settings, self._show, client_id=self.client_id)
+        self._queue = SendQueue(websocket, settings, self._show, metrics.unsent, client_id=self.client_id)
         self._parser = parser
         self._view = view
         self._send_timeout = settings.send_timeout
@@ -211,6 +211,7 @@ class Connection:
             await self._open(opening)
         while True:
             frame: str | bytes | None = await self._websocket.receive()
+            self._metrics.frame(frame)
             if self.closing is not None:
                 continue  # nothing more is answered, but the client's own close frame is waited for
             if self._rate.exceeded():

@@ -25,6 +25,7 @@ from quart_app.websocket.origin import origin_allowed
 from quart_app.websocket.renewal import Renewal
 from quart_app.websocket.resume import resume
 from quart_app.websocket.session import Sessions
+from quart_app.websocket.visit import Visit, visiting
 
 refused = SparseLog("a client that does not prove who it is was refused")
 
@@ -76,10 +77,10 @@ class Endpoint:
             self._metrics.refused(refusal)
             return refusal
         socket: Websocket = websocket._get_current_object()  # type: ignore[attr-defined]
-        with self._admission:
+        with self._admission, visiting(self._metrics, socket.scope) as visit:
             try:
                 v1 = SUBPROTOCOL in socket.requested_subprotocols
-                await (self._serve_v1 if v1 else self._serve_plain)(socket)
+                await (self._serve_v1 if v1 else self._serve_plain)(socket, visit)
                 return None
             except BusUnavailable:
                 refusal = Response("the event bus is away; try again\n", 503)
@@ -97,7 +98,7 @@ class Endpoint:
             return Response("this origin may not connect; see BUS_ALLOWED_ORIGINS\n", 403)
         return self._admission.refusal()
 
-    async def _serve_plain(self, socket: Websocket) -> None:
+    async def _serve_plain(self, socket: Websocket, visit: Visit) -> None:
         """Serve a client of the plain protocol.
 
         Raises:
@@ -110,11 +111,13 @@ class Endpoint:
             await self._attach(connection, fresh=identity.user is None)
             await connection.authorization.join_groups()
             await socket.accept()
+            visit.accepted("plain")
+            visit.known(connection.client_id)
             await connection.run()
         finally:
-            await self._detach(connection)
+            await self._detach(connection, visit)
 
-    async def _serve_v1(self, socket: Websocket) -> None:
+    async def _serve_v1(self, socket: Websocket, visit: Visit) -> None:
         """Serve a client of `bus.v1`, which is accepted first and says who it is then, unless a header said so.
 
         Raises:
@@ -122,6 +125,7 @@ class Endpoint:
         """
         proved = await self._proved(socket)
         await socket.accept(subprotocol=SUBPROTOCOL)
+        visit.accepted(SUBPROTOCOL)
         failure: CloseCode | None = None
         try:
             async with self._admission.handshaking():
@@ -140,16 +144,17 @@ class Endpoint:
         if failure is not None:
             if failure.code == UNAUTHORIZED.code:
                 refused.warn(reason=failure.reason)
-            self._metrics.closed(failure)
+            visit.closing = failure
             await socket.close(failure.code, failure.reason)
             return
         connection = self._connection(socket, self._v1, greeting.identity)
+        visit.known(connection.client_id)
         opening = self._open(connection, greeting)
         del greeting  # or it would be kept for as long as the connection
         try:
             await connection.run(opening)
         finally:
-            await self._detach(connection)
+            await self._detach(connection, visit)
 
     async def _open(self, connection: Connection, greeting: Greeting) -> None:
         await self._attach(connection, fresh=greeting.session.fresh)
@@ -164,9 +169,8 @@ class Endpoint:
         if self._admission.closing:  # too late to be closed with the others
             connection.close(SERVICE_RESTART)
 
-    async def _detach(self, connection: Connection) -> None:
-        if connection.closing is not None:
-            self._metrics.closed(connection.closing)
+    async def _detach(self, connection: Connection, visit: Visit) -> None:
+        visit.closing = connection.closing
         connection.authorization.end()
         self._renewal.drop(connection)
         await self._hub.detach(connection)

@@ -81,6 +81,9 @@ async def resume(
             ),
             ref=connect.ref,
         )
+        known = session.known or session.lost or any(asked.values())
+        pipeline.metrics.resumes.labels(("recovered" if recovered else "cut") if known else "new").inc()
+        pipeline.metrics.replayed.inc(missed.shown)
         await connection.begin(welcome, missed.pieces(), cursors)
     return state
 

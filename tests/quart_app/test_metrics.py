@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.typing import Subprotocol
 
 from testbed.servers import SERVE, Web
-from testbed.system import System
+from testbed.system import System, running
 from tests.clients import client
 from tests.http import get
 from tests.quart_app.delivery.test_hub import publish
 
+V1 = Subprotocol("bus.v1")
 HELLO = b'{"action":"system_notification","payload":"hello"}'
 
 
@@ -65,8 +71,72 @@ async def test_closing_and_refusing_is_counted_by_code(system: System) -> None:
         await talker.send({"action": "ping"})
         with pytest.raises(ConnectionClosed):
             await talker.receive()
-    await until(web, "busctl_closed_total 4429", 1)
+    await until(web, "busctl_closed_total 4429 too_many_requests", 1)
     await until(web, "busctl_refused_total 503", 1)
+
+
+async def test_what_comes_goes_and_comes_back_is_counted(system: System) -> None:
+    web = system.web()
+    async with connect(web.ws_url, subprotocols=[V1], proxy=None) as one:
+        token, cursors = await welcomed(one, {})
+        one.transport.abort()
+    await publish(system, "bus.group.system", HELLO)
+    for resume, outcome in ((token, "recovered"), ("forged", "cut")):
+        async with connect(web.ws_url, subprotocols=[V1], proxy=None) as again:
+            await welcomed(again, {"resume": resume, "cursors": cursors})
+            await until(web, f"busctl_resumes_total {outcome}", 1)
+    async with client(web.ws_url) as plain:
+        await plain.ping()
+        await plain.socket.close(3000)
+    await until(web, "busctl_closed_total other client", 1)
+    now = await asyncio.to_thread(counted, web)
+    assert (now["busctl_opened_total plain"], now["busctl_opened_total bus.v1"]) == (1, 3)
+    assert now["busctl_closed_total 1006 client"] == 1
+    assert now["busctl_closed_total 1000 client"] == 2
+    assert now["busctl_resumes_total new"] == 1
+    assert now["busctl_replayed_events_total"] == 2
+    assert now["busctl_frames_total"] == 1
+    assert now["busctl_received_bytes_total"] == len('{"action": "ping"}')
+    assert now["busctl_nats_up"] == 1
+
+
+async def welcomed(socket: ClientConnection, payload: dict[str, Any]) -> tuple[str, dict[str, int]]:
+    """Connect; the resume token, and where the stream ends."""
+    await socket.send(json.dumps({"action": "connect", "payload": payload}))
+    async with asyncio.timeout(15):
+        welcome = json.loads(await socket.recv())["payload"]
+    return welcome["resume"], welcome["cursors"]
+
+
+async def test_bytes_and_the_age_of_events_are_measured(system: System) -> None:
+    web = system.web()
+    async with client(web.ws_url) as one, client(web.ws_url) as two:
+        sizes = []
+        for connected in (one, two):
+            await connected.send({"action": "ping"})
+            sizes.append(len(await connected.socket.recv(decode=False)) + 2)
+        await publish(system, "bus.group.system", HELLO)
+        for connected in (one, two):
+            sizes.append(len(await connected.socket.recv(decode=False)) + 2)
+        now = await asyncio.to_thread(counted, web)
+    assert now["busctl_sent_bytes_total"] == sum(sizes)
+    assert now["busctl_bus_lag_seconds_count"] == 1
+    assert now["busctl_bus_lag_seconds_sum"] < 15
+
+
+async def test_an_outage_of_nats_is_counted(tmp_path: Path) -> None:
+    with running(tmp_path) as system:
+        web = system.web()
+        async with client(web.ws_url) as connected:
+            await connected.ping()
+            await until(web, "busctl_nats_up", 1)
+            system.nats.kill()
+            await until(web, "busctl_nats_outages_total", 1)
+            assert (await asyncio.to_thread(counted, web))["busctl_nats_up"] == 0
+            system.nats.start()
+            await until(web, "busctl_nats_up", 1)
+            await until(web, "busctl_refilled_feeds_total", 2)
+        assert (await asyncio.to_thread(counted, web))["busctl_nats_outages_total"] == 1
 
 
 async def test_several_web_processes_answer_for_all(system: System) -> None:
