@@ -56,7 +56,9 @@ class Metrics:
         )
         self.events = counter("busctl_events", "Events heard from the bus for clients here.")
         self.deliveries = counter("busctl_deliveries", "Events times connections.")
-        self.sent = counter("busctl_sent_bytes", "Bytes of frames that were sent, or wait for a slow reader.")
+        self.delivered = counter(
+            "busctl_delivered_bytes", "Bytes of events times connections, without those that are replayed."
+        )
         self.dropped = counter(
             "busctl_dropped",
             "Bus messages that were no event, or that the stream does not have: garbage and forgeries.",
@@ -92,8 +94,6 @@ class Metrics:
             "How late the event loop was at the last look, once a second; of several processes the worst.",
             multiprocess_mode="livemax",
         )
-        self.unsent = Sent()
-        """What `sent` is still to be told."""
 
     def refused(self, refusal: Response) -> None:
         """Count a handshake that was answered with an HTTP error, such as 503 for want of room."""
@@ -131,12 +131,10 @@ class Metrics:
             await asyncio.sleep(SAMPLE_EVERY)
             self.loop_lag.set(max(0.0, clock() - due))
             self.waiting.set(waiting())
-            self.sent.inc(self.unsent.take())
 
     def text(self) -> bytes:
         """Everything, of all processes that share a directory."""
         registry = self._registry
-        self.sent.inc(self.unsent.take())
         if SHARED_DIR in os.environ:
             registry = CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
@@ -145,20 +143,6 @@ class Metrics:
     def remove_shared(self) -> None:
         """Remove the directory that processes share, when the supervisor that made it was killed and cannot."""
         shutil.rmtree(os.environ[SHARED_DIR], ignore_errors=True)
-
-
-class Sent:
-    """Bytes that were sent since somebody looked. A plain number: it changes with each delivery."""
-
-    __slots__ = ("bytes",)
-
-    def __init__(self) -> None:
-        self.bytes = 0
-
-    def take(self) -> int:
-        """The number, which begins anew."""
-        taken, self.bytes = self.bytes, 0
-        return taken
 
 
 def metrics(counted: Metrics, token: SecretStr | None) -> Blueprint:

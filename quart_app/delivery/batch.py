@@ -44,6 +44,8 @@ class Batch:
         self.last = 0
         self.size = 0
         """Characters of all events."""
+        self.bytes = 0
+        """Bytes of all events."""
         self._events: list[tuple[int, Event, str]] = []
         self.prepared: dict[View, Prepared] = {}
         """What each view is shown that asked so far."""
@@ -61,6 +63,7 @@ class Batch:
         text = event.encode()
         self._events.append((seq, event, text))
         self.size += len(text)
+        self.bytes += len(text) if text.isascii() else len(text.encode())
         self.first = self.first or seq
         self.last = seq or self.last
 

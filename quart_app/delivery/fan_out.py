@@ -90,6 +90,7 @@ class FanOut:
                 self._left = list(to.members)
                 self._metrics.events.inc(len(self._batch))
                 self._metrics.deliveries.inc(len(self._batch) * len(self._left))
+                self._metrics.delivered.inc(self._batch.bytes * len(self._left))
                 self._look_at_lag()
             now, self._left = self._left[:room], self._left[room:]
             room -= len(now)

@@ -89,7 +89,7 @@ class Connection:
         self.membership = Membership(hub, self)
         self._metrics = metrics
         self._websocket = websocket
-        self._queue = SendQueue(websocket, settings, self._show, metrics.unsent, client_id=self.client_id)
+        self._queue = SendQueue(websocket, settings, self._show, client_id=self.client_id)
         self._parser = parser
         self._view = view
         self._send_timeout = settings.send_timeout

@@ -13,7 +13,6 @@ from bus import Settings
 from bus.messages import Event
 from quart_app.close_codes import TOO_SLOW, CloseCode
 from quart_app.delivery.prepared import Entry, Prepared, PreparedFrames
-from quart_app.metrics import Sent
 from quart_app.sparse_log import SparseLog
 from quart_app.websocket.frame_writer import FrameWriter, frame_writer_of
 
@@ -44,7 +43,6 @@ class SendQueue:
         websocket: an accepted WebSocket, or one that is accepted before `start`.
         settings: `send_buffer_bytes` and `send_timeout`.
         show: makes of an event what the client is shown.
-        sent: counts bytes.
         client_id: for the log.
     """
 
@@ -55,7 +53,6 @@ class SendQueue:
         "_frame_writer",
         "_limit",
         "_room",
-        "_sent",
         "_show",
         "_size",
         "_task",
@@ -71,7 +68,6 @@ class SendQueue:
         websocket: Websocket,
         settings: Settings,
         show: Callable[[Event], Awaitable[PreparedFrames | None]],
-        sent: Sent,
         *,
         client_id: str,
     ) -> None:
@@ -82,7 +78,6 @@ class SendQueue:
         self._limit = settings.send_buffer_bytes
         self._timeout = settings.send_timeout
         self._show = show
-        self._sent = sent
         self._frame_writer = frame_writer_of(websocket.scope)
         self._direct: FrameWriter | None = None
         self._waiting: deque[tuple[Entry, int]] | None = None
@@ -114,16 +109,12 @@ class SendQueue:
             if direct is None or not isinstance(entry, PreparedFrames) or not direct.offer(entry.data):
                 self._wait(entry)
                 direct = None
-            else:
-                self._sent.bytes += len(entry.data)
 
     def cork(self, entry: Entry) -> None:
         """Send one entry after those before it, in one write with what else this turn of the event loop brings."""
         direct = self._direct
         if direct is None or not isinstance(entry, PreparedFrames) or not direct.cork(entry.data):
             self._wait(entry)
-        else:
-            self._sent.bytes += len(entry.data)
 
     def close(self, code: CloseCode) -> None:
         """Send what waits, then close. Only the first call counts."""
@@ -197,7 +188,6 @@ class SendQueue:
                 await self._websocket.close(self.closing.code, self.closing.reason)
 
     async def _send(self, frames: PreparedFrames) -> None:
-        self._sent.bytes += len(frames.data)
         with suppress(OSError):  # the client has just left, as the reader is about to hear
             if self._frame_writer is None:
                 for text in frames.texts:

@@ -15,7 +15,6 @@ from bus import Bus, Settings, SystemNotification, subjects
 from bus.messages import Event
 from quart_app.close_codes import SERVICE_RESTART
 from quart_app.delivery.prepared import PreparedFrames
-from quart_app.metrics import Sent
 from quart_app.websocket.send_queue import SendQueue
 from testbed.raw import DEADLINE, SMALL_SEGMENT, SMALL_WINDOW, Frame, Peer, raw, raw_v1
 from testbed.servers import SERVE, Web, wait_until
@@ -182,7 +181,7 @@ async def test_closing_a_connection_whose_client_has_just_left_does_nothing(sett
     async def show(event: Event) -> None:
         return None
 
-    outbound = SendQueue(websocket, settings, show, Sent(), client_id="gone")
+    outbound = SendQueue(websocket, settings, show, client_id="gone")
     async with asyncio.TaskGroup() as tasks:
         outbound.start(tasks)
         outbound.stop()
