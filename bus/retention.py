@@ -62,6 +62,8 @@ class Retention:
     """Makes room in the stream. All of it is used on the bus's event loop."""
 
     def __init__(self) -> None:
+        self.usage: Usage | None = None
+        """How full the stream was at the last look."""
         self._needs: dict[str, _Need] = {}
         """By the job's subject."""
         self._needed_bytes = 0
@@ -96,7 +98,7 @@ class Retention:
         Raises:
             BusUnavailable: NATS is away, silent, or refuses it.
         """
-        usage = await bus.stream.usage()
+        self.usage = usage = await bus.stream.usage()
         if usage.max_age and time.monotonic() >= self._ages_at:
             self._ages_at = time.monotonic() + usage.max_age * SHARE_OF_AGE / 10
             horizon = datetime.now(UTC) - timedelta(seconds=usage.max_age * SHARE_OF_AGE)

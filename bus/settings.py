@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import NoDecode
 
-from bus import redis_url, setting_files
+from bus import bind_address, redis_url, setting_files
 from bus.identity_settings import IdentitySettings
 from bus.nats_settings import NatsSettings
 from bus.origins import hosts, origins
@@ -96,6 +96,11 @@ class Settings(IdentitySettings, NatsSettings):
     metrics_token: SecretStr | None = Field(
         None,
         description="What a request for /metrics must bring as Authorization: Bearer; unset, everybody may read it.",
+    )
+    worker_metrics_bind: str | None = Field(
+        None,
+        description="Where a worker shows its metrics, such as 127.0.0.1:9101; the path is /metrics, guarded by "
+        "BUS_METRICS_TOKEN. Each worker of a machine needs an address of its own. Unset, nowhere.",
     )
     websocket_deflate: bool = Field(
         False,
@@ -239,6 +244,13 @@ class Settings(IdentitySettings, NatsSettings):
             raise ValueError(
                 "must name origins while BUS_AUTH_COOKIE is set, or any page could use the cookies of who looks at it"
             )
+        return value
+
+    @field_validator("worker_metrics_bind")
+    @classmethod
+    def _can_be_bound(cls, value: str | None) -> str | None:
+        if value is not None:
+            bind_address.parse(value)
         return value
 
     @field_validator("auth", "log_level", "log_format", mode="before")

@@ -64,6 +64,7 @@ class Attempt:
             state,
             own=running.own,
             on_over=self.stop,
+            metrics=process.metrics,
             name=job.name,
             max_bytes=process.settings.job_result_max_bytes,
             cancelled=cancelled,

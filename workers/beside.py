@@ -6,10 +6,11 @@ import threading
 from collections.abc import Mapping
 
 from celery import Celery
-from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
+from celery.signals import worker_process_init, worker_ready, worker_shutdown, worker_shutting_down
 
 from bus import Settings
 from workers.main_process import MainProcess
+from workers.metrics_listener import MetricsListener
 from workers.own_tasks import OwnTasks
 from workers.ownership import keep_owning
 from workers.reconcile import Reconciler
@@ -17,11 +18,17 @@ from workers.registry import Job
 
 
 def run_beside(app: Celery, main_process: MainProcess, jobs: Mapping[str, Job], settings: Settings) -> None:
-    """Run them from when the worker is ready until it stops: a `Reconciler`, `OwnTasks`, and the claim on Redis."""
-    reconciler = Reconciler(app, main_process.bus, jobs, settings, main_process.overdue)
+    """Run them from when the worker is ready until it stops: a `Reconciler`, `OwnTasks`, and the claim on Redis.
+
+    Its metrics are shown from then on too, if the settings say where.
+    """
+    metrics = main_process.metrics
+    listener = MetricsListener(metrics, settings.worker_metrics_bind, settings.metrics_token)
+    reconciler = Reconciler(app, main_process.bus, jobs, settings, main_process.overdue, metrics)
     own_tasks = OwnTasks(main_process.bus, main_process)
     ownership = keep_owning(app, main_process.bus)
-    threads = [threading.Thread(target=run, daemon=True) for run in (reconciler.run, own_tasks.run, ownership.run)]
+    beside = (reconciler.run, own_tasks.run, ownership.run, listener.run)
+    threads = [threading.Thread(target=run, daemon=True) for run in beside]
 
     def start(**_: object) -> None:
         for thread in threads:
@@ -35,7 +42,12 @@ def run_beside(app: Celery, main_process: MainProcess, jobs: Mapping[str, Job], 
         reconciler.stop()
         own_tasks.stop()
         ownership.stop()
+        listener.stop()
 
+    def forget(**_: object) -> None:
+        listener.forget()
+
+    worker_process_init.connect(forget, weak=False)
     worker_ready.connect(start, weak=False)
     worker_shutting_down.connect(hand_over, weak=False)
     worker_shutdown.connect(stop, weak=False)

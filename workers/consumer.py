@@ -57,11 +57,13 @@ class Consumer(celery_consumer.Consumer):  # type: ignore[misc]
 
     def on_connection_error_before_connected(self, exc: Exception) -> None:
         """Say why there is no connection, and wait a little before the next attempt."""
+        self.app.busctl_metrics.redis_outages.inc()
         log.warning("could not begin to take tasks from Redis; trying again", error=str(exc) or type(exc).__name__)
         self._pause()
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """Close the connection, say why, and wait a little before the next attempt."""
+        self.app.busctl_metrics.redis_outages.inc()
         log.warning("stopped taking tasks from Redis; connecting again", error=str(exc) or type(exc).__name__)
         super().on_connection_error_after_connected(exc)
         self._pause()
@@ -88,9 +90,11 @@ class Consumer(celery_consumer.Consumer):  # type: ignore[misc]
         if name not in self._foreign and len(self._foreign) < MOST_NAMED:
             self._foreign.add(name)
             log.warning("left a task of another application in Redis, like all that follow with its name", task=name)
+        self.app.busctl_metrics.foreign.inc()
         message.reject()  # type: ignore[no-untyped-call]
 
     def _set_aside(self, message: Message, error: Exception) -> None:
+        self.app.busctl_metrics.malformed.inc()
         if message.delivery_tag not in message.channel.qos._delivered:
             log.warning("dropped a malformed broadcast", error=type(error).__name__)
             return

@@ -61,6 +61,7 @@ def execute(
         except UnknownJob as error:
             if process.persist(lambda bus: bus.stream.state()).epoch != system:
                 log.warning("left a task in Redis that may be another system's", error=described(error))
+                process.metrics.returned.add("foreign")
                 raise Reject("another system's task", requeue=False) from None
             log.warning("dropped a task whose job is gone", error=described(error))
         except (CorruptJob, InvalidName) as error:
@@ -69,6 +70,7 @@ def execute(
             log.info("this process works on the job already; this task is dropped")
         except NoLease as error:
             log.error("gave a task back", error=described(error))
+            process.metrics.returned.add("no_lease")
             time.sleep(NO_LEASE_PAUSE)
             raise Reject(str(error), requeue=True) from error
         finally:
@@ -145,6 +147,7 @@ class Execution:
             return self._process.persist(lambda bus: self._start(bus, state, message_id))
         except AppendRefused:
             log.info("somebody else took the next step of the job; looking again")
+            self._process.metrics.refused.add("claim")
             return None
 
     async def _start(self, bus: Bus, state: JobState, message_id: str) -> Attempt:
@@ -166,6 +169,7 @@ class Execution:
             ended = self._process.persist(end_and_let_go, between=self._signals.release_if_overdue)
         except AppendRefused:
             log.info("the job was ended by somebody else meanwhile; this end is dropped")
+            self._process.metrics.refused.add("end")
         else:
             seconds = round(time.monotonic() - self._began, 3)
             log.info("job ended", state=ended.state, attempt=ended.attempt, seconds=seconds)

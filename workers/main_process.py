@@ -25,6 +25,7 @@ from bus import Bus, BusError, job_log, leases, liveness
 from bus.job_log import JobState
 from workers import submission
 from workers.limits import Limits
+from workers.metrics import WorkerMetrics
 from workers.process import Verb, WorkerProcess
 from workers.registry import Job
 
@@ -40,9 +41,11 @@ class MainProcess:
     Args:
         process: the bus, and the names of the children.
         jobs: the registered jobs by name.
+        metrics: of the worker.
     """
 
-    def __init__(self, process: WorkerProcess, jobs: Mapping[str, Job]) -> None:
+    def __init__(self, process: WorkerProcess, jobs: Mapping[str, Job], metrics: WorkerMetrics) -> None:
+        self.metrics = metrics
         self.bus = process.bus
         self._process = process
         self._jobs = {job.task_name: job for job in jobs.values()}
@@ -63,6 +66,7 @@ class MainProcess:
     def on_child_lost(self, pid: int | None) -> None:
         """A child died: its jobs are nobody's, at once."""
         if pid is not None and pid != os.getpid():
+            self.metrics.children_lost.inc()
             instance = self._process.instance_id(pid)
             self._tell("a child died", lambda bus: leases.give_up(bus, instance))
 

@@ -12,6 +12,7 @@ import structlog
 
 from bus import Bus, CorruptJob, Stored, Subscription, job_log, subjects
 from bus.retention import Retention
+from workers.job_metrics import JobMetrics
 from workers.open_jobs import OpenJobs
 
 log = structlog.get_logger(__name__)
@@ -31,10 +32,14 @@ class OpenJobsReader:
         window: as for `OpenJobs`.
         on_news: called on the event loop when there is something to read that somebody waits for; it must not block
             and not raise. It is not called of everything: that would cost more than the reading.
+        counted: sees every step too.
     """
 
-    def __init__(self, window: int, on_news: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, window: int, on_news: Callable[[], None] = lambda: None, counted: JobMetrics | None = None
+    ) -> None:
         self.table = OpenJobs(window)
+        self._counted = counted
         self.retention = Retention()
         """What these jobs need of the stream, so that no more is kept in it for long."""
         self.epoch = ""
@@ -78,11 +83,15 @@ class OpenJobsReader:
             async for step in steps:
                 self.table.apply(step)
                 self.retention.see(step)
+                if self._counted is not None:
+                    self._counted.see(step)
                 self._cursor = step.seq
                 if (read := read + 1) >= MOST_AT_ONCE:
                     return False
         self._many = read >= MANY
         self.seen = max(self._last_seq, self._cursor)
+        if self._counted is not None and len(self._counted) != len(self.table):  # some were given up
+            self._counted.keep({job.key for job in self.table})
         return True
 
     async def begin(self, bus: Bus) -> None:
@@ -117,7 +126,7 @@ class OpenJobsReader:
         state = await bus.stream.state()
         self._looked = time.monotonic()
         if state.epoch != self.epoch or state.last_seq < self._cursor:
-            self._begin_anew(state.epoch)
+            self._begin_anew(state.epoch, state.last_seq)
         self._last_seq = state.last_seq
         if state.first_seq != self._first_seq:
             self._first_seq = state.first_seq
@@ -125,10 +134,12 @@ class OpenJobsReader:
             for job in [job for job in self.table if job.seq < state.first_seq]:
                 self.table.forget(job)
 
-    def _begin_anew(self, epoch: str) -> None:
+    def _begin_anew(self, epoch: str, last_seq: int = 0) -> None:
         self.epoch, self._cursor, self._last_seq, self.seen, self._many = epoch, 0, 0, 0, False
         self.table.clear()
         self.retention.forget()
+        if self._counted is not None:
+            self._counted.begin(after=last_seq)
 
     def _answer(self, request: bytes) -> bytes:
         self._on_news()

@@ -16,6 +16,7 @@ from bus import AppendRefused, Bus, EventTooLarge
 from bus.job_log import JobState
 from bus.job_output import append_piece, is_stored
 from workers.cancelled import Cancelled
+from workers.metrics import WorkerMetrics
 from workers.process import persist
 from workers.written import NOW, Written, in_coroutine
 
@@ -45,6 +46,7 @@ class Output(Written):
         job: the attempt, as it was started.
         own: makes a task that ends with the job at the latest.
         on_over: called on the loop when NATS says that this attempt is over.
+        metrics: counts the pieces.
         name, max_bytes, cancelled: as for `Written`.
     """
 
@@ -55,6 +57,7 @@ class Output(Written):
         *,
         own: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
         on_over: Callable[[], None],
+        metrics: WorkerMetrics,
         name: str,
         max_bytes: int,
         cancelled: Cancelled,
@@ -66,6 +69,7 @@ class Output(Written):
         self._job = job
         self._own = own
         self._on_over = on_over
+        self._metrics = metrics
         self._loop = asyncio.get_running_loop()
         self._interval = bus.settings.output_interval
         self._sender: asyncio.Task[None] | None = None
@@ -169,7 +173,10 @@ class Output(Written):
     async def _store(self, text: str) -> None:
         while text and not self.over:
             stored = await self._store_piece(text[:LARGEST_PIECE])
-            self._bytes_stored += len(stored.encode())
+            size = len(stored.encode())
+            self._bytes_stored += size
+            if not self.over:
+                self._metrics.piece(self._name, size)
             self._wake_thread()
             text = text[len(stored) :]
 
@@ -193,6 +200,7 @@ class Output(Written):
                         break
                     text = text[: len(text) // 2]
                 except AppendRefused:
+                    self._metrics.refused.add("output")
                     break
                 else:
                     return

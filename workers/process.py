@@ -15,6 +15,7 @@ from bus import AppendRefused, Bus, BusError, CorruptJob, InvalidName, NoLease, 
 from bus.backoff import Backoff
 from bus.liveness import Instance
 from workers.job_loop import JobLoop
+from workers.metrics import WorkerMetrics
 from workers.resources import Resources
 
 T = TypeVar("T")
@@ -39,10 +40,12 @@ class WorkerProcess:
     Args:
         bus: the bus; each process that uses it has a connection of its own.
         settings: settings of the worker.
+        metrics: of the worker, whose `ChildCounter`s alone are for children.
     """
 
-    def __init__(self, bus: SyncBus, settings: Settings) -> None:
+    def __init__(self, bus: SyncBus, settings: Settings, metrics: WorkerMetrics | None = None) -> None:
         self.bus = bus
+        self.metrics = metrics or WorkerMetrics(())
         self.settings = settings
         self.loop = JobLoop()
         """For the coroutines of its jobs."""

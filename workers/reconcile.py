@@ -42,6 +42,7 @@ from bus.leader import Leader
 from bus.liveness import Observer
 from workers import ends, redis_tasks
 from workers.due_jobs import DueJobs
+from workers.metrics import WorkerMetrics
 from workers.open_jobs import OpenJob
 from workers.open_jobs_reader import OpenJobsReader
 from workers.redis_owner import Identity
@@ -90,6 +91,7 @@ class Reconciler:
         settings: `reconcile_interval` and `client_window`.
         overdue: instances that this worker is about to end itself, because their time is over: their jobs are left
             alone, and fail for that reason.
+        metrics: counts what it does, and what it reads of jobs.
     """
 
     def __init__(
@@ -99,14 +101,16 @@ class Reconciler:
         jobs: Mapping[str, Job],
         settings: Settings,
         overdue: Callable[[], set[str]] = set,
+        metrics: WorkerMetrics | None = None,
     ) -> None:
+        self._metrics = metrics or WorkerMetrics(jobs)
         self._overdue = overdue
         self._celery = celery
         self._bus = bus
         self._jobs = jobs
         self._interval = settings.reconcile_interval
         self._news = threading.Event()
-        self._reader = OpenJobsReader(settings.client_window, self._news.set)
+        self._reader = OpenJobsReader(settings.client_window, self._news.set, self._metrics.jobs)
         self._open = self._reader.table
         self._due = DueJobs(celery, bus, self._reader)
         self._scheduler = Scheduler(jobs, self._open)
@@ -137,6 +141,7 @@ class Reconciler:
             self._bus.call(self._leader.end)
         except BusError as error:
             log.debug("another worker reconciles when the lease has expired", error=str(error))
+        self._metrics.leads.set(0)
         self._forget()
 
     def stop(self) -> None:
@@ -149,6 +154,7 @@ class Reconciler:
         self._news.clear()
         up_to_date = self._bus.call(self._catch_up, timeout=READ_TIMEOUT)
         leads, self._leads = self._leads, up_to_date is not None
+        self._metrics.leads.set(self._leads)
         if not self._leads:
             if leads:
                 log.info("another worker reconciles from now on")
@@ -167,11 +173,13 @@ class Reconciler:
         if self._bus.call(self._scheduler.look, timeout=READ_TIMEOUT):
             self._read()
         self._open.release()
-        self._due.enqueue()
+        self._metrics.actions.labels("let_in").inc(self._due.enqueue())
         if time.monotonic() >= self._look_at:
             self._look_at = time.monotonic() + self._pause(self._interval)
             self.look()
         self._room.keep()
+        if (usage := self._reader.retention.usage) is not None:
+            self._metrics.stream(usage)
         if self._open.waiting and not self._reader.listens:
             return 0.0
         pause = min(min(self._leases_at, self._look_at, self._room.due_at) - time.monotonic(), self._scheduler.due_in)
@@ -273,6 +281,7 @@ class Reconciler:
             except (UnknownJob, CorruptJob) as error:
                 log.warning("gave up a job whose events are gone or foreign", error=str(error))
                 self._open.forget(lost)
+                self._metrics.actions.labels("gave_up").inc()
             except AppendRefused:
                 log.debug("somebody else took the next step")
             else:
@@ -282,8 +291,10 @@ class Reconciler:
     def _fail(self, state: JobState, reason: str) -> None:
         log.warning("failing a job that nobody can do", reason=reason)
         self._bus.call(lambda bus: job_log.fail(bus.stream, state, reason))
+        self._metrics.actions.labels("failed").inc()
 
     def _enqueue_again(self, state: JobState) -> None:
         log.warning("enqueueing a job again that nobody held", attempt=state.attempt)
         requeued = self._bus.call(lambda bus: job_log.requeue(bus.stream, state))
         send(self._celery, [requeued], Identity(self._reader.epoch))
+        self._metrics.actions.labels("enqueued_again").inc()

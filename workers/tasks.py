@@ -13,6 +13,7 @@ from workers.execute import execute
 from workers.limits import Limits
 from workers.lost_bus import end_when_lost
 from workers.main_process import MainProcess
+from workers.metrics import WorkerMetrics
 from workers.process import WorkerProcess
 from workers.registry import Job
 from workers.ticket import Ticket
@@ -25,8 +26,11 @@ def register(app: Celery, jobs: Mapping[str, Job], settings: Settings) -> MainPr
         What the worker's main process does about tasks besides.
     """
     bus = SyncBus(settings, name="busctl worker", update_stream=True)
-    process = WorkerProcess(bus, settings)
-    main_process = MainProcess(process, jobs)
+    metrics = WorkerMetrics(jobs)
+    app.busctl_metrics = metrics  # for what Celery makes by itself: see workers.consumer
+    bus.on_change = metrics.nats
+    process = WorkerProcess(bus, settings, metrics)
+    main_process = MainProcess(process, jobs, metrics)
     # A worker takes from each of these, unless it is told from which ones.
     names = sorted({app.conf.task_default_queue, *(job.queue for job in jobs.values())})
     app.conf.task_queues = [Queue(name, Exchange(name), routing_key=name) for name in names]  # type: ignore[no-untyped-call]

@@ -15,6 +15,9 @@ from pydantic_core import PydanticUndefined
 from bus import Settings
 from quart_app import close_codes
 from quart_app.metrics import Metrics
+from workers.child_counters import ChildCounter
+from workers.job_metrics import JobMetrics
+from workers.metrics import WorkerMetrics
 
 HERE = Path(__file__).parent
 
@@ -67,7 +70,7 @@ def close_codes_page() -> str:
 def metrics_page() -> str:
     """Every metric: what is said around them stands in the page itself."""
     page = METRICS.read_text()
-    for name, rows in {"web": described(Metrics())}.items():
+    for name, rows in {"web": described(Metrics()), "worker": described(WorkerMetrics(()))}.items():
         begin, end = f"<!-- {name}: made by generate.py -->\n", f"<!-- {name}: end -->"
         before, _, rest = page.partition(begin)
         table = "| metric | type | labels | meaning |\n|---|---|---|---|\n" + "\n".join(rows) + "\n"
@@ -78,7 +81,9 @@ def metrics_page() -> str:
 def described(metrics: object) -> Iterator[str]:
     """A row for each metric that this object has."""
     for metric in vars(metrics).values():
-        if isinstance(metric, MetricWrapperBase):
+        if isinstance(metric, JobMetrics):
+            yield from described(metric)
+        elif isinstance(metric, MetricWrapperBase | ChildCounter):
             family = metric.describe()[0]
             name = family.name + "_total" * (family.type == "counter")
             labels = ", ".join(f"`{label}`" for label in metric._labelnames)

@@ -11,15 +11,14 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
 from testbed.servers import SERVE, Web
 from testbed.system import System, running
+from tests import metrics_page
 from tests.clients import client
-from tests.http import get
 from tests.quart_app.delivery.test_hub import publish
 
 V1 = Subprotocol("bus.v1")
@@ -27,14 +26,8 @@ HELLO = b'{"action":"system_notification","payload":"hello"}'
 
 
 def counted(web: Web) -> dict[str, float]:
-    """Every sample, by name and label value."""
-    status, text = get(f"{web.url}/metrics")
-    assert status == 200
-    return {
-        " ".join([sample.name, *sample.labels.values()]): sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-    }
+    """Every sample, by name and label values."""
+    return metrics_page.counted(f"{web.url}/metrics")
 
 
 async def until(web: Web, name: str, value: float) -> None:
@@ -59,6 +52,12 @@ async def test_connections_events_and_what_was_dropped_are_counted(system: Syste
         assert now["busctl_dropped_total"] == 1
         assert now["busctl_errors_total bad_frame"] == 1
     await until(web, "busctl_connections", 0)
+
+
+async def test_what_is_shown_is_what_the_page_says(web: Web) -> None:
+    shown = await asyncio.to_thread(metrics_page.shown, f"{web.url}/metrics")
+    documented = {name.removesuffix("_total") for name in metrics_page.documented("web")}
+    assert {name.removesuffix("_total") for name in shown} == documented
 
 
 async def test_closing_and_refusing_is_counted_by_code(system: System) -> None:
