@@ -18,6 +18,7 @@ from pydantic import SecretStr
 from quart import Blueprint, Response, request
 
 from bus.bearer import brings
+from quart_app import close_codes
 from quart_app.close_codes import CloseCode
 
 SHARED_DIR = "PROMETHEUS_MULTIPROC_DIR"
@@ -94,6 +95,11 @@ class Metrics:
             "How late the event loop was at the last look, once a second; of several processes the worst.",
             multiprocess_mode="livemax",
         )
+
+        for code in close_codes.ALL:  # so that the first of a kind is an increase
+            self.closed.labels(str(code.code), code.name)
+        for outcome in ("new", "recovered", "cut"):
+            self.resumes.labels(outcome)
 
     def refused(self, refusal: Response) -> None:
         """Count a handshake that was answered with an HTTP error, such as 503 for want of room."""

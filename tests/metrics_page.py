@@ -36,3 +36,13 @@ def counted(url: str) -> dict[str, float]:
         for family in text_string_to_metric_families(text)
         for sample in family.samples
     }
+
+
+def labels() -> dict[str, set[str]]:
+    """The labels of each metric that the page names. One of both parts has those of either."""
+    found: dict[str, set[str]] = {}
+    for row in PAGE.read_text().splitlines():
+        if ROW.match(row):
+            name, _, named, _ = row.removeprefix("| ").split(" | ", 3)
+            found.setdefault(name.strip("`"), set()).update(re.findall(r"`(\w+)`", named))
+    return found

@@ -87,6 +87,14 @@ class JobMetrics:
         )
         self.oldest.set_function(self._oldest)
 
+        for job_type in (*types, OTHER):  # so that the first of a kind is an increase
+            self.accepted.labels(job_type)
+            self.attempts.labels(job_type)
+            for why in ("raised", "lost", "requeued"):
+                self.retries.labels(job_type, why)
+            for end in ("result", "failed", "cancelled"):
+                self.ended.labels(job_type, end)
+
     def __len__(self) -> int:
         return len(self._open)
 

@@ -41,6 +41,8 @@ class WorkerMetrics:
             "after its last attempt; gave_up, one whose events are gone or foreign.",
             ["action"],
         )
+        for action in ("let_in", "enqueued_again", "failed", "gave_up"):
+            self.actions.labels(action)
         self.fill = Gauge("busctl_stream_fill_ratio", "How full the event stream is, from 0 to 1.", registry=self._now)
         self.used = Gauge("busctl_stream_used_bytes", "Bytes of the events in the stream.", registry=self._now)
         self.pieces = child_counter("busctl_output_pieces", "Pieces that jobs wrote, stored.", "type", (*types, OTHER))

@@ -9,6 +9,7 @@ from celery.signals import worker_process_shutdown, worker_shutdown
 from kombu.entity import Exchange, Queue
 
 from bus import Settings, SyncBus
+from workers import transport
 from workers.execute import execute
 from workers.limits import Limits
 from workers.lost_bus import end_when_lost
@@ -28,6 +29,7 @@ def register(app: Celery, jobs: Mapping[str, Job], settings: Settings) -> MainPr
     bus = SyncBus(settings, name="busctl worker", update_stream=True)
     metrics = WorkerMetrics(jobs)
     app.busctl_metrics = metrics  # for what Celery makes by itself: see workers.consumer
+    transport.Channel.on_malformed = staticmethod(metrics.malformed.inc)
     bus.on_change = metrics.nats
     process = WorkerProcess(bus, settings, metrics)
     main_process = MainProcess(process, jobs, metrics)

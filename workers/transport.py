@@ -8,6 +8,7 @@ script that runs too long: all of it passes without the worker, so all of it is 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from queue import Empty
 from typing import Any, cast
 
@@ -107,6 +108,9 @@ class Channel(kombu_redis.Channel):
 
     QoS = QoS
     address: RedisUrl
+    on_malformed: Callable[[], None] = staticmethod(lambda: None)
+    """Called for each message that is none, and does not reach Celery. Not an option of the transport: Celery shows
+    those to operators, as JSON."""
     _plain: Redis | None = None
     _own: Redis | None = None
     from_transport_options = (*kombu_redis.Channel.from_transport_options, "address")  # type: ignore[assignment]
@@ -158,6 +162,7 @@ class Channel(kombu_redis.Channel):
         try:
             message = envelope.read(raw, queue)
         except Malformed as error:
+            self.on_malformed()
             set_aside(self.plain_client(), self.global_keyprefix, raw, str(error))
         else:
             self.connection._deliver(message, queue)
@@ -170,6 +175,7 @@ class Channel(kombu_redis.Channel):
             try:
                 json.loads(answer["data"])
             except (ValueError, RecursionError) as error:
+                self.on_malformed()
                 log.warning("dropped a malformed broadcast", error=type(error).__name__)
                 answer["data"] = None
         return answer
@@ -184,6 +190,7 @@ class Channel(kombu_redis.Channel):
         except (RedisError, OSError):
             raise
         except Exception as error:
+            self.on_malformed()
             log.warning("dropped a malformed broadcast", exchange=exchange[:40], error=type(error).__name__)
             return False
 

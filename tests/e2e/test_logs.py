@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 
 from bus import Settings
 from testbed.planted import CONTENT, PLANTED, SECRET
-from testbed.servers import LEAKS, Web, wait_until
+from testbed.servers import LEAKS, Server, Web, Worker, wait_until
 from testbed.system import System, running
 from tests.clients import client
 from workers.config import create_celery
@@ -53,6 +54,11 @@ def web(broken: System) -> Web:
     return broken.web()
 
 
+@pytest.fixture(scope="module")
+def worker(broken: System) -> Worker:
+    return broken.worker("--concurrency", "1")
+
+
 def checked(log: str) -> list[str]:
     """The lines of a log, once none of them tells what was planted, or is forged."""
     assert PLANTED not in log
@@ -62,8 +68,34 @@ def checked(log: str) -> list[str]:
     return lines
 
 
-async def test_jobs_that_raise_what_they_were_given(broken: System, web: Web) -> None:
-    worker = broken.worker("--concurrency", "1")
+async def test_the_life_of_a_job_is_what_is_logged_with_its_id(web: Web, worker: Worker) -> None:
+    async with client(web.ws_url) as connected:
+        await connected.submit("default", CONTENT)
+        job_id = (await connected.receive_until("job_result", 60))[-1]["job_id"]
+        await connected.submit(CONTENT, "of a type that does not exist")
+        await connected.receive_until("job_result", 60)
+
+    def told(server: Server, what: str, about: str) -> list[str]:
+        return [line for line in checked(server.output()) if what in line and about in line]
+
+    def value(key: str, line: str) -> str:
+        [found] = re.findall(rf'{key}"?[=:] ?"?([\w.-]+)', line)
+        return str(found)
+
+    wait_until(lambda: bool(told(worker, "job ended", job_id)), "end in the log")
+    [accepted], [started], [ended] = (
+        told(server, what, job_id) for server, what in ((web, "accepted"), (worker, "started"), (worker, "ended"))
+    )
+    connection_id = value("connection_id", accepted)
+    wait_until(lambda: bool(told(web, "connection closed", connection_id)), "close in the log")
+    [opened], [closed] = (told(web, what, connection_id) for what in ("connection opened", "connection closed"))
+    assert len({value("client_id", line) for line in (opened, accepted, started, ended, closed)}) == 1
+    assert [value(key, closed) for key in ("code", "reason")] == ["1000", "client"]
+    assert [value(key, ended) for key in ("state", "attempt", "type")] == ["job_result", "1", "default"]
+    assert float(value("seconds", closed)) >= float(value("seconds", ended)) >= 0
+
+
+async def test_jobs_that_raise_what_they_were_given(broken: System, web: Web, worker: Worker) -> None:
     celery = create_celery(Settings.load(redis_url=broken.valkey.url))
     celery.send_task("jobs.unknown", args=("ann", CONTENT, {"content": CONTENT}), queue="jobs")
     celery.send_task("jobs.leaky", args=(CONTENT,), kwargs={"other": CONTENT}, queue="jobs")

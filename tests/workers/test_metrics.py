@@ -107,6 +107,21 @@ def test_a_child_that_dies_is_counted_and_what_it_counted_stays(bench: Bench, ur
     assert after["busctl_worker_children_lost_total"] > before["busctl_worker_children_lost_total"]
 
 
+def test_lost_tasks_and_what_is_none_of_ours_are_counted(bench: Bench, url: str) -> None:
+    with contextlib.closing(bench.system.valkey.client()) as redis:
+        redis.lpush("jobs", b"garbage")
+    bench.celery.send_task("mail.send", queue="jobs")
+    lost = bench.store()  # and never enqueued
+    assert bench.end(lost) == "✅ Processed: X"
+    names = {
+        "busctl_job_retries_total default requeued",
+        "busctl_reconciler_actions_total enqueued_again",
+        "busctl_worker_malformed_messages_total",
+        "busctl_worker_foreign_tasks_total",
+    }
+    wait_until(lambda: all(reads(url)[name] >= 1 for name in names), "counts")
+
+
 def test_what_is_shown_is_what_the_page_says(bench: Bench, url: str) -> None:
     totals = {name.removesuffix("_total") for name in documented("worker")}
     assert {name.removesuffix("_total") for name in shown(url)} == totals
