@@ -43,6 +43,12 @@ class WorkerMetrics:
         )
         for action in ("let_in", "enqueued_again", "failed", "gave_up"):
             self.actions.labels(action)
+        self.slots = counter(
+            "busctl_schedule_slots",
+            "Slots of schedules: made, of which there is a job; missed, because the job of another one was open "
+            "for too long, or no worker was there.",
+            ["schedule", "outcome"],
+        )
         self.fill = Gauge("busctl_stream_fill_ratio", "How full the event stream is, from 0 to 1.", registry=self._now)
         self.used = Gauge("busctl_stream_used_bytes", "Bytes of the events in the stream.", registry=self._now)
         self.pieces = child_counter("busctl_output_pieces", "Pieces that jobs wrote, stored.", "type", (*types, OTHER))

@@ -113,7 +113,7 @@ class Reconciler:
         self._reader = OpenJobsReader(settings.client_window, self._news.set, self._metrics.jobs)
         self._open = self._reader.table
         self._due = DueJobs(celery, bus, self._reader)
-        self._scheduler = Scheduler(jobs, self._open)
+        self._scheduler = Scheduler(jobs, self._open, metrics=self._metrics)
         self._room = StreamRoom(bus, self._reader)
         self._leader = Leader(LEASE, self._interval)
         self._leads = False

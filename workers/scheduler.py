@@ -18,6 +18,7 @@ import structlog
 from bus import AppendRefused, Bus, BusError, BusUnavailable, StreamFull, job_log, schedules, subjects, times
 from bus.job_log import JobRequest
 from bus.schedules import Remembered
+from workers.metrics import WorkerMetrics
 from workers.open_jobs import OpenJobs
 from workers.registry import Job
 from workers.schedule import MOST_WAITING, Schedule
@@ -40,10 +41,21 @@ class Scheduler:
         jobs: the registered jobs by name.
         open_jobs: every open job; up to date whenever `look` is called.
         clock: the time now, in seconds as `time.time` has it.
+        metrics: counts the slots.
     """
 
-    def __init__(self, jobs: Mapping[str, Job], open_jobs: OpenJobs, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        jobs: Mapping[str, Job],
+        open_jobs: OpenJobs,
+        clock: Callable[[], float] = time.time,
+        metrics: WorkerMetrics | None = None,
+    ) -> None:
+        self._slots = (metrics or WorkerMetrics(jobs)).slots
         self._jobs = {job.name: (job, job.schedule) for job in jobs.values() if job.schedule is not None}
+        for name in self._jobs:  # so that the first of a kind is an increase
+            for outcome in ("made", "missed"):
+                self._slots.labels(name, outcome)
         self._open = open_jobs
         self._clock = clock
         self._known: dict[str, Remembered] = {}
@@ -158,6 +170,8 @@ class Scheduler:
             )
         handled = {"last": slot, "next": schedule.next(slot)}
         await self._remember(bus, known.model_copy(update=handled))
+        self._slots.labels(name, "made").inc(made)
+        self._slots.labels(name, "missed").inc(missed)
         return made
 
     async def _remember(self, bus: Bus, what: Remembered) -> None:
@@ -207,4 +221,5 @@ async def _make(bus: Bus, job: Job, schedule: Schedule, slot: datetime) -> int:
         await job_log.create(bus.stream, subjects.SCHEDULES_CLIENT, request, job_id=job_id, waits=True)
     except AppendRefused:
         return 0
+    log.info("job accepted", client_id=subjects.SCHEDULES_CLIENT, job_id=job_id, type=job.name, waits=True)
     return 1

@@ -18,6 +18,7 @@ from testbed.planted import CONTENT, SECRET
 from testbed.servers import Web
 from testbed.system import System
 from tests.clients import Client, client
+from tests.quart_app.test_metrics import counted, until
 from tests.quart_app.websocket.test_resume import close_code, job, v1
 from tests.tokens import AUDIENCE, ISSUER, SHARED, jwk, jwks, pem, token
 
@@ -97,6 +98,7 @@ async def test_a_token_in_the_frame_a_header_or_a_cookie_names_the_same_user(web
 
 async def test_who_brings_no_valid_token_is_refused_and_told_why(web: Web) -> None:
     bad = token(exp=int(time.time()) - 100)
+    before = await asyncio.to_thread(counted, web)
     assert await refused(web.ws_url) == "a token is needed, and none came"
     assert await refused(web.ws_url, token=bad) == "the token has expired"
     assert await refused(web.ws_url + f"?token={token()}&access_token={token()}") == "a token is needed, and none came"
@@ -108,6 +110,8 @@ async def test_who_brings_no_valid_token_is_refused_and_told_why(web: Web) -> No
     assert await status_of(web.ws_url, subprotocols=["bus.v1"], **bearer(bad)) == 401
     twice = [("Authorization", f"Bearer {token()}")] * 2
     assert await status_of(web.ws_url, additional_headers=twice) == 401
+    for name, more in (("busctl_closed_total 4401 unauthorized", 4), ("busctl_refused_total 401", 6)):
+        await until(web, name, before.get(name, 0) + more)
 
 
 async def test_a_page_of_another_site_cannot_use_the_cookie_of_its_visitor(web: Web) -> None:

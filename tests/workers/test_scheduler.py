@@ -19,6 +19,7 @@ from bus import Bus, Settings, job_log, schedules, subjects
 from bus.schedules import Remembered
 from tests.raw_jetstream import connected, nats_with
 from workers import scheduler
+from workers.metrics import WorkerMetrics
 from workers.open_jobs_reader import OpenJobsReader
 from workers.registry import Job, JobContext, job
 from workers.scheduler import GONE_FOR, Scheduler
@@ -49,7 +50,9 @@ class Workers:
         """A worker with these jobs; by default with one that is due every minute."""
         reader = OpenJobsReader(window=32)
         wanted = jobs if jobs is not None else jobs_named(self.name)
-        return Worker(self, reader, Scheduler(wanted, reader.table, lambda: self.now.timestamp()))
+        metrics = WorkerMetrics(wanted)
+        scheduler = Scheduler(wanted, reader.table, lambda: self.now.timestamp(), metrics)
+        return Worker(self, reader, scheduler, metrics)
 
     async def slots(self, name: str = "") -> list[datetime]:
         """The slots of which there are jobs, in the order in which these were stored."""
@@ -72,12 +75,18 @@ class Worker:
     workers: Workers
     reader: OpenJobsReader
     scheduler: Scheduler
+    metrics: WorkerMetrics
 
     async def look(self, after: timedelta = timedelta(0)) -> int:
         """Look once, so much later than at the look before."""
         self.workers.now += after
         assert await self.reader.read(self.workers.bus)
         return await self.scheduler.look(self.workers.bus)
+
+    def counted(self, outcome: str) -> float:
+        """How many slots of all schedules had this outcome."""
+        (slots,) = self.metrics.slots.collect()
+        return sum(one.value for one in slots.samples if one.labels["outcome"] == outcome and "created" not in one.name)
 
     async def end(self) -> None:
         await self.reader.end()
@@ -141,6 +150,9 @@ async def test_while_a_job_is_open_slots_wait_and_the_newest_of_them_follows(wor
     assert await workers.slots() == [SIX + MINUTE, SIX + 4 * MINUTE]
     (said,) = told(logs)
     assert said.items() >= {"schedule": workers.name, "missed": 2, "since": "2026-12-01T06:02:00.000000Z"}.items()
+    assert (worker.counted("made"), worker.counted("missed")) == (2, 2)
+    accepted = [said["job_id"] for said in logs if said["event"] == "job accepted"]
+    assert accepted == [schedules.job_id(workers.name, SIX + MINUTE * number) for number in (1, 4)]
 
 
 async def test_of_slots_that_nobody_was_there_for_the_newest_gets_a_job(workers: Workers) -> None:
