@@ -61,7 +61,7 @@ RELIED_ON = {
     WSStream: ("_accept", "_handle_events", "_send_pings", "_send_wsproto_event", "app_send", "handle"),
     HTTPStream: ("app_send", "handle"),
     H11Protocol: ("_check_protocol", "_create_stream", "_send_error_response"),
-    TCPServer: ("_close", "_read_data", "protocol_send", "run"),
+    TCPServer: ("_close", "_initiate_server_close", "_read_data", "protocol_send", "run"),
 }
 
 REPLACED: tuple[tuple[ModuleType, str], ...] = (
@@ -122,6 +122,11 @@ class BoundedTCPServer(TCPServer):
         finally:
             cutting.cancel()
             await self.idle_task.stop()
+
+    async def _initiate_server_close(self) -> None:
+        await self.protocol.handle(Closed())
+        if not self.writer.transport.is_closing():  # see `_close`; what was received is still being read
+            self.writer.close()
 
     def _mark(self, *, idle: bool) -> None:
         if self._shared.listener is not None:
