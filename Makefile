@@ -60,9 +60,9 @@ $(BENCH)/.installed: benchmarks/requirements.lock benchmarks/package-lock.json
 
 lock: ## Pin what pyproject.toml asks for (needs uv)
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
-		pyproject.toml -o requirements.lock
+		--extra otel pyproject.toml -o requirements.lock
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
-		--constraint requirements.lock --extra embedded --group dev pyproject.toml -o requirements-dev.lock
+		--constraint requirements.lock --extra embedded --extra otel --group dev pyproject.toml -o requirements-dev.lock
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
 		--constraint requirements-dev.lock benchmarks/requirements.in -o benchmarks/requirements.lock
 

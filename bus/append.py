@@ -9,7 +9,7 @@ from contextlib import suppress
 import nats.errors
 from nats.js.api import Header
 
-from bus import subjects
+from bus import subjects, traces
 from bus.connection import Connection
 from bus.errors import AppendRefused, BusUnavailable, NoStream, StreamFull
 from bus.event_limit import EventLimit, header_bytes
@@ -54,6 +54,7 @@ class Appends:
         expected_last: int | None,
         expected_subject: str | None,
         message_id: str | None,
+        traceparent: str | None,
     ) -> int:
         """Store one event, and return its sequence once the stream has acknowledged it; see `EventStream.append`.
 
@@ -69,6 +70,8 @@ class Appends:
             headers[Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value] = str(expected_last)
             if expected_subject is not None:
                 headers[EXPECTED_SUBJECT] = expected_subject
+        if traceparent is not None:
+            headers[traces.HEADER] = traceparent
         self._limit.require(len(data), header_size := header_bytes(headers))
         try:
             return await self._send(subject, data, headers, expected_last, expected_subject or subject, message_id)

@@ -33,6 +33,7 @@ async def append_step(
     job: JobState | None = None,
     message_id: str | None = None,
     step_subject: str | None = None,
+    traceparent: str | None = None,
 ) -> Appended:
     """Store an event of a job that follows its step `after`.
 
@@ -44,6 +45,7 @@ async def append_step(
         after: the sequence of the job's last step, 0 for none.
         job: the state after that step.
         message_id: as for `EventStream.append`.
+        traceparent: as for `EventStream.append`.
         step_subject: where the steps are, when the event is none itself and `subject` is another one.
 
     Raises:
@@ -59,6 +61,7 @@ async def append_step(
                 expected_last=expected,
                 expected_subject=step_subject,
                 message_id=message_id,
+                traceparent=traceparent,
             )
             return Appended(seq, expected)
         except AppendRefused:

@@ -87,7 +87,7 @@ async def create(
     if allow is not None:
         await allow(taken)
     await stream.require_space(taken)
-    done = await append_step(stream, subjects.job(client_id, job_id), frame, after=0)
+    done = await append_step(stream, subjects.job(client_id, job_id), frame, after=0, traceparent=request.traceparent)
     await stream.refresh_space()
     return JobState(client_id, job_id, request, queued, done.seq, ref)
 
@@ -265,7 +265,8 @@ async def _step(
     stream: EventStream, job: JobState, event: JobEvent, message_id: str | None = None, instance: str | None = None
 ) -> JobState:
     subject, frame = subjects.job(job.client_id, job.job_id), event.encode(instance=instance)
-    done = await append_step(stream, subject, frame, after=job.seq, job=job, message_id=message_id)
+    trace = job.request.traceparent
+    done = await append_step(stream, subject, frame, after=job.seq, job=job, message_id=message_id, traceparent=trace)
     return job.after(event, done.seq, instance)
 
 

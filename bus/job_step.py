@@ -20,6 +20,7 @@ from bus.errors import CorruptJob
 from bus.messages import JobEvent, JobQueued, Message, StoredJobEvent
 from bus.stored import Stored
 from bus.stream import EventStream
+from bus.traces import Traceparent
 
 DEFAULT_QUEUE = "jobs"
 """The Celery queue of jobs that name none."""
@@ -44,6 +45,8 @@ class JobRequest(BaseModel):
     """The Celery queue in which its tasks wait for a worker."""
     not_before: str | None = None
     """When it may begin: RFC 3339, in UTC. It waits in the log until then."""
+    traceparent: Traceparent | None = None
+    """The step of a trace that asked for it; see `bus.traces`."""
     slot: str | None = None
     """The time for which its schedule made it, if one did: RFC 3339, in UTC."""
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import NoDecode
 
-from bus import bind_address, redis_url, setting_files
+from bus import redis_url, setting_files
 from bus.identity_settings import IdentitySettings
 from bus.nats_settings import NatsSettings
+from bus.observe_settings import ObserveSettings
 from bus.origins import hosts, origins
 from bus.setting_values import (
     YEAR,
@@ -26,7 +27,7 @@ from bus.setting_values import (
 )
 
 
-class Settings(IdentitySettings, NatsSettings):
+class Settings(ObserveSettings, IdentitySettings, NatsSettings):
     """Settings of one process, read from the environment once and passed down as an argument.
 
     Times are seconds and sizes are bytes. A value may also stand in a file that `<VARIABLE>_FILE` names; the variable
@@ -92,15 +93,6 @@ class Settings(IdentitySettings, NatsSettings):
         60.0,
         description="Longest a client may be silent, pongs included, before its connection is cut; "
         "more than BUS_PING_INTERVAL.",
-    )
-    metrics_token: SecretStr | None = Field(
-        None,
-        description="What a request for /metrics must bring as Authorization: Bearer; unset, everybody may read it.",
-    )
-    worker_metrics_bind: str | None = Field(
-        None,
-        description="Where a worker shows its metrics, such as 127.0.0.1:9101; the path is /metrics, guarded by "
-        "BUS_METRICS_TOKEN. Each worker of a machine needs an address of its own. Unset, nowhere.",
     )
     websocket_deflate: bool = Field(
         False,
@@ -230,12 +222,6 @@ class Settings(IdentitySettings, NatsSettings):
         "what it does for every job: shutdown, pool_grow, pool_shrink, pool_restart, autoscale, add_consumer, "
         "cancel_consumer, rate_limit, time_limit. They always answer inspect, and take revoke and terminate.",
     )
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe log line shown.")
-    log_format: Literal["console", "json"] = Field(
-        "console",
-        description="Log lines for people or for machines. "
-        "Either way none tells a local variable, the message of a job's exception, or what a client wrote.",
-    )
 
     @field_validator("allowed_origins")
     @classmethod
@@ -246,14 +232,7 @@ class Settings(IdentitySettings, NatsSettings):
             )
         return value
 
-    @field_validator("worker_metrics_bind")
-    @classmethod
-    def _can_be_bound(cls, value: str | None) -> str | None:
-        if value is not None:
-            bind_address.parse(value)
-        return value
-
-    @field_validator("auth", "log_level", "log_format", mode="before")
+    @field_validator("auth", "log_level", "log_format", "traces", mode="before")
     @classmethod
     def _in_lower_case(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value

@@ -166,6 +166,7 @@ class EventStream:
         expected_last: int | None = None,
         expected_subject: str | None = None,
         message_id: str | None = None,
+        traceparent: str | None = None,
     ) -> int:
         """Store one event and wait until the stream has acknowledged it.
 
@@ -180,6 +181,7 @@ class EventStream:
             message_id: pass the same one, of at most 64 characters, when you repeat an append whose outcome is
                 unknown, and it is stored once (header `Nats-Msg-Id`): within the stream's duplicate window, or, with
                 `expected_last`, for as long as it is the subject's last event.
+            traceparent: of the trace that it belongs to, as another header.
 
         Returns:
             The event's sequence in the stream.
@@ -192,7 +194,12 @@ class EventStream:
             BusUnavailable: NATS is away, or silent past `append_timeout`; then `maybe_done` is True.
         """
         return await self._appends.append(
-            subject, data, expected_last=expected_last, expected_subject=expected_subject, message_id=message_id
+            subject,
+            data,
+            expected_last=expected_last,
+            expected_subject=expected_subject,
+            message_id=message_id,
+            traceparent=traceparent,
         )
 
     async def last(self, subject: str) -> Stored | None:

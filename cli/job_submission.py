@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Mapping
 from contextlib import ExitStack, nullcontext, suppress
 from datetime import datetime
@@ -10,7 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
-from bus import Bus, BusUnavailable, CorruptJob, Settings, Stored, job_log, subjects
+from bus import Bus, BusUnavailable, CorruptJob, Settings, Stored, job_log, subjects, traces
 from bus.job_log import JobState
 from bus.messages import TaskPayload
 from cli.errors import CommandFailed
@@ -102,6 +103,7 @@ class JobSubmission:
                 queue=nullcontext(enqueue),
                 client_jobs=ClientJobs(bus, settings),
                 not_before=self._not_before,
+                traceparent=traces.read(os.environ.get("TRACEPARENT")),
             )
             self._accepted()
         except (TooManyBytes, TooManyJobs) as error:

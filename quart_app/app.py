@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 import structlog
 from quart import Quart
 
-from bus import Settings
+from bus import Settings, traces
 from bus.log import configure_logging
 from quart_app.channel import Channel
 from quart_app.channel_set import ChannelSet, our_channels
@@ -67,6 +67,7 @@ class Edge:
     """
 
     def __init__(self, settings: Settings, channels: ChannelSet) -> None:
+        traces.require(settings)
         self.channels = channels
         self.settings = settings
         self.metrics = Metrics()
@@ -114,6 +115,7 @@ class Edge:
     async def _serve(self) -> AsyncGenerator[None, None]:
         configure_logging(self.settings)
         self.sessions.warn_if_own_secret()
+        traces.start(self.settings, "busctl-web")
         bus, hub = self.services.bus, self.pipeline.hub
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self.services.started())
@@ -132,6 +134,7 @@ class Edge:
             stack.callback(sampling.cancel)
             yield
             hub.close_all(SERVICE_RESTART)
+            await asyncio.to_thread(traces.stop)
             if bus.lost is not None and self.on_lost is None:
                 raise SystemExit(f"error: {bus.lost}")  # of other exceptions servers only tell
 

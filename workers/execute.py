@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import secrets
 import time
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 
 import structlog
 from celery.exceptions import Reject
 
-from bus import AppendRefused, Bus, CorruptJob, InvalidName, NoLease, UnknownJob, job_log, liveness
+from bus import AppendRefused, Bus, CorruptJob, InvalidName, NoLease, UnknownJob, job_log, liveness, traces
 from bus.job_log import JobState
 from bus.tracebacks import described
+from bus.traces import Span
 from workers import ends
 from workers.attempt import Attempt
 from workers.cancelled import Cancelled
@@ -54,7 +55,7 @@ def execute(
             and the task may be another system's: it is left in Redis.
     """
     named = structlog.contextvars.bound_contextvars(job_id=job_id, client_id=client_id, type=job.name)
-    with named, Signals() as signals:
+    with named, traces.of_a_job(), Signals() as signals:
         execution = Execution(job, client_id, job_id, process, limits or Limits.of(job), signals)
         try:
             execution.run(ticket)
@@ -97,11 +98,18 @@ class Execution:
         """Claim the job, run it, and store its end. `execute` answers the errors of the bus that this raises."""
         attempt = self._claim_if_open(ticket)
         while attempt is not None:
-            outcome = attempt.run()
-            if not isinstance(outcome, NextAttempt):
-                self._end(outcome)
-                return
+            with self._span(attempt.state) as span:
+                outcome = attempt.run()
+                if not isinstance(outcome, NextAttempt):
+                    self._end(outcome, span)
+                    return
+                span.end("job_retrying")
             attempt = self._claim_again(attempt, outcome)
+
+    def _span(self, state: JobState) -> AbstractContextManager[Span]:
+        known: dict[str, str | int] = {"busctl.job.id": self._job_id, "busctl.job.type": self._job.name}
+        known |= {"busctl.attempt": state.attempt, "messaging.destination.name": state.request.queue}
+        return traces.span(f"run {self._job.name}", state.request.traceparent, "consumer", known)
 
     def _read(self) -> JobState:
         return self._process.persist(lambda bus: job_log.read(bus.stream, self._client_id, self._job_id))
@@ -142,6 +150,7 @@ class Execution:
         return again
 
     def _claim(self, state: JobState) -> Attempt | None:
+        traces.bind(state.request.traceparent)
         message_id = secrets.token_hex(12)  # one for all repetitions
         try:
             return self._process.persist(lambda bus: self._start(bus, state, message_id))
@@ -159,7 +168,7 @@ class Execution:
         process, running, limits = self._process, self.running, self._limits
         return Attempt(self._job, started, bus, process, running, limits, self._cancelled, self._signals)
 
-    def _end(self, end: ends.End) -> None:
+    def _end(self, end: ends.End, span: Span | None = None) -> None:
         async def end_and_let_go(bus: Bus) -> JobState:
             ended = await end(bus)
             self.running.let_go()
@@ -172,6 +181,8 @@ class Execution:
             self._process.metrics.refused.add("end")
         else:
             seconds = round(time.monotonic() - self._began, 3)
+            if span is not None:
+                span.end(ended.state)
             log.info("job ended", state=ended.state, attempt=ended.attempt, seconds=seconds)
 
     def _on_cancel(self) -> None:

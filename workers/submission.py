@@ -22,7 +22,7 @@ from typing import TypeAlias
 
 import structlog
 
-from bus import AppendRefused, Bus, BusUnavailable, CorruptJob, UnknownJob, job_log, liveness, times
+from bus import AppendRefused, Bus, BusUnavailable, CorruptJob, UnknownJob, job_log, liveness, times, traces
 from bus.job_log import JobRequest, JobState
 from bus.messages import MOST_AHEAD, TaskPayload
 from workers.client_jobs import Acceptance, ClientJobs
@@ -80,6 +80,7 @@ async def submit(
     client_jobs: ClientJobs | None = None,
     ref: str | None = None,
     not_before: datetime | None = None,
+    traceparent: str | None = None,
 ) -> Submission:
     """Accept a job: store it, then hand its task to Celery.
 
@@ -93,6 +94,7 @@ async def submit(
         client_jobs: how many a client may have; without it, as many as it wants.
         ref: of the frame that asked for it.
         not_before: when it may begin, with a time zone. Until then it waits in the log, without a task.
+        traceparent: the step of a trace that asks for it; see `bus.traces`.
 
     Raises:
         BusUnavailable: NATS is away or silent; the job is not stored, or (`maybe_done`) perhaps it is.
@@ -113,6 +115,7 @@ async def submit(
         content=task.content,
         queue=runs.queue,
         not_before=_later(not_before),
+        traceparent=traceparent,
     )
     return await _accept(bus, request, client_id, job_id, queue, client_jobs, ref)
 
@@ -127,6 +130,7 @@ async def retry(
     queue: Place,
     client_jobs: ClientJobs | None = None,
     ref: str | None = None,
+    traceparent: str | None = None,
 ) -> Submission:
     """Do a job again that has ended, however it did: accept a new one with the same request.
 
@@ -134,7 +138,7 @@ async def retry(
 
     Args:
         ended_id: the job to do again. It is the same client's.
-        jobs, job_id, queue, client_jobs, ref: of the new job, as for `submit`.
+        jobs, job_id, queue, client_jobs, ref, traceparent: of the new job, as for `submit`.
 
     Raises:
         UnknownJob, CorruptJob: there is no such job, or what it was asked for is past retention.
@@ -150,6 +154,7 @@ async def retry(
     runs = resolve(jobs, ended.request.task_type)
     runs.signature.check(ended.request.content)
     asked = {"job_type": runs.name, "queue": runs.queue, "retry_of": ended_id, "not_before": None}
+    asked["traceparent"] = traceparent
     request = ended.request.model_copy(update=asked)
     return await _accept(bus, request, client_id, job_id, queue, client_jobs, ref)
 
@@ -165,6 +170,21 @@ def _later(not_before: datetime | None) -> str | None:
 
 
 async def _accept(
+    bus: Bus,
+    request: JobRequest,
+    client_id: str,
+    job_id: str,
+    queue: Place,
+    client_jobs: ClientJobs | None,
+    ref: str | None,
+) -> Submission:
+    known = {"busctl.job.id": job_id, "busctl.job.type": request.job_type, "messaging.destination.name": request.queue}
+    with traces.span(f"submit {request.job_type}", request.traceparent, "producer", known) as span:
+        request = request.model_copy(update={"traceparent": span.traceparent})
+        return await _accept_in_trace(bus, request, client_id, job_id, queue, client_jobs, ref)
+
+
+async def _accept_in_trace(
     bus: Bus,
     request: JobRequest,
     client_id: str,

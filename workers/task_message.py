@@ -14,6 +14,7 @@ from celery import Celery
 from kombu.serialization import dumps as serialize
 from kombu.utils.json import dumps
 
+from bus import traces
 from bus.job_log import JobState
 from workers.redis_owner import Identity, hand_over
 from workers.ticket import Ticket
@@ -53,6 +54,8 @@ def _message(celery: Celery, job: JobState, identity: Identity | None) -> str:
     )
     if identity is not None:
         task.headers["system"] = identity.current
+    if job.request.traceparent is not None:
+        task.headers[traces.HEADER] = job.request.traceparent
     content_type, encoding, body = serialize(task.body, "json")  # type: ignore[no-untyped-call]
     envelope: dict[str, Any] = {
         "body": body,

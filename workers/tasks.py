@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from celery import Celery, Task
-from celery.signals import worker_process_shutdown, worker_shutdown
+from celery.signals import worker_init, worker_process_shutdown, worker_shutdown
 from kombu.entity import Exchange, Queue
 
-from bus import Settings, SyncBus
+from bus import Settings, SyncBus, traces
 from workers import transport
 from workers.execute import execute
 from workers.limits import Limits
@@ -39,10 +39,16 @@ def register(app: Celery, jobs: Mapping[str, Job], settings: Settings) -> MainPr
     for job in jobs.values():
         app.task(_task(job, process), name=job.task_name, bind=True, Request=main_process.request_class)
 
+    def begin(**_: object) -> None:
+        traces.start(settings, "busctl-worker")  # before children are forked, which have it then
+
     def close(**_: object) -> None:
         process.close()
+        traces.stop()
 
+    traces.require(settings)
     end_when_lost(bus)
+    worker_init.connect(begin, weak=False)
     worker_process_shutdown.connect(close, weak=False)
     worker_shutdown.connect(close, weak=False)
     return main_process

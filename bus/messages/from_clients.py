@@ -8,8 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from bus.messages.message import Message, Ref, Time
+from bus.traces import Traceparent
 
 Key = Annotated[str, Field(min_length=1, max_length=128)]
+TRACEPARENT = "The trace that the job belongs to, of W3C Trace Context: spans of the job are below this one."
 Cursor = Annotated[int, Field(ge=0, lt=2**63)]
 MOST_AHEAD = 366 * 86_400
 """Seconds from now within which a job has to be able to begin."""
@@ -67,6 +69,7 @@ class SystemMessage(ClientMessage):
     delay: float | None = Field(
         None, ge=0, le=MOST_AHEAD, description="In place of `not_before`: in so many seconds from now."
     )
+    traceparent: Traceparent | None = Field(None, description=TRACEPARENT)
 
     @model_validator(mode="after")
     def _says_it_once(self) -> Self:
@@ -101,6 +104,7 @@ class RetryJob(ClientMessage):
     key: Key | None = Field(
         None, description="Idempotency key of the new job, as in `system_message`.", examples=["order-17-again"]
     )
+    traceparent: Traceparent | None = Field(None, description=TRACEPARENT)
 
 
 class GetJob(ClientMessage):

@@ -82,6 +82,7 @@ class SystemChannel(Channel):
                 client_jobs=self.services.client_jobs,
                 ref=message.ref,
                 not_before=_not_before(message),
+                traceparent=message.traceparent,
             )
         return None if submitted.accepted else await self._status(submitted.job)
 
@@ -98,6 +99,7 @@ class SystemChannel(Channel):
                 queue=self.services.enqueuer.place(),
                 client_jobs=self.services.client_jobs,
                 ref=message.ref,
+                traceparent=message.traceparent,
             )
         return None if submitted.accepted else await self._status(submitted.job)
 
