@@ -18,6 +18,7 @@ from nats.aio.msg import Msg
 from bus import subjects
 from bus.errors import BusRefused, BusUnavailable
 from bus.follow import FollowedEvents, Interruption, follow
+from bus.gather import gather
 from bus.lifecycle import Lifecycle
 from bus.messages import Event, JobEvent, JobProgress
 from bus.settings import Settings
@@ -204,11 +205,14 @@ class Bus(Lifecycle):
             raise BusUnavailable(f"nobody answered on {subject} within {timeout:g} s", maybe_done=True) from error
         return answer
 
-    async def respond(self, subject: str, responder: Callable[[bytes], bytes]) -> Subscription:
+    async def respond(
+        self, subject: str, responder: Callable[[bytes], bytes | None], *, optional: bool = False
+    ) -> Subscription:
         """Answer requests on `subject` until the subscription is closed.
 
         Args:
-            responder: called on the event loop with each request; it must not block and not raise.
+            responder: called on the event loop with each request; it must not block and not raise. None is no answer.
+            optional: this process can do its work without it, so that one may lack the permission.
 
         Raises:
             BusUnavailable: the connection is closed.
@@ -216,11 +220,22 @@ class Bus(Lifecycle):
 
         async def on_request(message: Msg) -> None:
             answer = responder(message.data)
-            if message.reply:
+            if message.reply and answer is not None:
                 with suppress(BusUnavailable):  # whoever asked asks again when NATS is back
                     await self._connection.publish(message.reply, answer)
 
-        return Subscription(await self._connection.subscribe(subject, cb=on_request))
+        inner = await self._connection.subscribe(subject, cb=on_request)
+        inner.optional = optional
+        return Subscription(inner)
+
+    async def gather(self, subject: str, data: bytes = b"", *, within: float, quiet: float, most: int) -> list[bytes]:
+        """Ask all who respond on `subject`; see `bus.gather`.
+
+        Raises:
+            BusUnavailable: NATS is away.
+            NotPermitted: the user may not publish there.
+        """
+        return await gather(self._connection, subject, data, within=within, quiet=quiet, most=most)
 
     async def publish_progress(self, event: JobProgress, client_id: str, job_id: str) -> None:
         """Show a job's progress to its client's live connections. Nothing is stored, and nothing is acknowledged."""

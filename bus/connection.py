@@ -14,7 +14,7 @@ from typing import Any
 
 import nats.errors
 import structlog
-from nats.aio.client import DEFAULT_MAX_PAYLOAD_SIZE, ServerVersion
+from nats.aio.client import DEFAULT_MAX_PAYLOAD_SIZE
 from nats.aio.msg import Msg
 
 from bus.condition import Condition
@@ -90,9 +90,9 @@ class Connection:
         return self._latest.max_payload if self._latest is not None else DEFAULT_MAX_PAYLOAD_SIZE
 
     @property
-    def connected_server_version(self) -> ServerVersion:
-        """The version of the server that was connected last."""
-        return self._require().connected_server_version
+    def server(self) -> NatsClient:
+        """The connection in use, which knows what its server is like. Raises BusUnavailable: NATS is away."""
+        return self._require()
 
     def start(self) -> None:
         """Connect from now on, for ever.

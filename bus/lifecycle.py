@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import structlog
 
@@ -71,6 +71,15 @@ class Lifecycle:
     def reachable(self) -> bool:
         """Whether NATS answers, though perhaps not everything works."""
         return self._connection.is_connected
+
+    @property
+    def server_info(self) -> dict[str, Any]:
+        """What the server says of itself, as the protocol's INFO has it, such as `version`.
+
+        Raises:
+            BusUnavailable: NATS is away.
+        """
+        return self._connection.server.server_info
 
     @property
     def closed(self) -> bool:

@@ -62,6 +62,11 @@ class NatsClient(Client):
         self._name = name
         self._on_error = on_error
 
+    @property
+    def server_info(self) -> dict[str, Any]:
+        """What the server says of itself, as the protocol's INFO has it."""
+        return dict(self._server_info)
+
     async def open(self) -> None:
         """Connect, once.
 

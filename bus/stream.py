@@ -73,7 +73,7 @@ class EventStream:
             StreamConflict: the stream of that name is not ours, or NATS refuses to create or to correct it.
             BusUnavailable: JetStream could not answer in time.
         """
-        version = self._connection.connected_server_version
+        version = self._connection.server.connected_server_version
         if (version.major, version.minor) < OLDEST_SERVER:
             raise UnsupportedServer(
                 f"the NATS server at {self._jetstream.where} is {version.major}.{version.minor}.{version.patch}; "
@@ -233,6 +233,15 @@ class EventStream:
         state = answer["state"]
         last_hole = 0 if not holes[2] else self._last_hole if holes[2] <= MOST_HOLES else state["last_seq"]
         return StreamState(answer["created"], state["first_seq"] or state["last_seq"] + 1, state["last_seq"], last_hole)
+
+    async def info(self) -> dict[str, Any]:
+        """What NATS says of the stream: its configuration, what it holds, who has it, and what time it is there (`ts`).
+
+        Raises:
+            ApiError: it refuses, such as for want of the stream or of JetStream.
+            BusUnavailable: NATS is away, or silent past `append_timeout`, or nobody answers for want of JetStream.
+        """
+        return await self._jetstream.info()
 
     async def _info(self, **details: object) -> dict[str, Any]:
         try:

@@ -10,7 +10,11 @@ instance.<instance>                         to a process that runs jobs: does it
 $KV.busctl-leases.<instance>                its lease: gone when it is
 $KV.busctl-leases.reconciler                the lease of the process that reconciles
 $KV.busctl-schedules.<name>                 what is remembered of a schedule
-reconciler.open-jobs                        to that process: what open jobs has this client, and look for news
+reconciler.open-jobs                        to that process: what open jobs has this client, or how many are there;
+                                            look for news
+$SRV.<verb>[.<name>[.<instance>]]           to processes: PING, INFO or STATS (NATS architecture, ADR-32)
+web.<instance>.connections                  to a web process: its connections, a page at a time
+worker.<instance>.jobs                      to the main process of a worker: the jobs that run there
 """
 
 from __future__ import annotations
@@ -106,6 +110,21 @@ def lease(name: str) -> str:
 def schedule(name: str) -> str:
     """The key of what is remembered of a schedule."""
     return f"$KV.busctl-schedules.{token('schedule', name)}"
+
+
+def service(verb: str, name: str = "", instance: str = "") -> str:
+    """Where services are asked (`PING`, `INFO` or `STATS`): all of them, those of a name, or one of those."""
+    return ".".join(filter(None, ("$SRV", verb, name, instance)))
+
+
+def connections(web: str) -> str:
+    """Where the web process of this instance tells of its connections."""
+    return f"web.{token('instance', web)}.connections"
+
+
+def running(worker: str) -> str:
+    """Where the main process of the worker of this instance tells which jobs run there."""
+    return f"worker.{token('instance', worker)}.jobs"
 
 
 def any_client(job_id: str) -> str:

@@ -23,7 +23,7 @@ MOST_FAILURES = 100
 class Subscription:
     """A subject that is heard from now on until `unsubscribe`, over as many connections as that takes."""
 
-    __slots__ = ("_client", "_inner", "_options", "_owner", "number", "on_refused", "refused", "subject")
+    __slots__ = ("_client", "_inner", "_options", "_owner", "number", "on_refused", "optional", "refused", "subject")
 
     def __init__(self, owner: Subscriptions, subject: str, options: dict[str, Any]) -> None:
         self.subject = subject
@@ -31,6 +31,8 @@ class Subscription:
         """Why NATS does not take it at this moment."""
         self.on_refused: Callable[[BusRefused], None] | None = None
         """Called when NATS refuses it; it is tried again now and then all the same."""
+        self.optional = False
+        """Whether the work can be done without it."""
         self.number = 0
         """Counts everything that was subscribed over one connection."""
         self._owner = owner
@@ -93,8 +95,8 @@ class Subscriptions:
 
     @property
     def refused(self) -> BusRefused | None:
-        """What NATS says to one that it does not take; None when it takes all."""
-        return next((each.refused for each in self._all if each.refused is not None), None)
+        """What NATS says to one that it does not take; None when it takes all that are needed."""
+        return next((each.refused for each in self._all if each.refused is not None and not each.optional), None)
 
     @property
     def unconfirmed(self) -> bool:

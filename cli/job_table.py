@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
 
+from cli.amounts import span
 from cli.columns import LONGEST_SHOWN, Column, Columns
 from cli.events import EVENT_STYLES, STATES
 from cli.listed_job import ListedJob
@@ -61,8 +61,8 @@ class JobTable:
             "CLIENT": state.client_id,
             "STATE": (STATES[state.state] if begins is None else "scheduled", EVENT_STYLES.get(state.state, "")),
             "TRY": str(job.attempt or ""),
-            "AGE": _span(job.age),
-            "TOOK": "" if job.took is None else _span(job.took),
+            "AGE": span(job.age.total_seconds()),
+            "TOOK": "" if job.took is None else span(job.took.total_seconds()),
             "WHEN": "" if begins is None else local_minute(begins),
             "IN": "" if begins is None else about(begins),
             "TEXT": self._cut(job.text),
@@ -93,13 +93,3 @@ class JobTable:
         whole = JOB_ID_WIDTH if self._room is not None and self._room < ROOM_FOR_IDS else max(JOB_ID_WIDTH, longest_id)
         job = Column("JOB", whole, whole, 7, "bold", whole=True)
         return [job, *(column for column in self._others if column.name != "CLIENT" or self._with_client)]
-
-
-def _span(time: timedelta) -> str:
-    seconds = max(0.0, time.total_seconds())
-    if seconds < 9.95:
-        return f"{seconds:.1f}s"
-    for unit, length in (("d", 86_400), ("h", 3600), ("m", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds // length:.0f}{unit}"
-    return f"{seconds:.0f}s"

@@ -16,7 +16,7 @@ import typer
 from cli.errors import CommandFailed
 from cli.streams import flush_standard_streams, forget_odd_sizes, open_standard_streams
 
-RUN, TALK = "Run the system", "Talk to it"
+RUN, TALK, LOOK = "Run the system", "Talk to it", "See how it is"
 COMMANDS = {
     "dev": RUN,
     "serve": RUN,
@@ -28,6 +28,7 @@ COMMANDS = {
     "retry": TALK,
     "watch": TALK,
     "token": TALK,
+    "status": LOOK,
 }
 """Each is the function of that name in the module of that name; and the panel of the help that it stands in."""
 

@@ -39,7 +39,7 @@ async def http_ok(port: int, path: str) -> bool:
 async def redis_answers(url: str) -> bool:
     """Whether Redis or Valkey answers a PING."""
     with suppress(RedisError, OSError):
-        async with _client(url) as client:
+        async with redis_client(url) as client:
             await client.ping()
             return True
     return False
@@ -51,7 +51,7 @@ async def worker_listens(url: str) -> bool:
     Somebody else's Redis may forbid to ask; then the answer is yes.
     """
     try:
-        async with _client(url) as client:
+        async with redis_client(url) as client:
             return any(int(entry.get("psub", 0)) or int(entry.get("sub", 0)) for entry in await client.client_list())
     except NoPermissionError:
         return True
@@ -60,14 +60,20 @@ async def worker_listens(url: str) -> bool:
 
 
 @asynccontextmanager
-async def _client(url: str) -> AsyncIterator[Redis]:
+async def redis_client(url: str, timeout: float = PROBE_TIMEOUT) -> AsyncIterator[Redis]:
+    """A connection to Redis or Valkey, also to one that Sentinel names.
+
+    Args:
+        timeout: seconds for connecting, and for each answer.
+    """
     address = redis_url.parse(url)
-    patience: dict[str, Any] = {"socket_timeout": PROBE_TIMEOUT, "socket_connect_timeout": PROBE_TIMEOUT}
+    once = Retry(NoBackoff(), 0)
+    patience: dict[str, Any] = {"socket_timeout": timeout, "socket_connect_timeout": timeout, "retry": once}
     if address.master_name is None:
         async with Redis(**address.options(), **patience) as client:
             yield client
         return
-    asking = address.sentinel_login() | patience | {"retry": Retry(NoBackoff(), 0)}
+    asking = address.sentinel_login() | patience
     if address.tls:
         asking |= {"ssl": True, **address.tls.options()}
     sentinel = Sentinel(  # type: ignore[no-untyped-call]

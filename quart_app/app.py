@@ -24,6 +24,7 @@ from quart_app.web.asyncapi.security import security_of
 from quart_app.web.health import health
 from quart_app.web.hosts import answer_for
 from quart_app.web.pages import pages
+from quart_app.web_service import web_service
 from quart_app.websocket.admission import Admission
 from quart_app.websocket.asgi_websocket import PullingWebsocket
 from quart_app.websocket.endpoint import Endpoint
@@ -132,6 +133,7 @@ class Edge:
             stack.callback(renewing.cancel)
             sampling = asyncio.create_task(self.metrics.sample(self.services.enqueuer.waiting), name="sample")
             stack.callback(sampling.cancel)
+            await web_service(self.services, hub).start(bus)
             yield
             hub.close_all(SERVICE_RESTART)
             await asyncio.to_thread(traces.stop)

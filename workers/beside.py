@@ -15,19 +15,21 @@ from workers.own_tasks import OwnTasks
 from workers.ownership import keep_owning
 from workers.reconcile import Reconciler
 from workers.registry import Job
+from workers.worker_service import WorkerService
 
 
 def run_beside(app: Celery, main_process: MainProcess, jobs: Mapping[str, Job], settings: Settings) -> None:
     """Run them from when the worker is ready until it stops: a `Reconciler`, `OwnTasks`, and the claim on Redis.
 
-    Its metrics are shown from then on too, if the settings say where.
+    Its metrics are shown from then on too, if the settings say where; and operators are told who it is.
     """
     metrics = main_process.metrics
     listener = MetricsListener(metrics, settings.worker_metrics_bind, settings.metrics_token)
     reconciler = Reconciler(app, main_process.bus, jobs, settings, main_process.overdue, metrics)
     own_tasks = OwnTasks(main_process.bus, main_process)
     ownership = keep_owning(app, main_process.bus)
-    beside = (reconciler.run, own_tasks.run, ownership.run, listener.run)
+    service = WorkerService(app, main_process.bus, jobs, settings)
+    beside = (reconciler.run, own_tasks.run, ownership.run, listener.run, service.run)
     threads = [threading.Thread(target=run, daemon=True) for run in beside]
 
     def start(**_: object) -> None:
@@ -43,6 +45,7 @@ def run_beside(app: Celery, main_process: MainProcess, jobs: Mapping[str, Job], 
         own_tasks.stop()
         ownership.stop()
         listener.stop()
+        service.stop()
 
     def forget(**_: object) -> None:
         listener.forget()

@@ -142,6 +142,14 @@ class OpenJobs:
         """How many bytes of the stream the open jobs of a client take."""
         return self._bytes.get(client_id, 0)
 
+    def states(self) -> dict[str, int]:
+        """How many there are: running, queued in Redis, waiting behind others of their client, scheduled for later."""
+        found = {"running": 0, "queued": 0, "waiting": 0, "scheduled": 0}
+        for job in self:
+            waits = "scheduled" if job.scheduled else "waiting"
+            found[waits if job.waits else "running" if job.instance else "queued"] += 1
+        return found
+
     def apply(self, step: Step) -> None:
         """Take the next step of a job."""
         key = step.client_id, step.job_id

@@ -23,6 +23,8 @@ MANY = 4
 """So many events in one read mean that more come at once: to look again costs less than to listen for the next one."""
 LOOK_AT_STREAM = 1.0
 """Seconds between two looks whether the stream is still the same one."""
+COUNTED_FOR = 0.1
+"""Seconds for which a count of all open jobs serves."""
 
 
 class OpenJobsReader:
@@ -49,6 +51,8 @@ class OpenJobsReader:
         self._cursor = 0
         self._first_seq = self._last_seq = 0
         self._looked = float("-inf")
+        self._states: dict[str, int] = {}
+        self._counted_at = float("-inf")
         self._responder: Subscription | None = None
         self._listening: asyncio.Task[None] | None = None
         self._many = False
@@ -95,13 +99,15 @@ class OpenJobsReader:
         return True
 
     async def begin(self, bus: Bus) -> None:
-        """Answer from now on how many open jobs a client has, and what they take. The table must be up to date.
+        """Answer from now on how many open jobs a client has, and what they take, or how many there are in all.
+
+        The table must be up to date.
 
         Raises:
             BusUnavailable: NATS is away.
         """
         if self._responder is None:
-            self._responder = await bus.respond(subjects.OPEN_JOBS, self._answer)
+            self._responder = await bus.respond(subjects.OPEN_JOBS, self._respond)
 
     async def end(self) -> None:
         """Hear no more, answer no more, and forget the table."""
@@ -140,6 +146,19 @@ class OpenJobsReader:
         self.retention.forget()
         if self._counted is not None:
             self._counted.begin(after=last_seq)
+
+    def _respond(self, request: bytes) -> bytes:
+        return self._answer(request) if request else self._all()
+
+    def _all(self) -> bytes:
+        """How many open jobs there are, by state, for operators. Counting them takes time, so an answer serves a while.
+
+        `seq` says how new it is.
+        """
+        if time.monotonic() - self._counted_at > COUNTED_FOR:
+            self._states, self._counted_at = self.table.states(), time.monotonic()
+        self._on_news()
+        return json.dumps({"seq": self._cursor, "states": self._states}).encode()
 
     def _answer(self, request: bytes) -> bytes:
         self._on_news()

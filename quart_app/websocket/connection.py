@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Awaitable, Collection, Coroutine
 from contextlib import aclosing
+from itertools import count
 from typing import Any
 
 import structlog
@@ -31,6 +33,8 @@ from quart_app.websocket.rate_limit import bucket_of
 from quart_app.websocket.send_queue import Closed, SendQueue
 
 log = structlog.get_logger(__name__)
+
+_numbers = count(1)
 
 too_many = SparseLog("closing a connection that sends too many frames")
 replay_too_slow = SparseLog("closing a connection that takes its replay too slowly")
@@ -70,6 +74,8 @@ class Connection:
         "channel",
         "client_id",
         "membership",
+        "number",
+        "since",
     )
 
     def __init__(
@@ -84,6 +90,7 @@ class Connection:
         identity: Identity,
     ) -> None:
         settings = services.settings
+        self.number, self.since = next(_numbers), time.time()
         self.client_id = identity.client_id
         self.channel = view.channel
         self.membership = Membership(hub, self)
@@ -179,6 +186,17 @@ class Connection:
     def v1(self) -> bool:
         """Whether it speaks `bus.v1`."""
         return self._view.v1
+
+    @property
+    def address(self) -> str:
+        """Where its other end is, as the server sees it."""
+        host, port = (*(self._websocket.scope.get("client") or ()), "", "")[:2]
+        return f"{host}:{port}" if port else str(host)
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that wait for its reader."""
+        return self._queue.waiting
 
     @property
     def closing(self) -> CloseCode | None:

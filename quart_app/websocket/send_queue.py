@@ -87,6 +87,11 @@ class SendQueue:
         self._tasks: asyncio.TaskGroup | None = None
         self._task: asyncio.Task[None] | None = None
 
+    @property
+    def waiting(self) -> int:
+        """Bytes that wait here."""
+        return self._size
+
     def start(self, tasks: asyncio.TaskGroup) -> None:
         """Begin to send; until then everything waits.
 

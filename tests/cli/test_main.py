@@ -10,16 +10,18 @@ import pytest
 
 from tests.cli.command import busctl, started_busctl
 
+COMMANDS = ("dev", "serve", "worker", "notify", "submit", "jobs", "cancel", "watch", "token", "status")
+
 
 def test_alone_it_shows_its_help() -> None:
     alone, asked = busctl(), busctl("--help")
     assert alone.returncode == asked.returncode == 0
     assert alone.stdout == asked.stdout
-    for command in ("dev", "serve", "worker", "notify", "submit", "jobs", "cancel", "watch", "token"):
+    for command in COMMANDS:
         assert f" {command} " in alone.stdout
 
 
-@pytest.mark.parametrize("command", ["dev", "serve", "worker", "notify", "submit", "jobs", "cancel", "watch", "token"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_with_an_example(command: str) -> None:
     shown = busctl(command, "-h")
     assert shown.returncode == 0
