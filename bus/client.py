@@ -41,6 +41,11 @@ class Subscription:
     def __init__(self, inner: NatsSubscription) -> None:
         self._inner = inner
 
+    @property
+    def refused(self) -> BusRefused | None:
+        """Why NATS does not take it, once that was confirmed."""
+        return self._inner.refused
+
     async def close(self) -> None:
         """Stop hearing, now and when NATS is back. Safe to call twice."""
         await self._inner.unsubscribe()

@@ -29,6 +29,7 @@ COMMANDS = {
     "watch": TALK,
     "token": TALK,
     "status": LOOK,
+    "doctor": LOOK,
 }
 """Each is the function of that name in the module of that name; and the panel of the help that it stands in."""
 

@@ -17,11 +17,14 @@ from workers.main_process import MainProcess
 from workers.metrics import WorkerMetrics
 from workers.process import WorkerProcess
 from workers.registry import Job
+from workers.self_test import SELF_TEST
 from workers.ticket import Ticket
 
 
 def register(app: Celery, jobs: Mapping[str, Job], settings: Settings) -> MainProcess:
     """Make each job a Celery task named `jobs.<type>` that takes a client id, a job id, and perhaps a ticket.
+
+    So is `workers.self_test`, by which `busctl doctor` sees whether jobs come back.
 
     Returns:
         What the worker's main process does about tasks besides.
@@ -36,7 +39,7 @@ def register(app: Celery, jobs: Mapping[str, Job], settings: Settings) -> MainPr
     # A worker takes from each of these, unless it is told from which ones.
     names = sorted({app.conf.task_default_queue, *(job.queue for job in jobs.values())})
     app.conf.task_queues = [Queue(name, Exchange(name), routing_key=name) for name in names]  # type: ignore[no-untyped-call]
-    for job in jobs.values():
+    for job in {SELF_TEST.name: SELF_TEST, **jobs}.values():
         app.task(_task(job, process), name=job.task_name, bind=True, Request=main_process.request_class)
 
     def begin(**_: object) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import AuthenticationError, RedisError
 
 from bus import Settings, redis_url
 from cli.probes import redis_client
@@ -107,6 +107,8 @@ async def look_at_redis(settings: Settings, queues: Sequence[str], within: float
             await _ask(client, redis, f"{settings.redis_prefix}:" if settings.redis_prefix else "", queues)
     except TimeoutError:
         redis.error = f"no answer within {within:g} s"
+    except AuthenticationError:
+        redis.error = "it asks for a user and password, or refuses those that it got"
     except ERRORS as error:
         redis.error = " ".join(str(error).split()) or type(error).__name__
     return redis

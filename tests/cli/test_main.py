@@ -8,9 +8,8 @@ from importlib.metadata import version
 
 import pytest
 
+from cli.main import COMMANDS
 from tests.cli.command import busctl, started_busctl
-
-COMMANDS = ("dev", "serve", "worker", "notify", "submit", "jobs", "cancel", "watch", "token", "status")
 
 
 def test_alone_it_shows_its_help() -> None:
