@@ -71,7 +71,9 @@ class Service:
         endpoints: Sequence[Endpoint],
     ) -> None:
         self._identity = {"name": name, "id": instance, "version": version, "metadata": dict(metadata)}
-        self._name, self._instance = name, instance
+        self.instance = instance
+        """Its name among all processes."""
+        self._name = name
         self._description = description
         self._endpoints = endpoints
         self._asked = dict.fromkeys((endpoint.name for endpoint in endpoints), 0)
@@ -87,7 +89,7 @@ class Service:
         answers = {"PING": self._ping, "INFO": self._info, "STATS": self._stats}
         asked: list[tuple[str, Callable[[bytes], Json]]] = []
         for verb in VERBS:
-            for whom in ((), (self._name,), (self._name, self._instance)):
+            for whom in ((), (self._name,), (self._name, self.instance)):
                 asked.append((subjects.service(verb, *whom), answers[verb]))
         asked += [(endpoint.subject, self._counted(endpoint)) for endpoint in self._endpoints]
         return [await bus.respond(subject, self._bounded(answer), optional=True) for subject, answer in asked]

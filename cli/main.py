@@ -30,6 +30,7 @@ COMMANDS = {
     "token": TALK,
     "status": LOOK,
     "doctor": LOOK,
+    "conns": LOOK,
 }
 """Each is the function of that name in the module of that name; and the panel of the help that it stands in."""
 

@@ -55,9 +55,14 @@ def web_service(services: Services, connections: Iterable[Any]) -> Service:
     instance = about.new_instance()
 
     def page(request: bytes) -> Json:
-        """Up to `PAGE` connections after the one with the number that the request, a JSON object, has as `after`."""
-        after = _after(request)
-        later = (each for each in connections if each.number > after)
+        """Up to `PAGE` connections, the oldest first. The request is a JSON object.
+
+        It may have `after`, a connection's number, for those that are newer, and `client_id`, for those of one client.
+        """
+        asked = _read(request)
+        after, client_id = asked.get("after"), asked.get("client_id")
+        after = after if isinstance(after, int) else 0
+        later = (each for each in connections if each.number > after and client_id in (None, each.client_id))
         found: list[OpenConnection] = heapq.nsmallest(PAGE, later, key=lambda each: each.number)
         return {"connections": [_told(each) for each in found], "more": len(found) == PAGE}
 
@@ -74,12 +79,12 @@ def web_service(services: Services, connections: Iterable[Any]) -> Service:
     )
 
 
-def _after(request: bytes) -> int:
+def _read(request: bytes) -> Json:
     try:
-        after = json.loads(request)["after"]
-    except (ValueError, LookupError, TypeError):
-        return 0
-    return after if isinstance(after, int) else 0
+        asked = json.loads(request)
+    except (ValueError, RecursionError):
+        return {}
+    return asked if isinstance(asked, dict) else {}
 
 
 def _told(connection: OpenConnection) -> Json:
