@@ -31,6 +31,7 @@ COMMANDS = {
     "status": LOOK,
     "doctor": LOOK,
     "conns": LOOK,
+    "top": LOOK,
 }
 """Each is the function of that name in the module of that name; and the panel of the help that it stands in."""
 

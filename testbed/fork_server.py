@@ -28,7 +28,7 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 LARGEST = 128 * 1024
 """Bytes of arguments and environment together."""
-COMMANDS = ("dev", "serve", "worker", "notify", "submit", "jobs", "cancel", "watch", "status", "doctor", "conns")
+COMMANDS = ("dev", "serve", "worker", "notify", "submit", "jobs", "cancel", "watch", "status", "doctor", "conns", "top")
 IMPORTED = {
     "busctl": ("cli.failures", *(f"cli.{name}" for name in COMMANDS), "workers.enqueue", "rich.progress"),
     "servers": (

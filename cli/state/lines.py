@@ -24,6 +24,11 @@ WIDTH = 9
 """Columns of what stands before a line."""
 
 
+def summary(system: SystemState) -> Iterator[Line]:
+    """One line for each part, without those below it."""
+    return (line for line in lines(system) if not line[0][0].startswith(" "))
+
+
 def lines(system: SystemState) -> Iterator[Line]:
     """One line after the other."""
     yield _nats(system.nats)

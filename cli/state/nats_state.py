@@ -43,6 +43,11 @@ class StreamState:
         return int(self._state.get("messages", 0))
 
     @property
+    def last_seq(self) -> int | None:
+        """The sequence of the newest event; None when nothing is known."""
+        return int(self._state["last_seq"]) if "last_seq" in self._state else None
+
+    @property
     def used(self) -> int:
         """Bytes that they take."""
         return int(self._state.get("bytes", 0))

@@ -74,15 +74,16 @@ def observer(settings: Settings, name: str) -> Bus:
     return Bus(settings, name=name, declare=False)
 
 
-async def look(bus: Bus, settings: Settings, redis: Awaitable[RedisState]) -> SystemState:
+async def look(bus: Bus, settings: Settings, redis: Awaitable[RedisState], *, fresh: bool = True) -> SystemState:
     """How the system stands, as seen over this bus, which is connected.
 
     Args:
         redis: what `look_at_redis` finds, which is under way.
+        fresh: as for `count_open_jobs`.
     """
     where = nats_url.redacted(settings.nats_url)
     nats, (web, workers), open_jobs, found = await asyncio.gather(
-        look_at_nats(bus, where), look_at_processes(bus, WITHIN), count_open_jobs(bus), redis
+        look_at_nats(bus, where), look_at_processes(bus, WITHIN), count_open_jobs(bus, fresh=fresh), redis
     )
     if found.error is None and (others := sorted(workers.queues - {DEFAULT_QUEUE})):
         found.queues |= (await look_at_redis(settings, others, WITHIN / 2)).queues

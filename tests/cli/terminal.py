@@ -33,11 +33,14 @@ class Shown:
         return [Text.from_ansi(line) for line in self.raw.replace("\r\n", "\n").splitlines()]
 
 
-def in_terminal(*arguments: str, columns: int, until: str | None = None, **env: str) -> Shown:
+def in_terminal(
+    *arguments: str, columns: int, until: str | None = None, typed: tuple[tuple[str, str], ...] = (), **env: str
+) -> Shown:
     """The command's output on a terminal; `env` is added to an environment that says nothing of terminals.
 
     Args:
         until: the command is interrupted, as by Ctrl+C, once it has shown this.
+        typed: keys that are pressed, one after the other, each once the command has shown the text before it.
     """
     main, side = pty.openpty()
     fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
@@ -47,6 +50,7 @@ def in_terminal(*arguments: str, columns: int, until: str | None = None, **env: 
     )
     os.close(side)
     data, end = b"", time.monotonic() + DEADLINE
+    seen, keys = 0, list(typed)
     try:
         while time.monotonic() < end:
             if not select.select([main], [], [], 1)[0]:
@@ -55,6 +59,9 @@ def in_terminal(*arguments: str, columns: int, until: str | None = None, **env: 
                 data += os.read(main, 65536)
             except OSError:  # the process has ended and nothing is left
                 break
+            if keys and keys[0][0] in data[seen:].decode(errors="replace"):
+                os.write(main, keys.pop(0)[1].encode())
+                seen = len(data)
             if until is not None and until in data.decode(errors="replace"):
                 process.send_signal(signal.SIGINT)
                 until = None
