@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,11 +11,12 @@ import pytest
 from bus import Bus, Settings, subjects
 from cli.doctor.check import Check, State
 from cli.doctor.examine import examine
-from cli.doctor.permissions import NEEDED, Permission, check_permissions, missing
+from cli.doctor.permissions import NEEDED, ROLES, Permission, check_permissions, missing
 from cli.doctor.servers import check_clocks
 from cli.state.nats_state import NatsState, StreamState
 from cli.state.redis_state import RedisState
 from cli.state.system import SystemState, observer
+from testbed.roles import DEPLOY
 from testbed.servers import Nats, Valkey
 from tests.cli.command import busctl
 from tests.cli.doctor_clinic import clinic, lacking, old_nats, url
@@ -117,6 +119,31 @@ async def test_each_permission_that_is_missing_is_named(server: Nats, permission
     assert f"may not {permission.verb} {permission.pattern}, needed by {role}" in check.text
 
 
+def covers(allowed: str, subject: str) -> bool:
+    """Whether all that a subject with wildcards stands for is allowed by another one."""
+    ours, theirs = allowed.split("."), subject.split(".")
+    for number, token in enumerate(ours):
+        if token == ">":
+            return len(theirs) > number
+        if len(theirs) <= number or theirs[number] == ">" or token not in ("*", theirs[number]):
+            return False
+    return len(ours) == len(theirs)
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("verb", ["publish", "subscribe"])
+def test_what_is_tried_is_what_a_role_may(role: str, verb: str) -> None:
+    found = re.search(
+        rf"{role}_may = {{.*?{verb} = \[(.*?)\]", (DEPLOY / "nats/permissions.conf").read_text(), re.DOTALL
+    )
+    assert found is not None
+    may = [each.replace("$JS.SYSTEM.API", "$JS.API") for each in re.findall('"(.*?)"', found[1])]
+    needed = [each.pattern for each in NEEDED if role in each.roles and each.verb == verb]
+    assert [each for each in needed if not any(covers(allowed, each) for allowed in may)] == []
+    idle = [each for each in may if not any(covers(each, one) for one in needed)]
+    assert [each for each in idle if not each.startswith(("_INBOX.", "_R_."))] == []
+
+
 async def test_a_user_that_hears_no_answers(server: Nats) -> None:
     text = await the_fault("permissions", url(server, "deaf"))
     assert text.startswith("the NATS user may not subscribe _INBOX.")
@@ -127,7 +154,7 @@ async def test_trying_permissions_changes_nothing(server: Nats) -> None:
     async with Bus(settings(address)) as bus, connected(address) as raw:
         stored = await bus.stream.append(subjects.job("cli", "before"), b"{}")
         before = await raw.config()
-        assert await missing(bus, ("web", "worker", "operator", "cli", "notify", "monitor")) == []
+        assert await missing(bus, ("web", "worker", "operator", "cli", "notify", "monitor")) == {}
         assert (await bus.stream.state()).last_seq == stored
         assert await raw.config() == before
         assert await raw.messages() == 1

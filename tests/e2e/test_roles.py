@@ -75,3 +75,26 @@ def test_only_an_operator_cancels_the_job_of_another_client(system: RolesSystem,
     assert cancelled.returncode == 0, cancelled.stderr
     submitted = as_role(system, "monitor", "submit", "default", "x")
     assert 'the NATS user "monitor" may not publish "bus.client.cli.job' in submitted.stderr
+
+
+@pytest.mark.parametrize("role", ["operator", "monitor"])
+def test_operators_see_how_the_system_stands(system: RolesSystem, web: Web, role: str) -> None:
+    stands = json.loads(as_role(system, role, "status", "--json").stdout)
+    assert (stands["ok"], stands["faults"]) == (True, [])
+    assert (len(stands["web"]), len(stands["workers"])) == (1, 1)
+    assert set(stands["open_jobs"]) == {"running", "queued", "waiting", "scheduled"}
+    shown = as_role(system, role, "conns")
+    assert shown.returncode == 0, shown.stderr
+
+
+def test_a_doctor_finds_nothing_wrong(system: RolesSystem, web: Web) -> None:
+    examined = as_role(system, "operator", "doctor", "--json")
+    found = [json.loads(line) for line in examined.stdout.splitlines()]
+    assert [check for check in found if check["state"] == "bad"] == []
+    assert "as operator" in next(check["text"] for check in found if check["area"] == "permissions")
+    assert any(check["area"] == "a job" and check["state"] == "good" for check in found)
+    for role in ("cli", "monitor", "notify"):
+        examined = as_role(system, role, "doctor", "--json")
+        checks = [json.loads(line) for line in examined.stdout.splitlines()]
+        lacking = [check["text"] for check in checks if check["area"] == "permissions" and check["state"] != "good"]
+        assert lacking == [], role
