@@ -9,16 +9,16 @@ Each of these times is a slot. Every process that has the same definition has th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from cronsim import CronSim, CronSimError
+from cronsim import CronSimError
 
 from bus import durations
+from workers.cron import Cron
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LEAST, MOST = timedelta(seconds=1), timedelta(days=366)
@@ -83,7 +83,7 @@ class Schedule:
         """
         if self.cron is None:
             return EPOCH + ((after - EPOCH) // self._period + 1) * self._period
-        return next(slot for slot in self._slots(after) if slot > after)
+        return next(self._cron.after(after))
 
     def latest(self, until: datetime) -> datetime | None:
         """The newest slot that is not after a time, in UTC; None if there was none for 50 years.
@@ -93,10 +93,7 @@ class Schedule:
         """
         if self.cron is None:
             return EPOCH + (until - EPOCH) // self._period * self._period
-        # Where clocks went back, what is earlier may show a later hour.
-        offset, earlier = (time.astimezone(self._zone).utcoffset() for time in (until, until - DAY))
-        shift = max(timedelta(0), (earlier or timedelta(0)) - (offset or timedelta(0)))
-        return next((slot for slot in self._slots(until + shift + TICK, reverse=True) if slot <= until), None)
+        return self._cron.latest(until)
 
     def waiting(self, first: datetime, now: datetime) -> list[datetime]:
         """The slots that are due: this first one, and those after it. The newest comes first; of more than
@@ -130,8 +127,9 @@ class Schedule:
                 f"has timezone={self.timezone!r}, which is no IANA time zone, such as Europe/Berlin"
             ) from error
 
-    def _slots(self, time: datetime, *, reverse: bool = False) -> Iterator[datetime]:
-        return (slot.astimezone(UTC) for slot in CronSim(self.cron or "", time.astimezone(self._zone), reverse))
+    @cached_property
+    def _cron(self) -> Cron:
+        return Cron(self.cron or "", self._zone)
 
     def _require_slots(self, cron: str) -> None:
         if not isinstance(cron, str) or len(cron) > LONGEST_CRON or len(cron.split()) != FIELDS:

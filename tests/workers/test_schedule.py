@@ -7,7 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
@@ -20,9 +20,11 @@ CHANGES = {
     "Europe/Berlin": [datetime(2026, 3, 29, 1, tzinfo=UTC), datetime(2026, 10, 25, 1, tzinfo=UTC)],
     "America/New_York": [datetime(2026, 3, 8, 7, tzinfo=UTC), datetime(2026, 11, 1, 6, tzinfo=UTC)],
     "America/Havana": [datetime(2026, 3, 8, 5, tzinfo=UTC), datetime(2026, 11, 1, 5, tzinfo=UTC)],
+    "America/Nuuk": [datetime(2026, 3, 29, 1, tzinfo=UTC), datetime(2026, 10, 25, 1, tzinfo=UTC)],
+    "Australia/Lord_Howe": [datetime(2026, 4, 4, 15, tzinfo=UTC), datetime(2026, 10, 3, 15, 30, tzinfo=UTC)],
     "Asia/Kolkata": [datetime(2026, 3, 29, 1, tzinfo=UTC)],
 }
-"""When clocks change in some time zones, at midnight too; in the last one they never do."""
+"""When clocks change in some time zones, at midnight and before it too; in the last one they never do."""
 
 
 def slots(schedule: Schedule, after: datetime, until: datetime) -> list[datetime]:
@@ -46,6 +48,13 @@ def around_a_change(draw: st.DrawFn) -> tuple[Schedule, datetime, datetime]:
 
 @settings(max_examples=60, deadline=None)
 @given(around_a_change())
+@example(
+    (
+        Schedule("x", cron="0 */2 * * 0", timezone="America/Havana"),
+        datetime(2026, 3, 7, 22, tzinfo=UTC),
+        datetime(2026, 3, 8, 5, tzinfo=UTC),
+    )
+)
 def test_of_cron_all_slots_are_the_same_wherever_one_begins_to_look(drawn: tuple[Schedule, datetime, datetime]) -> None:
     schedule, first, second = drawn
     found = slots(schedule, first, second)
@@ -57,6 +66,18 @@ def test_of_cron_all_slots_are_the_same_wherever_one_begins_to_look(drawn: tuple
     for slot in found:
         assert schedule.latest(slot) == slot
         assert schedule.latest(schedule.next(slot) - TICK) == slot
+
+
+@pytest.mark.parametrize("zone", CHANGES)
+def test_of_cron_with_a_star_every_moment_counts_whose_local_time_matches(zone: str) -> None:
+    schedule = Schedule("x", cron="*/20 0-3 * * 0", timezone=zone)
+    for change in CHANGES[zone]:
+        moments = [change + timedelta(minutes=number) for number in range(-24 * 60, 24 * 60)]
+        local = [(moment, moment.astimezone(ZoneInfo(zone))) for moment in moments]
+        match = [
+            moment for moment, here in local if here.minute % 20 == 0 and here.hour <= 3 and here.isoweekday() == 7
+        ]
+        assert slots(schedule, moments[0] - TICK, moments[-1]) == match
 
 
 @given(
