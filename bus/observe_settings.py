@@ -21,7 +21,13 @@ class ObserveSettings(Environment):
     )
     metrics_token: SecretStr | None = Field(
         None,
-        description="What a request for /metrics must bring as Authorization: Bearer; unset, everybody may read it.",
+        description="What a request for /metrics must bring as Authorization: Bearer. Unset, it is not shown where "
+        "browsers come, and to everybody at BUS_METRICS_BIND and BUS_WORKER_METRICS_BIND.",
+    )
+    metrics_bind: str | None = Field(
+        None,
+        description="Where busctl serve shows metrics besides, such as 127.0.0.1:9100, for all its processes; the path "
+        "is /metrics. Unset, nowhere but at its own address, with BUS_METRICS_TOKEN.",
     )
     worker_metrics_bind: str | None = Field(
         None,
@@ -35,7 +41,7 @@ class ObserveSettings(Environment):
         "busctl[otel].",
     )
 
-    @field_validator("worker_metrics_bind")
+    @field_validator("metrics_bind", "worker_metrics_bind")
     @classmethod
     def _can_be_bound(cls, value: str | None) -> str | None:
         if value is not None:

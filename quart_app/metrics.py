@@ -141,29 +141,36 @@ class Metrics:
 
     def text(self) -> bytes:
         """Everything, of all processes that share a directory."""
-        registry = self._registry
-        if SHARED_DIR in os.environ:
-            registry = CollectorRegistry()
-            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        return generate_latest(registry)
+        directory = os.environ.get(SHARED_DIR)
+        return generate_latest(self._registry) if directory is None else shared_text(directory)
 
     def remove_shared(self) -> None:
         """Remove the directory that processes share, when the supervisor that made it was killed and cannot."""
         shutil.rmtree(os.environ[SHARED_DIR], ignore_errors=True)
 
 
+def shared_text(directory: str) -> bytes:
+    """What all processes have counted that share a directory."""
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, directory)  # type: ignore[no-untyped-call]
+    return generate_latest(registry)
+
+
 def metrics(counted: Metrics, token: SecretStr | None) -> Blueprint:
-    """`/metrics`.
+    """`/metrics`, at the address where everybody comes; `BUS_METRICS_BIND` is for Prometheus alone.
 
     Args:
         counted: what it shows.
-        token: what a request has to bring, `BUS_METRICS_TOKEN`; None lets everybody read.
+        token: what a request has to bring, `BUS_METRICS_TOKEN`; with None nobody is shown anything here.
     """
     routes = Blueprint("metrics", __name__)
 
     @routes.get("/metrics")
     async def expose() -> Response:
-        """The metrics, for Prometheus; 401 without the token, when `BUS_METRICS_TOKEN` is set."""
+        """The metrics, for Prometheus; 401 without the token, and 403 while `BUS_METRICS_TOKEN` is not set."""
+        if token is None:
+            text = "metrics are not shown here: set BUS_METRICS_TOKEN, or BUS_METRICS_BIND to an address of their own\n"
+            return Response(text, 403, content_type="text/plain; charset=utf-8")
         if not brings(token, request.headers.get("Authorization", "")):
             text = "this needs Authorization: Bearer with the value of BUS_METRICS_TOKEN\n"
             return Response(text, 401, {"WWW-Authenticate": "Bearer"}, content_type="text/plain; charset=utf-8")

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from testbed.servers import SERVE, Nats, Server, Valkey, Web, Worker
 
+METRICS_TOKEN = "let me count"
+
 
 class System:
     """NATS and Valkey, and as many workers and web processes as a test asks for."""
@@ -16,7 +18,7 @@ class System:
         self.directory = directory
         self.nats = Nats(directory)
         self.valkey = Valkey(directory)
-        self.settings = {"BUS_JOB_DELAY_SCALE": "0"} | settings
+        self.settings = {"BUS_JOB_DELAY_SCALE": "0", "BUS_METRICS_TOKEN": METRICS_TOKEN} | settings
         self.servers: list[Server] = []
 
     @property

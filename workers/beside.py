@@ -9,8 +9,8 @@ from celery import Celery
 from celery.signals import worker_process_init, worker_ready, worker_shutdown, worker_shutting_down
 
 from bus import Settings
+from bus.metrics_listener import MetricsListener
 from workers.main_process import MainProcess
-from workers.metrics_listener import MetricsListener
 from workers.own_tasks import OwnTasks
 from workers.ownership import keep_owning
 from workers.reconcile import Reconciler
@@ -24,7 +24,7 @@ def run_beside(app: Celery, main_process: MainProcess, jobs: Mapping[str, Job], 
     Its metrics are shown from then on too, if the settings say where; and operators are told who it is.
     """
     metrics = main_process.metrics
-    listener = MetricsListener(metrics, settings.worker_metrics_bind, settings.metrics_token)
+    listener = MetricsListener(metrics.text, settings.worker_metrics_bind, settings.metrics_token)
     reconciler = Reconciler(app, main_process.bus, jobs, settings, main_process.overdue, metrics)
     own_tasks = OwnTasks(main_process.bus, main_process)
     ownership = keep_owning(app, main_process.bus)

@@ -21,6 +21,7 @@ from hypercorn.asyncio import serve as hypercorn_serve
 from hypercorn.config import Config, Sockets
 
 from bus import Bus, Settings
+from bus.metrics_listener import MetricsListener
 from bus.tracebacks import described
 from quart_app.app import Edge
 from quart_app.channel_set import our_channels
@@ -165,6 +166,8 @@ async def _serve(settings: Settings, config: Config, listener: Listener, control
     drain = Drain(settings, edge.admission, edge.pipeline.hub, listener)
     edge.on_lost = drain.give_up
     supervisor = ControlSocket(control_socket, drain) if control_socket is not None else None
+    bind = settings.metrics_bind if supervisor is None else None  # the supervisor shows those of all
+    metrics_listener = MetricsListener(edge.metrics.text, bind, settings.metrics_token)
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_tell_unless_peer)
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -177,6 +180,7 @@ async def _serve(settings: Settings, config: Config, listener: Listener, control
         await drain.run()
 
     try:
+        metrics_listener.start()
         if await _bus_answers(settings, drain):
             gc.freeze()
             gc.set_threshold(GARBAGE_THRESHOLD, 10, 10)
@@ -184,6 +188,7 @@ async def _serve(settings: Settings, config: Config, listener: Listener, control
             if drain.lost is not None:
                 raise CannotHeal(drain.lost)
     finally:
+        await asyncio.to_thread(metrics_listener.end)
         if supervisor is not None and supervisor.lost:
             edge.metrics.remove_shared()
 

@@ -15,13 +15,15 @@ import socket
 import sys
 from asyncio.subprocess import DEVNULL, Process
 from collections.abc import Mapping
+from functools import partial
 from tempfile import TemporaryDirectory
 
 import structlog
 from prometheus_client.multiprocess import mark_process_dead
 
 from bus import Settings
-from quart_app.metrics import SHARED_DIR
+from bus.metrics_listener import MetricsListener
+from quart_app.metrics import SHARED_DIR, shared_text
 from quart_app.server.control_socket import CANNOT_HEAL, HURRY, READY, STOP
 from quart_app.server.listener import INHERITED, Listener
 from quart_app.server.serve import ServerConfig, Tls
@@ -133,7 +135,11 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop)
+        metrics = MetricsListener(
+            partial(shared_text, self._counters.name), self._settings.metrics_bind, self._settings.metrics_token
+        )
         try:
+            metrics.start()
             async with asyncio.TaskGroup() as group:
                 # Alone at first: what is wrong with one would be wrong with all, and is said once.
                 group.create_task(self._keep(self._listeners[0]))
@@ -143,6 +149,7 @@ class Supervisor:
         finally:
             for process in self._processes:
                 process.kill()
+            await asyncio.to_thread(metrics.end)
             self._counters.cleanup()
         return not self._failed
 

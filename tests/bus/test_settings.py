@@ -91,6 +91,7 @@ def test_a_value_is_taken_as_it_is_meant(
         ("BUS_STREAM_REPLICAS", "6", "must be at most 5"),
         ("BUS_VISIBILITY_TIMEOUT", "5.5", "whole number"),
         ("BUS_WEBSOCKET_DEFLATE", "maybe", "must be true or false"),
+        ("BUS_METRICS_BIND", "9100", "must be host:port"),
         ("BUS_WORKER_METRICS_BIND", "9101", "must be host:port"),
         ("BUS_WORKER_METRICS_BIND", "::1:9101", "must be host:port"),
         ("BUS_WORKER_METRICS_BIND", "127.0.0.1:99999", "must be host:port"),

@@ -15,10 +15,12 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
+from testbed.ports import free_port
 from testbed.servers import SERVE, Web
 from testbed.system import System, running
 from tests import metrics_page
 from tests.clients import client
+from tests.http import get
 from tests.quart_app.delivery.test_hub import publish
 
 V1 = Subprotocol("bus.v1")
@@ -143,6 +145,25 @@ async def test_several_web_processes_answer_for_all(system: System) -> None:
             await connected.ping()
         await until(web, "busctl_connections", 20)
     await until(web, "busctl_connections", 0)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_prometheus_has_an_address_of_its_own_and_browsers_are_shown_nothing(
+    system: System, workers: str
+) -> None:
+    bind = f"127.0.0.1:{free_port()}"
+    web = system.web(*SERVE, "--workers", workers, BUS_METRICS_TOKEN="", BUS_METRICS_BIND=bind)
+    async with client(web.ws_url) as one, client(web.ws_url) as two:
+        await one.ping()
+        await two.ping()
+        status, text = await asyncio.to_thread(get, f"{web.url}/metrics")
+        assert (status, "busctl_" in text) == (403, False)
+        assert "BUS_METRICS_BIND" in text
+        there = await asyncio.to_thread(metrics_page.counted, f"http://{bind}/metrics")
+        assert there["busctl_connections"] == 2
+    assert await asyncio.to_thread(web.stop) == 0
+    with pytest.raises(OSError, match="refused"):
+        await asyncio.to_thread(get, f"http://{bind}/metrics")
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

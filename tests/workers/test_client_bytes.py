@@ -43,11 +43,11 @@ def large(release: Path) -> str:
     return f"{release} ".ljust(60_000, "x")
 
 
-async def known(web: Submitter, client_id: str) -> None:
-    """Wait until the reconciler, which reads now and then, knows of a client's job."""
+async def known(web: Submitter, client_id: str, *, opened: bool = True) -> None:
+    """Wait until the reconciler, which reads now and then, knows of a client's job, or that it has none any more."""
     async with asyncio.timeout(30):
-        while not (answer := await web.bus.request(subjects.OPEN_JOBS, client_id.encode(), timeout=5)) or not (
-            Answer.model_validate_json(answer).bytes
+        while (answer := await web.bus.request(subjects.OPEN_JOBS, client_id.encode(), timeout=5)) is None or (
+            (Answer.model_validate_json(answer).bytes > 0) != opened
         ):
             await asyncio.sleep(0.05)
 
@@ -71,6 +71,8 @@ async def test_a_client_floods_a_small_stream_and_the_job_of_another_is_accepted
         bob = await web.submit("bob", "holds", large(release))
         release.touch()
         await web.ended([first, bob])
+        for client_id in ("ann", "bob"):  # a web process hears of ends by itself, these do not
+            await known(web, client_id, opened=False)
         await web.ended([await web.submit("ann", "holds", large(release)), await other.submit("bob", "holds", "/")])
 
 

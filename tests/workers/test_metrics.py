@@ -13,6 +13,7 @@ from urllib.request import Request, urlopen
 import pytest
 from pydantic import SecretStr
 
+from bus.metrics_listener import MetricsListener
 from testbed.ports import free_port
 from testbed.servers import wait_until
 from testbed.system import System, running
@@ -22,7 +23,6 @@ from tests.metrics_page import counted, documented, shown
 from tests.workers.bench import CLIENT, Bench, bench_of, children, signal_children
 from workers import submission
 from workers.metrics import WorkerMetrics
-from workers.metrics_listener import MetricsListener
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +138,7 @@ def test_an_outage_of_redis_is_counted(bench: Bench, url: str) -> None:
 def listener(request: pytest.FixtureRequest) -> Iterator[tuple[MetricsListener, str]]:
     """One without a worker, guarded by a token."""
     bind = f"127.0.0.1:{free_port()}"
-    listener = MetricsListener(WorkerMetrics(["default"]), bind, SecretStr("sésame"))
+    listener = MetricsListener(WorkerMetrics(["default"]).text, bind, SecretStr("sésame"))
     thread = threading.Thread(target=listener.run)
     thread.start()
     yield listener, f"http://{bind}/metrics"
@@ -178,7 +178,7 @@ def status(url: str) -> int | None:
 def test_an_address_that_another_has_is_taken_when_it_is_free(listener: tuple[MetricsListener, str]) -> None:
     first, url = listener
     wait_until(lambda: status(url) == 401, "listener")
-    second = MetricsListener(WorkerMetrics(["default"]), url.split("/")[2], None)
+    second = MetricsListener(WorkerMetrics(["default"]).text, url.split("/")[2], None)
     thread = threading.Thread(target=second.run)
     thread.start()
     try:

@@ -1,4 +1,4 @@
-"""Where Prometheus finds a worker's metrics: a small HTTP server in a thread of its main process.
+"""Where Prometheus finds the metrics of a process: a small HTTP server in a thread, at an address of its own.
 
 One request at a time, each with a deadline: whoever asks slowly keeps nobody waiting for long, and costs no memory.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import socket
 import socketserver
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import structlog
@@ -16,7 +17,6 @@ from pydantic import SecretStr
 
 from bus import bind_address
 from bus.bearer import brings
-from workers.metrics import WorkerMetrics
 
 REQUEST_TIMEOUT = 3.0
 """Seconds that a client may take for its request, and for reading the answer."""
@@ -29,19 +29,20 @@ log = structlog.get_logger(__name__)
 
 
 class MetricsListener:
-    """Shows the metrics of a worker at `/metrics`.
+    """Shows metrics at `/metrics`.
 
     Args:
-        metrics: what it shows.
+        text: what it shows, in the Prometheus text format; called in the listener's thread for each request.
         bind: where, as `host:port`; None for nowhere.
         token: what a request has to bring, `BUS_METRICS_TOKEN`; None lets everybody read.
     """
 
-    def __init__(self, metrics: WorkerMetrics, bind: str | None, token: SecretStr | None) -> None:
+    def __init__(self, text: Callable[[], bytes], bind: str | None, token: SecretStr | None) -> None:
         self._address = bind_address.parse(bind) if bind is not None else None
-        self._handler = _handler(metrics, token)
+        self._handler = _handler(text, token)
         self._server: HTTPServer | None = None
         self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
 
     def run(self) -> None:
         """Answer until `stop`. An address that another process has is waited for."""
@@ -58,9 +59,21 @@ class MetricsListener:
                 told = True
             self._stop.wait(BIND_AGAIN)
 
+    def start(self) -> None:
+        """Do `run` in a thread of its own, if there is an address."""
+        if self._address is not None:
+            self._thread = threading.Thread(target=self.run, name="metrics", daemon=True)
+            self._thread.start()
+
     def stop(self) -> None:
         """End `run` soon."""
         self._stop.set()
+
+    def end(self) -> None:
+        """Stop, and wait until the address is free."""
+        self.stop()
+        if self._thread is not None:
+            self._thread.join(LOOK_EVERY + REQUEST_TIMEOUT)
 
     def forget(self) -> None:
         """In a forked child: let go of the address, which is the main process's."""
@@ -83,7 +96,7 @@ class _Server(HTTPServer):
         """Nothing: what goes wrong with a client is its own."""
 
 
-def _handler(metrics: WorkerMetrics, token: SecretStr | None) -> type[BaseHTTPRequestHandler]:
+def _handler(shown: Callable[[], bytes], token: SecretStr | None) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         timeout = REQUEST_TIMEOUT
 
@@ -92,7 +105,7 @@ def _handler(metrics: WorkerMetrics, token: SecretStr | None) -> type[BaseHTTPRe
             if self.path.partition("?")[0] != "/metrics":
                 self._answer(404, b"see /metrics\n", "text/plain; charset=utf-8")
             elif brings(token, self.headers.get("Authorization", "")):
-                self._answer(200, metrics.text(), CONTENT_TYPE_LATEST)
+                self._answer(200, shown(), CONTENT_TYPE_LATEST)
             else:
                 text = b"this needs Authorization: Bearer with the value of BUS_METRICS_TOKEN\n"
                 self._answer(401, text, "text/plain; charset=utf-8", **{"WWW-Authenticate": "Bearer"})
