@@ -25,9 +25,10 @@ from bus.setting_values import (
     cleaned,
     text,
 )
+from bus.web_edge_settings import WebEdgeSettings
 
 
-class Settings(ObserveSettings, IdentitySettings, NatsSettings):
+class Settings(ObserveSettings, IdentitySettings, NatsSettings, WebEdgeSettings):
     """Settings of one process, read from the environment once and passed down as an argument.
 
     Times are seconds and sizes are bytes. A value may also stand in a file that `<VARIABLE>_FILE` names; the variable

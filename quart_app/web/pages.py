@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from urllib.parse import urlsplit, urlunsplit
 
-from quart import Blueprint, Response, redirect, render_template, request
+from quart import Blueprint, Response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as Redirect
 
 from bus.messages import MOST_AHEAD
@@ -69,7 +69,7 @@ def pages(services: Services, channels: ChannelSet) -> Blueprint:
     @routes.get("/")
     async def index() -> Redirect:
         """Lead to the page that there is."""
-        return redirect("/asyncapi/docs/" if spoken_to is None else "/system/")
+        return redirect(url_for("asyncapi.docs" if spoken_to is None else "pages.system"))
 
     if spoken_to is None:
         return routes
@@ -84,7 +84,7 @@ def pages(services: Services, channels: ChannelSet) -> Blueprint:
             "system.html",
             jobs=services.jobs.values(),
             schemas=schemas,
-            socket_path=spoken_to.path,
+            socket_path=request.root_path + spoken_to.path,
             max_frame_bytes=services.settings.max_frame_bytes,
             most_ahead=MOST_AHEAD,
             no_reconnect={str(close.code): close.reason for close in close_codes.ALL if not close.reconnect},

@@ -62,9 +62,11 @@ class Edge:
 
     Args:
         security: how clients prove who they are, if they have to.
+        root_path: the path below which they are served.
     """
 
     security: Security | None
+    root_path: str
 
     @property
     def received(self) -> tuple[Operation, ...]:
@@ -82,6 +84,7 @@ def build(
     jobs: Mapping[str, Job] = MappingProxyType({}),
     *,
     security: Security | None = None,
+    root_path: str = "",
     title: str = "busctl",
     version: str | None = None,
 ) -> Json:
@@ -91,11 +94,12 @@ def build(
         channels: the endpoints.
         jobs: what can be asked for there, by name.
         security: how clients prove who they are, if they have to.
+        root_path: the path below which they are served, without a slash at its end.
         title: the name of the application.
         version: its version; by default the installed one.
     """
     channels, variants = tuple(channels), variants_with(jobs)
-    edge = Edge(security)
+    edge = Edge(security, root_path)
     messages = list(dict.fromkeys(message for channel in channels for message in _messages(channel, edge, variants)))
     names, schemas = schemas_of(messages)
     operations: Json = {}
@@ -163,7 +167,7 @@ def _channel(channel: type[Channel], names: Names, edge: Edge, variants: Variant
     summary, _, description = (channel.__doc__ or "").strip().partition("\n")
     messages = dict.fromkeys(names[message] for message in _messages(channel, edge, variants))
     return {
-        "address": channel.path,
+        "address": edge.root_path + channel.path,
         **_texts(summary, description),
         "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in messages},
         "bindings": {"ws": {"method": "GET", "bindingVersion": "0.1.0"}},

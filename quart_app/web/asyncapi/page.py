@@ -83,17 +83,23 @@ def publish(document: Json) -> Published:
     return Published(text, document["info"], tuple(reader.section(name) for name in document["channels"]))
 
 
-def asyncapi(channels: Iterable[type[Channel]], jobs: Mapping[str, Job], security: Security | None = None) -> Blueprint:
+def asyncapi(
+    channels: Iterable[type[Channel]],
+    jobs: Mapping[str, Job],
+    security: Security | None = None,
+    root_path: str = "",
+) -> Blueprint:
     """`/asyncapi.json` and `/asyncapi/docs/`, made when somebody first asks for one.
 
     Args:
         channels: what they describe.
         jobs: what can be asked for there, by name.
         security: how clients prove who they are, if they have to.
+        root_path: the path below which they are served, `BUS_ROOT_PATH`.
     """
     routes = Blueprint("asyncapi", __name__)
     routes.add_app_template_filter(inline_code)
-    published = cache(lambda: publish(build(channels, jobs, security=security)))
+    published = cache(lambda: publish(build(channels, jobs, security=security, root_path=root_path)))
 
     @routes.get("/asyncapi.json")
     async def document() -> Response:
