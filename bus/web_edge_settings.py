@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
+from pydantic_settings import NoDecode
 
 from bus.environment import Environment
+from bus.networks import networks
 
 _PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*){1,16}")
 
@@ -20,6 +23,25 @@ class WebEdgeSettings(Environment):
         "https://example.com/bus/ here, whether it removes that from the path or not. Unset, what the ASGI server says "
         "as root_path.",
     )
+
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Addresses and networks of the proxies in front, separated by commas, for example "
+        "127.0.0.1,10.0.0.0/8. What they say of a client's address, scheme and host is believed, and what anybody else "
+        "says is not.",
+    )
+    trusted_proxy_headers: Literal["x-forwarded", "forwarded"] = Field(
+        "x-forwarded",
+        description="Where they say it: in X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Host, or in Forwarded "
+        "(RFC 7239). The proxy has to write, or remove, each that is read.",
+    )
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _are_networks(cls, value: object) -> object:
+        if isinstance(value, tuple | list):
+            value = ",".join(map(str, value))
+        return networks(value) if isinstance(value, str) else value
 
     @field_validator("root_path")
     @classmethod

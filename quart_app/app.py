@@ -25,6 +25,7 @@ from quart_app.web.health import health
 from quart_app.web.hosts import answer_for
 from quart_app.web.pages import pages
 from quart_app.web.root_path import RootPath
+from quart_app.web.trusted_proxies import TrustedProxies
 from quart_app.web_service import web_service
 from quart_app.websocket.admission import Admission
 from quart_app.websocket.asgi_websocket import PullingWebsocket
@@ -92,7 +93,9 @@ class Edge:
     def _app(self) -> Quart:
         app = Quart(__name__, template_folder="web/templates", static_folder="web/static")
         app.asgi_websocket_class = PullingWebsocket
-        app.asgi_app = RootPath(app.asgi_app, self.settings.root_path)  # type: ignore[method-assign]
+        below = RootPath(app.asgi_app, self.settings.root_path)
+        trusted, headers = self.settings.trusted_proxies, self.settings.trusted_proxy_headers
+        app.asgi_app = TrustedProxies(below, trusted, headers)  # type: ignore[method-assign]
         app.config["MAX_CONTENT_LENGTH"] = self.settings.max_frame_bytes
         app.register_blueprint(health(self.services, self.admission, self.authenticator))
         app.register_blueprint(metrics(self.metrics, self.settings.metrics_token))

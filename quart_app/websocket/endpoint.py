@@ -94,7 +94,8 @@ class Endpoint:
 
     def _refusal(self) -> Response | None:
         origins = websocket.headers.getlist("Origin")
-        if not origin_allowed(origins, websocket.headers.get("Host", ""), self._settings.allowed_origins):
+        host, allowed = websocket.headers.get("Host", ""), self._settings.allowed_origins
+        if not origin_allowed(origins, host, allowed, secure=websocket.scheme == "wss"):
             return Response("this origin may not connect; see BUS_ALLOWED_ORIGINS\n", 403)
         return self._admission.refusal()
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.typing import Origin
 
 from testbed.servers import Web, wait_until
 from testbed.system import System
@@ -38,7 +39,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture(scope="module")
 def webs(system: System) -> list[Web]:
-    return [system.web(BUS_SECRET="s" * 64) for _ in range(2)]
+    return [system.web(BUS_SECRET="s" * 64, BUS_TRUSTED_PROXIES="127.0.0.1") for _ in range(2)]
 
 
 @pytest.fixture(scope="module")
@@ -186,6 +187,20 @@ async def test_no_way_leads_to_metrics(nginx: Nginx, trusting: ssl.SSLContext, p
     async with asyncio.timeout(END):
         assert (await reader.readline()).split()[1] == b"403"
     writer.transport.abort()
+
+
+@pytest.mark.parametrize(("scheme", "status"), [("https", 101), ("http", 403)])
+async def test_a_page_that_came_in_the_clear_may_not_use_the_site_behind_tls(
+    nginx: Nginx, trusting: ssl.SSLContext, scheme: str, status: int
+) -> None:
+    headers = {"X-Forwarded-Proto": "http", "X-Forwarded-Host": "evil.example", "X-Forwarded-For": "127.0.0.1"}
+    origin = Origin(f"{scheme}://127.0.0.1:{nginx.port}")
+    try:
+        async with connect(nginx.ws_url, ssl=trusting, proxy=None, origin=origin, additional_headers=headers):
+            answered = 101
+    except InvalidStatus as refused:
+        answered = refused.response.status_code
+    assert answered == status
 
 
 async def test_an_upgrade_to_http_2_is_not_passed_on(nginx: Nginx, trusting: ssl.SSLContext) -> None:
