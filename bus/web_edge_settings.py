@@ -10,6 +10,7 @@ from pydantic_settings import NoDecode
 
 from bus.environment import Environment
 from bus.networks import networks
+from bus.setting_values import Count
 
 _PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*){1,16}")
 
@@ -34,6 +35,21 @@ class WebEdgeSettings(Environment):
         "x-forwarded",
         description="Where they say it: in X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Host, or in Forwarded "
         "(RFC 7239). The proxy has to write, or remove, each that is read.",
+    )
+
+    max_connections_per_address: Count | None = Field(
+        None,
+        description="Most WebSockets that one address, or one /64 network of IPv6, has open at one web process; past "
+        "it a handshake is answered with 429. Unset, no limit. Behind a proxy set BUS_TRUSTED_PROXIES first, or all "
+        "clients have its address.",
+    )
+    handshake_rate_per_address: Annotated[float, Field(ge=0.001, le=1_000_000, allow_inf_nan=False)] | None = Field(
+        None,
+        description="WebSocket handshakes a second that one address may make for long at one web process; past it they "
+        "are answered with 429. As BUS_MAX_CONNECTIONS_PER_ADDRESS.",
+    )
+    handshake_burst_per_address: Count = Field(
+        100, description="WebSocket handshakes that one address may make at once after a silence."
     )
 
     @field_validator("trusted_proxies", mode="before")

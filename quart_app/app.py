@@ -27,6 +27,7 @@ from quart_app.web.pages import pages
 from quart_app.web.root_path import RootPath
 from quart_app.web.trusted_proxies import TrustedProxies
 from quart_app.web_service import web_service
+from quart_app.websocket.address_limit import AddressLimit
 from quart_app.websocket.admission import Admission
 from quart_app.websocket.asgi_websocket import PullingWebsocket
 from quart_app.websocket.endpoint import Endpoint
@@ -74,7 +75,7 @@ class Edge:
         self.channels = channels
         self.settings = settings
         self.metrics = Metrics()
-        self.admission = Admission(settings.max_connections, self.metrics.connections)
+        self.admission = Admission(settings.max_connections, self.metrics.connections, AddressLimit(settings))
         self.services = Services.of(settings, discover(example_jobs=settings.example_jobs))
         self.pipeline = Pipeline(
             self.services.bus,

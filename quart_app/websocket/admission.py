@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 from prometheus_client import Gauge
 from quart import Response
 
+from quart_app.websocket.address_limit import AddressLimit
+
 RETRY_AFTER = 5
 """Seconds after which a refused client may try again."""
 
@@ -22,9 +24,11 @@ class Admission:
     Args:
         limit: most WebSockets open at once.
         gauge: shows how many are open.
+        addresses: how many of them one address may have.
     """
 
-    def __init__(self, limit: int, gauge: Gauge) -> None:
+    def __init__(self, limit: int, gauge: Gauge, addresses: AddressLimit) -> None:
+        self.addresses = addresses
         self._limit = limit
         self._gauge = gauge
         self._open = 0
@@ -38,15 +42,23 @@ class Admission:
     def __len__(self) -> int:
         return self._open
 
-    def refusal(self) -> Response | None:
-        """What a client gets instead of a WebSocket; None when it may come in."""
+    def refusal(self, peer: str | None) -> Response | None:
+        """What a client gets instead of a WebSocket; None when it may come in.
+
+        Args:
+            peer: its address, if it has one.
+        """
+        status = 503
         if self.draining:
             reason = "this process is stopping; connect again"
         elif self._open >= self._limit:
             reason = "no room for another WebSocket; try again later"
+        elif (too_much := self.addresses.refusal(peer)) is not None:
+            status, reason = 429, too_much
         else:
             return None
-        return Response(f"{reason}\n", 503, {"Retry-After": str(RETRY_AFTER)}, content_type="text/plain; charset=utf-8")
+        headers = {"Retry-After": str(RETRY_AFTER)}
+        return Response(f"{reason}\n", status, headers, content_type="text/plain; charset=utf-8")
 
     def __enter__(self) -> None:
         self._open += 1

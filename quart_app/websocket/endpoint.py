@@ -77,7 +77,8 @@ class Endpoint:
             self._metrics.refused(refusal)
             return refusal
         socket: Websocket = websocket._get_current_object()  # type: ignore[attr-defined]
-        with self._admission, visiting(self._metrics, socket.scope) as visit:
+        opened = self._admission.addresses.opened(_peer())
+        with self._admission, opened, visiting(self._metrics, socket.scope) as visit:
             try:
                 v1 = SUBPROTOCOL in socket.requested_subprotocols
                 await (self._serve_v1 if v1 else self._serve_plain)(socket, visit)
@@ -97,7 +98,7 @@ class Endpoint:
         host, allowed = websocket.headers.get("Host", ""), self._settings.allowed_origins
         if not origin_allowed(origins, host, allowed, secure=websocket.scheme == "wss"):
             return Response("this origin may not connect; see BUS_ALLOWED_ORIGINS\n", 403)
-        return self._admission.refusal()
+        return self._admission.refusal(_peer())
 
     async def _serve_plain(self, socket: Websocket, visit: Visit) -> None:
         """Serve a client of the plain protocol.
@@ -190,3 +191,9 @@ class Endpoint:
     def _connection(self, socket: Websocket, view: View, identity: Identity) -> Connection:
         parser = self._v1_parser if view.v1 else self._parser
         return Connection(socket, view, parser, self._services, self._hub, self._metrics, self._authenticator, identity)
+
+
+def _peer() -> str | None:
+    """The address of the client whose handshake this is; None when it has none, as over a Unix socket."""
+    client = websocket.scope.get("client")
+    return str(client[0]) if client else None
