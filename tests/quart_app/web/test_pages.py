@@ -99,13 +99,22 @@ async def test_the_page_has_nothing_inline_and_nothing_from_elsewhere(http: Quar
     assert re.findall(r"(?:src|href)=\"(?!/|#)", html) == []
 
 
-@pytest.mark.parametrize("path", ["/system/", *(f"/static/{name}" for name in ASSETS)])
-async def test_every_response_forbids_what_it_does_not_need(http: QuartClient, path: str) -> None:
-    headers = (await http.get(path)).headers
-    assert headers["Content-Security-Policy"].startswith("default-src 'self';")
-    assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
-    assert headers["X-Content-Type-Options"] == "nosniff"
-    assert headers["Referrer-Policy"] == "no-referrer"
+async def test_every_response_forbids_what_it_does_not_need(http: QuartClient) -> None:
+    rules = [rule for rule in http.app.url_map.iter_rules() if not rule.websocket and not rule.arguments]
+    paths = (
+        {rule.rule for rule in rules} | {f"/static/{name}" for name in ASSETS} | {"/nowhere", "/static/none", "/system"}
+    )
+    answers = {path: await http.get(path) for path in paths - {"/readyz"}}  # which asks servers
+    answers["POST"] = await http.post("/system/")
+    assert {answer.status_code for answer in answers.values()} == {200, 302, 308, 403, 404, 405}
+    for path, answer in answers.items():
+        headers = answer.headers
+        assert headers["Content-Security-Policy"].startswith("default-src 'self';"), path
+        assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["Referrer-Policy"] == "no-referrer"
+        assert headers["Cross-Origin-Opener-Policy"] == headers["Cross-Origin-Resource-Policy"] == "same-origin"
+        assert "camera=()" in headers["Permissions-Policy"]
 
 
 @pytest.mark.parametrize("name", ASSETS)
