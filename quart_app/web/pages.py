@@ -39,6 +39,14 @@ async def secure(response: Response) -> Response:
     return response
 
 
+async def secure_refusal(response: Response | None) -> Response | None:
+    """Add the security headers to the answer to a handshake that is refused; None when it was not."""
+    if response is not None:
+        for name, value in SECURITY_HEADERS.items():
+            response.headers.setdefault(name, value)
+    return response
+
+
 async def redirect_within(response: Response) -> Response:
     """Redirect by path alone (RFC 9110 section 10.2.2).
 
@@ -66,6 +74,7 @@ def pages(services: Services, channels: ChannelSet) -> Blueprint:
     routes = Blueprint("pages", __name__)
     routes.after_app_request(secure)
     routes.after_app_request(redirect_within)
+    routes.after_app_websocket(secure_refusal)  # type: ignore[type-var]
     spoken_to = channels.one_of(SystemChannel, needed_by="the page at /system/")
     routes.app_context_processor(lambda: {"has_system_page": spoken_to is not None})
 

@@ -20,7 +20,7 @@ from tests.e2e.watcher import Watcher
 from tests.http import get
 
 RIGHT, WRONG = 'authorization { user: "u", password: "right" }\n', 'authorization { user: "u", password: "other" }\n'
-MOST = 5
+MOST = 15
 """Subscriptions of a web process with two clients."""
 REASON = "authorization violation"
 

@@ -47,5 +47,6 @@ async def test_a_refused_origin_takes_no_room(web: Web) -> None:
         with pytest.raises(InvalidStatus) as error:
             await connect(web.ws_url, proxy=None, origin="https://elsewhere.example")  # type: ignore[arg-type]
         assert error.value.response.status_code == 403
+        assert error.value.response.headers["X-Content-Type-Options"] == "nosniff"
     async with client(web.ws_url) as connected:
         await connected.ping()
