@@ -9,7 +9,7 @@ SPREAD := -n 4 --dist loadfile --no-loadscope-reorder
 SLOWEST_FIRST := tests/workers/test_lost_workers.py tests/e2e tests/chaos tests/workers tests/quart_app tests/cli tests
 FAST := -m "not servers"
 
-.PHONY: help install dev test test-fast chaos check asyncapi bench lock clean
+.PHONY: help install dev test test-fast fuzz chaos check asyncapi bench lock clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -31,6 +31,9 @@ test: install ## Run every test, with real servers
 
 test-fast: install ## Run the tests that need no server
 	$(BIN)/pytest $(FAST)
+
+fuzz: install ## Give every parser random input, other than the last time: EXAMPLES=n for each
+	FUZZ_EXAMPLES=$(or $(EXAMPLES),20000) $(BIN)/pytest tests/test_fuzz.py -n 2 --dist load --timeout 0
 
 chaos: install ## Break everything at random, then check the promises: SEED=n MINUTES=m EVERY=seconds ROLES=1
 	CHAOS_SEED=$(or $(SEED),1) CHAOS_MINUTES=$(or $(MINUTES),1) CHAOS_EVERY=$(or $(EVERY),1.5) CHAOS_ROLES=$(ROLES) $(BIN)/pytest tests/chaos -s
