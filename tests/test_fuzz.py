@@ -31,6 +31,7 @@ from bus import (
 )
 from bus.job_log import step_of
 from bus.messages import Connect
+from bus.networks import networks
 from bus.nkey import NKey
 from bus.stored import Stored
 from bus.stream import StreamState
@@ -39,6 +40,7 @@ from quart_app.errors import BadFrame, BadKeys, Unauthorized
 from quart_app.identity import keys, token
 from quart_app.identity.claims import identity_of
 from quart_app.identity.identity import Identity
+from quart_app.web.forwarded import forwarded, node, x_forwarded
 from quart_app.websocket.frame_parser import FrameParser
 from quart_app.websocket.session import Session, Sessions
 from tests.tokens import AUDIENCE, ISSUER, SHARED, claims, jwk, jwks, pem
@@ -182,6 +184,13 @@ PARSERS = {
     "address to listen on": Parser(bind_address.parse, ("127.0.0.1:9101", "[::1]:1"), (ValueError,)),
     "origins": Parser(origins.origins, ("https://*.example.com,http://[::1]:8000",), (ValueError,)),
     "hosts": Parser(origins.hosts, ("app.example.com,*.example.org,[::1]",), (ValueError,)),
+    "X-Forwarded-For": Parser(
+        lambda text: [node(hop.client) for hop in x_forwarded([text], [], [])], ("1.2.3.4, [::1]:7",)
+    ),
+    "Forwarded": Parser(
+        lambda text: [node(hop.client) for hop in forwarded([text])], ('for="[::1]:7";proto=https, for=a',)
+    ),
+    "trusted proxies": Parser(networks, ("127.0.0.1,10.0.0.0/8,fd00::/8",), (ValueError,)),
     "seed": Parser(NKey.of_seed, ("SUAGMJH5XLGZKQQWAWKRZJIGMOU4HPFUYLXJMXOO5NLFEO2OOQJ5LPRDPM",), (ValueError,)),
     "traceparent": Parser(traces.read, ("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",)),
 }
