@@ -115,8 +115,10 @@ NEEDED = (
 
 
 def roles_of(settings: Settings) -> tuple[str, ...]:
-    """The role that a NATS user has by its name; else all of those that run a system."""
-    user = NatsLogin.of(settings).user
+    """The role that a NATS user has by its name, or by the inbox of an NKey, which has no name; else all of those that
+    run a system."""
+    login = NatsLogin.of(settings)
+    user = login.user or login.inbox_prefix.rpartition(".")[2]
     return (user,) if user in ROLES else PROCESSES
 
 

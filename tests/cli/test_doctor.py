@@ -11,7 +11,7 @@ import pytest
 from bus import Bus, Settings, subjects
 from cli.doctor.check import Check, State
 from cli.doctor.examine import examine
-from cli.doctor.permissions import NEEDED, ROLES, Permission, check_permissions, missing
+from cli.doctor.permissions import NEEDED, ROLES, Permission, check_permissions, missing, roles_of
 from cli.doctor.servers import check_clocks
 from cli.state.nats_state import NatsState, StreamState
 from cli.state.redis_state import RedisState
@@ -20,6 +20,7 @@ from testbed.roles import DEPLOY
 from testbed.servers import Nats, Valkey
 from tests.cli.command import busctl
 from tests.cli.doctor_clinic import clinic, lacking, old_nats, url
+from tests.nkeys import USER, Key
 from tests.raw_jetstream import cluster, connected, nats_with
 
 NOWHERE = "redis://127.0.0.1:1/0"
@@ -142,6 +143,15 @@ def test_what_is_tried_is_what_a_role_may(role: str, verb: str) -> None:
     assert [each for each in needed if not any(covers(allowed, each) for allowed in may)] == []
     idle = [each for each in may if not any(covers(each, one) for one in needed)]
     assert [each for each in idle if not each.startswith(("_INBOX.", "_R_."))] == []
+
+
+def test_the_role_is_known_by_any_login(tmp_path: Path) -> None:
+    seed = tmp_path / "operator.nk"
+    seed.write_text(Key(USER).seed)
+    assert roles_of(Settings.load(nats_url="nats://monitor:x@h")) == ("monitor",)
+    assert roles_of(Settings.load(nats_user="web", nats_password="x")) == ("web",)
+    assert roles_of(Settings.load(nats_nkey=str(seed), nats_inbox_prefix="_INBOX.operator")) == ("operator",)
+    assert roles_of(Settings.load(nats_nkey=str(seed))) == roles_of(Settings.load(nats_user="u", nats_password="x"))
 
 
 async def test_a_user_that_hears_no_answers(server: Nats) -> None:
