@@ -125,6 +125,12 @@ class JobStatusPayload(BaseModel):
     text: str = Field(description="That event's text.", examples=["🌍 Translated: 'hello' → 'hola'"])
     attempt: int = Field(description="How often a worker has begun.", examples=[2])
     attempts: tuple[JobAttempt, ...] = Field(description="The latest 20 attempts, in order.")
+    not_before: str | None = Field(
+        description="When it may begin, if it was submitted for later and no worker has begun: RFC 3339, in UTC; else "
+        "null.",
+        examples=[None],
+        json_schema_extra={"format": "date-time"},
+    )
 
 
 class JobStatus(Reply):

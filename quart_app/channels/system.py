@@ -132,6 +132,7 @@ class SystemChannel(Channel):
                 text=as_text(job.last.payload),
                 attempt=told[-1].number if told else 0,
                 attempts=shown,
+                not_before=job.request.not_before if job.state == "job_queued" else None,
             )
         )
 

@@ -13,7 +13,7 @@ from bus.job_log import JobState, Step
 from testbed.servers import Worker
 from testbed.system import System
 from tests import own_jobs
-from tests.clients import client
+from tests.clients import Client, Frame, client
 from tests.workers.submitter import Submitter, in_redis, submitter
 from workers import submission
 from workers.errors import TooFarAhead, TooManyJobs
@@ -135,6 +135,12 @@ def url(servers: System) -> str:
     return servers.web().ws_url
 
 
+async def status(page: Client, job_id: str) -> Frame:
+    await page.send({"action": "get_job", "payload": {"job_id": job_id}})
+    payload: Frame = (await page.receive_until("job_status"))[-1]["payload"]
+    return payload
+
+
 async def test_a_delay_is_told_as_the_time_it_means(url: str) -> None:
     async with client(url, subprotocols=["bus.v1"]) as page:
         await page.send({"action": "connect"})
@@ -144,6 +150,7 @@ async def test_a_delay_is_told_as_the_time_it_means(url: str) -> None:
         assert queued["action"] == "job_queued"
         assert before <= datetime.fromisoformat(queued["not_before"]) <= seconds_from_now(0.5)
         assert datetime.fromisoformat(result["at"]) >= before
+        assert (await status(page, queued["job_id"]))["not_before"] is None
 
 
 async def test_a_time_in_another_zone_is_told_in_utc(url: str) -> None:
@@ -153,6 +160,7 @@ async def test_a_time_in_another_zone_is_told_in_utc(url: str) -> None:
         await page.submit("echo", "x", not_before=f"{year}-12-31T23:59:59-01:00")
         _welcome, queued = await page.receive_until("job_queued")
         assert queued["not_before"] == f"{year + 1}-01-01T00:59:59.000000Z"
+        assert (await status(page, queued["job_id"]))["not_before"] == queued["not_before"]
         await page.send({"action": "cancel_job", "payload": {"job_id": queued["job_id"]}})
         await page.receive_until("job_cancelled")
 
