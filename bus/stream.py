@@ -18,6 +18,7 @@ from bus.replay import Replays
 from bus.settings import Settings
 from bus.space import Space, Usage
 from bus.stored import Stored
+from bus.stream_config import epoch
 
 OLDEST_SERVER = (2, 11)
 SUBJECTS_PAGE = 100_000
@@ -30,9 +31,9 @@ MOST_HOLES = 10_000
 class StreamState:
     """What the stream holds: its epoch, and the sequences of its oldest and newest event.
 
-    Of an empty stream `first_seq` is one more than `last_seq`. Another epoch means that the stream was made anew, and
-    sequences from before mean nothing. `last_hole` is the largest sequence between the two whose event is gone, however
-    that came; 0 when there is none, and `last_seq` when there are too many to tell.
+    Of an empty stream `first_seq` is one more than `last_seq`. Another epoch means that the stream was made anew, or
+    put back from a backup, and sequences from before mean nothing. `last_hole` is the largest sequence between the two
+    whose event is gone, however that came; 0 when there is none, and `last_seq` when there are too many to tell.
     """
 
     epoch: str
@@ -232,7 +233,7 @@ class EventStream:
             self._last_hole = max(answer["state"].get("deleted") or [answer["state"]["last_seq"]])
         state = answer["state"]
         last_hole = 0 if not holes[2] else self._last_hole if holes[2] <= MOST_HOLES else state["last_seq"]
-        return StreamState(answer["created"], state["first_seq"] or state["last_seq"] + 1, state["last_seq"], last_hole)
+        return StreamState(epoch(answer), state["first_seq"] or state["last_seq"] + 1, state["last_seq"], last_hole)
 
     async def info(self) -> dict[str, Any]:
         """What NATS says of the stream: its configuration, what it holds, who has it, and what time it is there (`ts`).
@@ -267,4 +268,4 @@ def _holes(answer: dict[str, Any]) -> tuple[str, int, int]:
     """Which stream, its first event, and how many are gone between that and the last one."""
     state = answer["state"]
     first, count = state["first_seq"], state["messages"]
-    return answer["created"], first, state["last_seq"] - first + 1 - count if count else 0
+    return epoch(answer), first, state["last_seq"] - first + 1 - count if count else 0

@@ -5,6 +5,7 @@ A configuration is the JSON object that NATS sends and takes, so fields that thi
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 from bus import subjects
@@ -15,6 +16,9 @@ Config = dict[str, Any]
 MARK = "busctl.stream"
 MARKED = "events"
 """The entry of a stream's metadata that says that it is ours."""
+
+RESTORED = "busctl.restored"
+"""The entry that an operator gives a stream that was put back from a backup: any text that it did not have before."""
 
 SETTINGS = {"max_age": "stream_max_age", "max_bytes": "stream_max_bytes", "num_replicas": "stream_replicas"}
 """The fields that settings give. What was last applied of each stands in the metadata, as `busctl.<setting>`."""
@@ -65,6 +69,20 @@ def is_ours(config: Config) -> bool:
     """Whether a stream of our name was made for this system: it has the mark, or our subjects and our republish."""
     marked = (config.get("metadata") or {}).get(MARK) == MARKED
     return marked or (config.get("subjects") == [subjects.STREAM_SUBJECTS] and _republishes(config))
+
+
+def epoch(info: dict[str, Any]) -> str:
+    """What tells a stream from every other one of its name, in 64 characters at most.
+
+    When it was made is not enough: NATS may keep that when a stream is put back from a backup, whose sequences then
+    stand for other events than clients have seen.
+
+    Args:
+        info: what NATS says of the stream.
+    """
+    created: str = info["created"]
+    restored = (info["config"].get("metadata") or {}).get(RESTORED)
+    return created if restored is None else f"{created}+{hashlib.sha256(restored.encode()).hexdigest()[:16]}"
 
 
 def unusable(config: Config) -> str | None:

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -25,6 +26,14 @@ async def settle(connection: Client) -> None:
     """Wait until the server has looked at all that was sent; twice, since nats-py's PING overtakes what was written."""
     for _ in range(2):
         await connection.flush()
+
+
+@dataclass(frozen=True)
+class Backup:
+    """A stream's configuration and state, and its files in pieces."""
+
+    stream: dict[str, Any]
+    chunks: list[bytes]
 
 
 class RawJetStream:
@@ -59,6 +68,27 @@ class RawJetStream:
     async def messages(self) -> int:
         count: int = (await self.ask(f"STREAM.INFO.{subjects.STREAM}"))["state"]["messages"]
         return count
+
+    async def backup(self, name: str = subjects.STREAM) -> Backup:
+        """A stream as `nats stream backup` reads it."""
+        inbox = self.connection.new_inbox()
+        heard = await self.connection.subscribe(inbox)
+        answer = await self.ask(f"STREAM.SNAPSHOT.{name}", {"deliver_subject": inbox, "no_consumers": True})
+        chunks = []
+        while (chunk := await heard.next_msg(10)).data:
+            chunks.append(chunk.data)
+            if chunk.reply:
+                await chunk.respond(b"")  # for the next ones
+        await heard.unsubscribe()
+        return Backup({"config": answer["config"], "state": answer["state"]}, chunks)
+
+    async def restore(self, backup: Backup) -> None:
+        """Make a stream of a backup, as `nats stream restore` does."""
+        name = backup.stream["config"]["name"]
+        deliver = (await self.ask(f"STREAM.RESTORE.{name}", backup.stream))["deliver_subject"]
+        for chunk in (*backup.chunks, b""):
+            answer = await self.connection.request(deliver, chunk, 10)
+        assert "error" not in json.loads(answer.data), answer.data
 
     async def _config(self, verb: str, body: object) -> Config:
         answer = await self.ask(f"STREAM.{verb}.{subjects.STREAM}", body)

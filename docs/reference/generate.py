@@ -5,10 +5,13 @@ With `--check`, only say whether they are up to date.
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
+import yaml
 from prometheus_client.metrics import MetricWrapperBase
 from pydantic_core import PydanticUndefined
 
@@ -71,11 +74,15 @@ def metrics_page() -> str:
     """Every metric: what is said around them stands in the page itself."""
     page = METRICS.read_text()
     for name, rows in {"web": described(Metrics()), "worker": described(WorkerMetrics(()))}.items():
-        begin, end = f"<!-- {name}: made by generate.py -->\n", f"<!-- {name}: end -->"
-        before, _, rest = page.partition(begin)
-        table = "| metric | type | labels | meaning |\n|---|---|---|---|\n" + "\n".join(rows) + "\n"
-        page = before + begin + table + end + rest.partition(end)[2]
+        page = with_table(page, name, ["| metric | type | labels | meaning |", "|---|---|---|---|", *rows])
     return page
+
+
+def with_table(page: str, name: str, lines: Iterable[str]) -> str:
+    """A page with these lines between its marks of this name."""
+    begin, end = f"<!-- {name}: made by generate.py -->\n", f"<!-- {name}: end -->"
+    before, _, rest = page.partition(begin)
+    return before + begin + "\n".join(lines) + "\n" + end + rest.partition(end)[2]
 
 
 def described(metrics: object) -> Iterator[str]:
@@ -90,8 +97,27 @@ def described(metrics: object) -> Iterator[str]:
             yield f"| `{name}` | {family.type} | {labels} | {family.documentation} |"
 
 
+def operate_page() -> str:
+    """How to operate it: what alerts mean and what to do stands in their rules."""
+    document = yaml.safe_load((HERE.parent.parent / "deploy/prometheus/alerts.yml").read_text())
+    rows = [
+        f"| {summary(rule)} | {rule['labels']['severity']} | `{rule['alert']}` | {rule['annotations']['description']} |"
+        for group in document["groups"]
+        for rule in group["rules"]
+    ]
+    return with_table(OPERATE.read_text(), "alerts", ["| what | how bad | alert | do |", "|---|---|---|---|", *rows])
+
+
+def summary(rule: dict[str, Any]) -> str:
+    """What an alert says, with the names of labels in place of their values, and … in place of the number."""
+    text = re.sub(r"\{\{ \$labels\.(\w+) \}\}", r"*\1*", rule["annotations"]["summary"])
+    return re.sub(r"\{\{ \$value[^}]* \}\}", "…", text)
+
+
 METRICS = HERE / "metrics.md"
+OPERATE = HERE.parent / "how-to/operate.md"
 PAGES = {
+    OPERATE: operate_page,
     METRICS: metrics_page,
     HERE / "settings.md": settings_page,
     HERE / "close-codes.md": close_codes_page,
