@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from cli_page import cli_page
 from prometheus_client.metrics import MetricWrapperBase
 from pydantic_core import PydanticUndefined
 
@@ -119,6 +120,7 @@ OPERATE = HERE.parent / "how-to/operate.md"
 PAGES = {
     OPERATE: operate_page,
     METRICS: metrics_page,
+    HERE / "cli.md": cli_page,
     HERE / "settings.md": settings_page,
     HERE / "close-codes.md": close_codes_page,
 }
@@ -129,7 +131,7 @@ def main(arguments: list[str]) -> str | None:
     for path, page in PAGES.items():
         if "--check" not in arguments:
             path.write_text(page())
-        elif path.read_text() != page():
+        elif not path.exists() or path.read_text() != page():
             return f"{path.name} is not what the code says; run python docs/reference/generate.py"
     return None
 
