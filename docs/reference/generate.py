@@ -15,6 +15,7 @@ import yaml
 from cli_page import cli_page
 from prometheus_client.metrics import MetricWrapperBase
 from pydantic_core import PydanticUndefined
+from wire_page import wire_page
 
 from bus import Settings
 from quart_app import close_codes
@@ -66,7 +67,7 @@ def close_codes_page() -> str:
         "",
         "4401 has a reason that says what is wrong with a token: see [secure](../how-to/secure.md). 1006, which",
         "browsers report when a connection broke or a handshake was refused, is never sent: come back, after pauses",
-        "that grow.",
+        "that grow. Errors in frames, and refused handshakes: [the wire](wire.md).",
     ]
     return "\n".join(lines) + "\n"
 
@@ -121,6 +122,7 @@ PAGES = {
     OPERATE: operate_page,
     METRICS: metrics_page,
     HERE / "cli.md": cli_page,
+    HERE / "wire.md": wire_page,
     HERE / "settings.md": settings_page,
     HERE / "close-codes.md": close_codes_page,
 }

@@ -1,0 +1,51 @@
+"""Why a frame is answered with an `error`: one table of types, what they mean, and whether the same frame may do later.
+
+Types that are not in it are pydantic's, of a frame that does not have the form of a message.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorType:
+    """The `type` of an error, what it means, and whether the same frame may be accepted later, as it is."""
+
+    type: str
+    meaning: str
+    again: bool = False
+
+
+OF_FRAMES = (
+    ErrorType("binary_frame", "the frame is binary; send JSON in a text frame"),
+    ErrorType("json_invalid", "the frame is no JSON (RFC 8259: no `NaN`, no lone surrogates)"),
+    ErrorType("union_tag_not_found", "the frame has no `action`"),
+    ErrorType("union_tag_invalid", "there is no such `action`"),
+    ErrorType("not_a_time", "a time is none, or has no time zone"),
+    ErrorType("not_before_and_delay", "`not_before` and `delay` stand together; give one"),
+    ErrorType("too_many_errors", "last of several items: more is wrong with `content` than is listed"),
+)
+"""What is wrong with a frame itself. The first four are of any frame, pydantic's own names among them."""
+
+OF_REQUESTS = (
+    ErrorType("bus_unavailable", "NATS is away. What was asked for may have been done: use a `key`", again=True),
+    ErrorType("internal_error", "the server failed, and its log says how. Nothing is known of the outcome", again=True),
+    ErrorType("stream_full", "the stream has no room for another job", again=True),
+    ErrorType("busy", "Redis is away, and too many jobs wait for it in this process", again=True),
+    ErrorType("too_many_jobs", "the client has `BUS_CLIENT_OPEN_JOBS` jobs that have not ended", again=True),
+    ErrorType("too_many_bytes", "its open jobs take `BUS_CLIENT_STREAM_SHARE` of the stream", again=True),
+    ErrorType("too_large", "the content is larger than NATS takes; the text has the limit"),
+    ErrorType("too_far_ahead", "the job would begin more than 366 days from now"),
+    ErrorType("unknown_task_type", "there is no such job type, and no `default` either"),
+    ErrorType("unfit_content", "the content of the job that is to be done again does not fit its type any more"),
+    ErrorType("unknown_job", "the client has no job of that id, or not any more"),
+    ErrorType("job_not_ended", "only a job that has ended can be done again", again=True),
+    ErrorType("token_refused", "the newer token is not valid, or another user's; the one before it stays"),
+    ErrorType("keys_unavailable", "it cannot be known now whether the newer token is valid", again=True),
+    ErrorType("bad_group", "that cannot be the name of a group"),
+    ErrorType("not_allowed", "the client may not join that group"),
+    ErrorType("not_joined", "the connection has not joined that group"),
+    ErrorType("too_many_groups", "the connection has joined as many groups as it may"),
+)
+"""Why what a frame asks for is not done. The last four are of channels that let clients join groups."""
