@@ -8,18 +8,21 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
+UNIX = "unix"
+"""In such a list: who connects by a Unix socket, and has no address."""
+
 
 def networks(text: str) -> tuple[str, ...]:
-    """The networks of a list with commas, each in its one form; an address is a network of one.
+    """The networks of a list with commas, each in its one form; an address is a network of one. `unix` stays `unix`.
 
     Raises:
-        ValueError: one of them is neither.
+        ValueError: one of them is nothing of that.
     """
     found: dict[str, None] = {}
     for number, part in enumerate(text.split(","), 1):
         if part := part.strip():
             try:
-                found[str(ip_network(part))] = None
+                found[part if part == UNIX else str(ip_network(part))] = None
             except ValueError:
                 raise ValueError(
                     f"entry {number} is neither an address nor a network without host bits; list them with commas, "

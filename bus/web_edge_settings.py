@@ -13,6 +13,7 @@ from bus.networks import networks
 from bus.setting_values import Count
 
 _PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*){1,16}")
+_MODE = re.compile(r"0?[0-7]{3}")
 
 
 class WebEdgeSettings(Environment):
@@ -25,11 +26,17 @@ class WebEdgeSettings(Environment):
         "as root_path.",
     )
 
+    socket_mode: str = Field(
+        "660",
+        description="Permissions of the file of busctl serve --bind unix:/path, in octal digits; who may write to it "
+        "may connect. Its group is that of the process, or of a directory with the set-group-ID bit.",
+    )
+
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="Addresses and networks of the proxies in front, separated by commas, for example "
-        "127.0.0.1,10.0.0.0/8. What they say of a client's address, scheme and host is believed, and what anybody else "
-        "says is not.",
+        "127.0.0.1,10.0.0.0/8; unix stands for whoever connects by a Unix socket. What they say of a client's "
+        "address, scheme and host is believed, and what anybody else says is not.",
     )
     trusted_proxy_headers: Literal["x-forwarded", "forwarded"] = Field(
         "x-forwarded",
@@ -51,6 +58,13 @@ class WebEdgeSettings(Environment):
     handshake_burst_per_address: Count = Field(
         100, description="WebSocket handshakes that one address may make at once after a silence."
     )
+
+    @field_validator("socket_mode")
+    @classmethod
+    def _is_a_mode(cls, value: str) -> str:
+        if not _MODE.fullmatch(value):
+            raise ValueError("must be permissions in three octal digits, such as 660 or 600")
+        return value
 
     @field_validator("trusted_proxies", mode="before")
     @classmethod

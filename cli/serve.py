@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from typing import Annotated
 
@@ -11,15 +10,24 @@ import typer
 
 
 def _address(value: str) -> str:
-    match = re.fullmatch(r"(\[[^\]]+\]|[^:]+):(\d{1,5})", value)
-    if match is None or int(match[2]) > 65535:
-        raise typer.BadParameter(f"{value!r} is no HOST:PORT, such as 0.0.0.0:8000 or [::1]:8000")
+    from bus import bind_address  # here: the process that serves takes this one's place, and imports all of it again
+
+    try:
+        if bind_address.unix_path(value) is None:
+            bind_address.parse(value, lowest=0)
+    except ValueError as error:
+        raise typer.BadParameter(f"{value!r} cannot be listened on: {error}") from None
     return value
 
 
 Bind = Annotated[
     str,
-    typer.Option("--bind", metavar="HOST:PORT", callback=_address, help="Where to listen; 0.0.0.0 for every address."),
+    typer.Option(
+        "--bind",
+        metavar="ADDRESS",
+        callback=_address,
+        help="Where to listen: HOST:PORT, with 0.0.0.0 for every address and [::1] for IPv6, or unix:/PATH.",
+    ),
 ]
 Workers = Annotated[
     int, typer.Option("--workers", metavar="N", min=1, max=1024, help="How many processes share the address.")

@@ -44,7 +44,7 @@ def main() -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m quart_app", description="The web processes of one address.")
-    parser.add_argument("--bind", default="127.0.0.1:8000", metavar="HOST:PORT", help="where to listen")
+    parser.add_argument("--bind", default="127.0.0.1:8000", metavar="ADDRESS", help="where to listen")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="how many processes")
     parser.add_argument("--certfile", metavar="PATH", help="certificate, in PEM form")
     parser.add_argument("--keyfile", metavar="PATH", help="its private key, in PEM form")

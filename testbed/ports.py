@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import itertools
 import random
@@ -13,6 +14,8 @@ PORTS = range(10240, 32768)
 """Where servers listen: below the range from which Linux picks ports for outgoing connections."""
 BLOCK = 256
 """Ports that one process takes for its servers; the first of them says whose they are."""
+
+NO_IPV6 = "no IPv6 on this machine; give its loopback device the address ::1"
 
 
 @functools.cache
@@ -45,3 +48,12 @@ def free_port() -> int:
                 continue
             return port
     raise RuntimeError("every port of this process's block is in use")
+
+
+@functools.cache
+def has_ipv6() -> bool:
+    """Whether this machine has ::1."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET6) as probe:
+        probe.bind(("::1", 0))
+        return True
+    return False

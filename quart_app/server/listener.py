@@ -9,7 +9,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from bus import bind_address
 from quart_app.errors import CannotListen
+from quart_app.server.socket_file import SocketFile
 
 INHERITED = "fd://"
 """What the address of an inherited descriptor begins with."""
@@ -44,7 +46,7 @@ class Accepted(socket.socket):
 
 
 class Listener(socket.socket):
-    """A bound TCP socket that can cut what it has accepted, so that its server's end hangs on no client's will.
+    """A bound socket that can cut what it has accepted, so that its server's end hangs on no client's will.
 
     It listens only when the server does. Until then connections are refused: a process that starts is not taken for
     one that serves.
@@ -52,6 +54,9 @@ class Listener(socket.socket):
     At most `limit` connections are open, and at most `idle_limit` of them are idle; those are connections without a
     request, since they were accepted or since the last answer. For a new one the one idle longest is closed. When none
     is idle, it is answered 503.
+
+    Closed by `end`, or at the end of a `with` block, it takes the file of a Unix socket with it; closed by `close`, as
+    asyncio does, it leaves it to who made it.
     """
 
     address: object = "the inherited socket"
@@ -63,14 +68,15 @@ class Listener(socket.socket):
         self._idle: dict[int, Accepted] = {}  # longest idle first
         self._leaving: set[int] = set()
         self._wanting = float("-inf")
+        self._file: SocketFile | None = None
+        self._took = False
 
     @classmethod
-    def bound(cls, address: str, *, shared: bool = False) -> Listener:
-        """Bind `HOST:PORT`, where an IPv6 host stands in brackets, or take over the descriptor N of `fd://N`.
+    def bound(cls, address: str, *, mode: int = 0o600) -> Listener:
+        """Bind `HOST:PORT`, where an IPv6 host stands in brackets, or `unix:/path`, or take over N of `fd://N`.
 
         Args:
-            shared: let other sockets of this user that are shared too have the same address; the kernel spreads
-                connections over those that listen (SO_REUSEPORT in socket(7)).
+            mode: permissions of the file of a Unix socket.
 
         Raises:
             CannotListen: the address is in use, not this machine's, or none.
@@ -78,22 +84,69 @@ class Listener(socket.socket):
         try:
             if address.startswith(INHERITED):
                 return cls(fileno=int(address.removeprefix(INHERITED)))
-            host, _, port = address.rpartition(":")
-            host = host.removeprefix("[").removesuffix("]")
-            listener = cls(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-            listener.address = address
-            try:
-                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                if shared:
-                    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-                listener.bind((host, int(port)))
-            except BaseException:
-                listener.close()
-                raise
+            if (path := bind_address.unix_path(address)) is not None:
+                return cls._of_file(address, SocketFile(path, mode))
+            host, port = bind_address.parse(address, lowest=0)
+            return cls._of_tcp(address, (host, port), ipv6=":" in host)
         except (OSError, ValueError, OverflowError) as error:
             raise CannotListen(address, error) from error
+
+    @classmethod
+    def several(cls, address: str, count: int, *, mode: int = 0o600) -> list[Listener]:
+        """As many as there are processes that are to share an address.
+
+        Of TCP each is a socket of its own, between which the kernel spreads connections, once they listen (SO_REUSEPORT
+        in socket(7)). Of a Unix socket there is one, from which each process takes a connection at a time.
+
+        Raises:
+            CannotListen: as `bound`.
+        """
+        alone = cls.bound(address, mode=mode)
+        if alone.family == socket.AF_UNIX:
+            return [alone] * count
+        with alone:  # a shared socket would not notice another server there
+            name, ipv6 = alone.getsockname(), alone.family == socket.AF_INET6
+        try:
+            return [cls._of_tcp(address, name, ipv6=ipv6, shared=True) for _ in range(count)]
+        except OSError as error:
+            raise CannotListen(address, error) from error
+
+    @classmethod
+    def _of_tcp(cls, address: str, name: Any, *, ipv6: bool, shared: bool = False) -> Listener:
+        listener = cls(socket.AF_INET6 if ipv6 else socket.AF_INET, socket.SOCK_STREAM)
+        listener.address = address
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if shared:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            listener.bind(name)
+        except BaseException:
+            listener.close()
+            raise
         return listener
+
+    @classmethod
+    def _of_file(cls, address: str, file: SocketFile) -> Listener:
+        listener = cls(socket.AF_UNIX, socket.SOCK_STREAM)
+        listener.address = address
+        try:
+            file.bind(listener)
+        except BaseException:
+            listener.close()
+            raise
+        listener._file = file
+        return listener
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Close it, and remove the file of a Unix socket that `bound` has made."""
+        self.close()
+        if self._file is not None:
+            self._file.remove()
+            self._file = None
 
     def listen(self, *backlog: int) -> None:
         """Let connections come.
@@ -114,6 +167,9 @@ class Listener(socket.socket):
             OSError: the system has no descriptor or memory for it; said once in a while, between which it has to wait.
         """
         now = time.monotonic()
+        if self._took:  # asyncio asks for the next one at once; let another process have it
+            self._took = False
+            raise BlockingIOError
         if now - self._wanting < ACCEPT_AGAIN or len(self._leaving) > MOST_LEAVING:
             raise BlockingIOError
         full = len(self._open) - len(self._leaving) >= self.limit
@@ -130,6 +186,7 @@ class Listener(socket.socket):
         connection = Accepted(plain.family, plain.type, plain.proto, plain.detach())
         connection.gone = self._forget
         connection.since = now
+        self._took = self.family == socket.AF_UNIX
         self._open[connection.fileno()] = self._idle[connection.fileno()] = connection
         return connection, peer
 

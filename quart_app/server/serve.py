@@ -112,7 +112,7 @@ def serve(settings: Settings, bind: str, tls: Tls | None = None, control_socket:
 
     Args:
         settings: of this process.
-        bind: `host:port`, or `fd://N` for an inherited socket.
+        bind: `host:port`, `unix:/path`, or `fd://N` for an inherited socket.
         tls: serve HTTPS and wss:// instead of HTTP and ws://.
         control_socket: the descriptor that leads to this process's supervisor.
 
@@ -122,7 +122,7 @@ def serve(settings: Settings, bind: str, tls: Tls | None = None, control_socket:
         CannotHeal: NATS has refused this process for `heal_timeout`, and every client was told to come back.
         BusError: NATS cannot be used, see `Bus.connect`, or Redis is another system's.
     """
-    with Listener.bound(bind) as listener:
+    with Listener.bound(bind, mode=int(settings.socket_mode, 8)) as listener:
         config = ServerConfig(settings, listener, tls)
         settings = fitted(settings, raise_open_files())
         listener.limit = settings.max_connections + settings.max_http_connections

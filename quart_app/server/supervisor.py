@@ -1,8 +1,8 @@
 """Several web processes on one address: started together, each replaced when it dies, ended in order.
 
-Every process listens on a socket of its own, between which the kernel shares out connections. The supervisor holds
-those sockets too, so that what waits to be accepted by a process that died is there for the one that takes its place.
-Hypercorn's own workers are not used: one that ends badly ends all of them.
+Every process listens on a socket of its own, between which the kernel shares out connections, or all on one Unix
+socket. The supervisor holds those sockets too, so that what waits to be accepted by a process that died is there for
+the one that takes its place. Hypercorn's own workers are not used: one that ends badly ends all of them.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from prometheus_client.multiprocess import mark_process_dead
 
 from bus import Settings
 from bus.metrics_listener import MetricsListener
+from quart_app.errors import BadCertificate
 from quart_app.metrics import SHARED_DIR, shared_text
 from quart_app.server.control_socket import CANNOT_HEAL, HURRY, READY, STOP
 from quart_app.server.listener import INHERITED, Listener
@@ -100,7 +101,7 @@ class Supervisor:
 
     Args:
         settings: of all of them.
-        bind: `host:port`.
+        bind: `host:port`, or `unix:/path`.
         tls: as for `serve`.
         count: of web processes.
         grace: seconds past the drain deadline after which a web process that has not ended is killed.
@@ -114,10 +115,12 @@ class Supervisor:
         self._settings = settings
         self._grace = grace
         self._tls = tls
-        with Listener.bound(bind) as alone:  # a shared socket would not notice another server there
-            ServerConfig(settings, alone, tls)
-            host, port = alone.getsockname()[:2]
-        self._listeners = [Listener.bound(f"{host}:{port}", shared=True) for _ in range(count)]
+        self._listeners = Listener.several(bind, count, mode=int(settings.socket_mode, 8))
+        try:
+            ServerConfig(settings, self._listeners[0], tls)
+        except BadCertificate:
+            self._end_listeners()
+            raise
         self._counters = TemporaryDirectory(prefix="busctl-metrics-")
         self._env = os.environ | {SHARED_DIR: self._counters.name}
         if settings.secret is None:
@@ -150,6 +153,7 @@ class Supervisor:
             for process in self._processes:
                 process.kill()
             await asyncio.to_thread(metrics.end)
+            self._end_listeners()
             self._counters.cleanup()
         return not self._failed
 
@@ -163,6 +167,10 @@ class Supervisor:
                 listener.close()  # the web processes still have theirs, and answer until they close them
             deadline = self._settings.drain_delay + self._settings.drain_timeout + self._grace
             asyncio.get_running_loop().call_later(deadline, self._kill)
+
+    def _end_listeners(self) -> None:
+        for listener in self._listeners:
+            listener.end()
 
     def _kill(self) -> None:
         for process in self._processes:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from ipaddress import ip_network
 from typing import Any, Literal
 
-from bus.networks import address, within
+from bus.networks import UNIX, address, within
 from bus.origins import split_host
 from quart_app.web.forwarded import Hop, forwarded, node, x_forwarded
 from quart_app.web.root_path import Asgi
@@ -22,20 +22,26 @@ class TrustedProxies:
 
     Args:
         app: what is served.
-        trusted: addresses and networks, as `bus.networks.networks` writes them.
+        trusted: addresses and networks, as `bus.networks.networks` writes them; `unix` is a peer without an address.
         headers: which of the two kinds is read. Never both: a proxy that writes one passes the other on as it came.
     """
 
     def __init__(self, app: Asgi, trusted: Iterable[str], headers: Literal["x-forwarded", "forwarded"]) -> None:
         self._app = app
-        self._trusted = [ip_network(network) for network in trusted]
+        named = set(trusted)
+        self._unix = UNIX in named
+        self._trusted = [ip_network(network) for network in named - {UNIX}]
         self._headers = headers
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one ASGI scope."""
-        if scope["type"] in ("http", "websocket") and self._is_trusted((scope.get("client") or [""])[0]):
+        if scope["type"] in ("http", "websocket") and self._comes_from_trusted(scope):
             scope = self._told(scope)
         await self._app(scope, receive, send)
+
+    def _comes_from_trusted(self, scope: Any) -> bool:
+        client = scope.get("client")
+        return self._is_trusted(client[0]) if client and client[0] else self._unix
 
     def _is_trusted(self, peer: str) -> bool:
         found = address(peer)

@@ -76,6 +76,7 @@ def test_a_value_is_taken_as_it_is_meant(
         ("BUS_MAX_FRAME_BYTES", '"1000"', "stands in quotes"),
         ("BUS_MAX_CONNECTIONS", "9" * 5000, "whole number"),
         ("BUS_FRAME_BURST", "9" * 400, "must be at most"),
+        ("BUS_SOCKET_MODE", "rw-rw----", "must be permissions in three octal digits"),
         ("BUS_BACKLOG", str(10**10), "must be at most 2147483647"),
         ("BUS_FRAME_RATE", "10/s", "must be a plain number, without unit"),
         ("BUS_FRAME_RATE", "1e400", "must be a finite number"),

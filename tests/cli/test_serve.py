@@ -56,11 +56,25 @@ def test_a_certificate_that_cannot_be_used_is_named_in_one_line(workers: str, tm
         keyfile.write_text("no key")
 
 
-@pytest.mark.parametrize(
-    "arguments", [("--certfile", "cert.pem"), ("--keyfile", "key.pem"), ("--workers", "0"), ("--bind", "8000")]
-)
+@pytest.mark.parametrize("arguments", [("--certfile", "cert.pem"), ("--keyfile", "key.pem"), ("--workers", "0")])
 def test_options_that_do_not_fit_are_a_usage_error(arguments: tuple[str, ...]) -> None:
     assert busctl("serve", *arguments).returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("8000", "must be host:port"),
+        ("::1:8000", "must be host:port"),
+        ("localhost:65536", "must be host:port"),
+        ("unix:", "is missing"),
+        ("unix:/" + "a" * 107, "this one has 108"),
+    ],
+)
+def test_what_is_no_address_is_a_usage_error_that_says_why(address: str, why: str) -> None:
+    refused = busctl("serve", "--bind", address)
+    assert refused.returncode == 2
+    assert why in refused.stderr.splitlines()[0]
 
 
 def test_its_options_reach_the_process_that_serves(tmp_path: Path) -> None:

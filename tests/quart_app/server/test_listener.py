@@ -13,8 +13,10 @@ from contextlib import ExitStack, suppress
 import pytest
 
 from bus import Settings
+from quart_app.errors import CannotListen
 from quart_app.server.listener import MOST_LEAVING, UNTOUCHED, Listener
 from quart_app.server.serve import OTHER_FILES, fitted
+from testbed.ports import NO_IPV6, has_ipv6
 from testbed.raw import DEADLINE, dial, raw
 from testbed.servers import Web, wait_until
 from testbed.system import System
@@ -179,3 +181,21 @@ async def test_as_many_websockets_as_there_is_room_for_and_a_503_for_the_next(sy
     assert (await asyncio.to_thread(get, f"{web.url}/livez"))[0] == 200
     for peer in peers:
         peer.transport.abort()
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:0", "[::1]:0"])
+def test_several_processes_have_sockets_of_one_address_and_nobody_else_has(address: str) -> None:
+    if "::1" in address and not has_ipv6():
+        pytest.skip(NO_IPV6)
+    listeners = Listener.several(address, 3)
+    for listener in listeners:
+        listener.listen()
+    name = listeners[0].getsockname()
+    bound = address.replace(":0", f":{name[1]}")
+    with pytest.raises(CannotListen, match="Address already in use"):
+        Listener.several(bound, 1)
+    assert {listener.getsockname() for listener in listeners} == {name}
+    for listener in listeners:
+        listener.end()
+    with Listener.bound(bound):
+        pass

@@ -78,6 +78,20 @@ async def test_a_chain_is_followed_from_the_right_as_far_as_it_is_trusted(chain:
     assert (await said(("X-Forwarded-For", chain)))[0] == client
 
 
+@pytest.mark.parametrize("client", [None, ("", 0), []])
+async def test_who_comes_by_a_unix_socket_is_believed_when_that_is_set(client: Any) -> None:
+    headers = [(b"host", b"inside"), (b"x-forwarded-for", b"192.0.2.1, 10.0.0.2")]
+    for trusted, expected in ((("unix", "10.0.0.0/8"), "192.0.2.1"), (("unix",), "10.0.0.2"), (("10.0.0.0/8",), "")):
+        seen: list[Any] = []
+
+        async def app(scope: Any, receive: Any, send: Any, seen: list[Any] = seen) -> None:
+            seen.append(scope)
+
+        scope = {"type": "http", "scheme": "http", "client": client, "headers": headers}
+        await TrustedProxies(app, trusted, "x-forwarded")(scope, None, None)
+        assert ((seen[0]["client"] or [""])[0]) == expected
+
+
 async def test_a_list_may_stand_in_several_headers() -> None:
     assert (await said(("X-Forwarded-For", "6.6.6.6"), ("X-Forwarded-For", "192.0.2.1")))[0] == "192.0.2.1"
 
@@ -134,5 +148,5 @@ def test_what_is_no_network_is_refused_at_start(text: str) -> None:
 
 
 def test_networks_are_listed_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BUS_TRUSTED_PROXIES", " 127.0.0.1, fd00::/8 ,::1")
-    assert Settings.load().trusted_proxies == ("127.0.0.1/32", "fd00::/8", "::1/128")
+    monkeypatch.setenv("BUS_TRUSTED_PROXIES", " 127.0.0.1, fd00::/8 ,::1,unix")
+    assert Settings.load().trusted_proxies == ("127.0.0.1/32", "fd00::/8", "::1/128", "unix")
