@@ -10,7 +10,7 @@ from pydantic_settings import NoDecode
 
 from bus.environment import Environment
 from bus.networks import networks
-from bus.setting_values import Count
+from bus.setting_values import YEAR, Count
 
 _PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*){1,16}")
 _MODE = re.compile(r"0?[0-7]{3}")
@@ -42,6 +42,12 @@ class WebEdgeSettings(Environment):
         "x-forwarded",
         description="Where they say it: in X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Host, or in Forwarded "
         "(RFC 7239). The proxy has to write, or remove, each that is read.",
+    )
+
+    hsts_max_age: Annotated[int, Field(ge=0, le=10 * YEAR)] = Field(
+        30 * 86_400,
+        description="How long a browser that came by https, to this process or to a trusted proxy, then asks this host "
+        "by https alone, at all its ports (Strict-Transport-Security); 0 to leave that out. Never said of localhost.",
     )
 
     max_connections_per_address: Count | None = Field(

@@ -25,6 +25,7 @@ from quart_app.web.health import health
 from quart_app.web.hosts import answer_for
 from quart_app.web.pages import pages
 from quart_app.web.root_path import RootPath
+from quart_app.web.security_headers import secure_responses
 from quart_app.web.trusted_proxies import TrustedProxies
 from quart_app.web_service import web_service
 from quart_app.websocket.address_limit import AddressLimit
@@ -98,6 +99,7 @@ class Edge:
         trusted, headers = self.settings.trusted_proxies, self.settings.trusted_proxy_headers
         app.asgi_app = TrustedProxies(below, trusted, headers)  # type: ignore[method-assign]
         app.config["MAX_CONTENT_LENGTH"] = self.settings.max_frame_bytes
+        secure_responses(app, self.settings.hsts_max_age)
         app.register_blueprint(health(self.services, self.admission, self.authenticator))
         app.register_blueprint(metrics(self.metrics, self.settings.metrics_token))
         app.register_blueprint(pages(self.services, self.channels))

@@ -94,7 +94,9 @@ async def test_over_tls_http_1_is_agreed_on_whatever_is_offered(system: System, 
         assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == agreed
         writer.write(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
         async with asyncio.timeout(DEADLINE):
-            assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+            head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200")
+        assert b"\r\nstrict-transport-security: max-age=" in head.lower()
         writer.transport.abort()
 
 
