@@ -19,8 +19,9 @@ from cli.errors import CommandFailed, Interrupted
 from cli.names import client_option
 from cli.options import AsJson, NoColor, Quiet, Server, Timeout, client_settings
 from cli.output import Output, Part, room, show_warning
-from cli.state.processes import WEB, Process
-from cli.state.system import observer
+from workers.about import WEB
+from workers.state.processes import Process
+from workers.state.system import observer
 
 COLUMNS = (
     Column("WEB", 12, 24, 3),

@@ -7,8 +7,8 @@ import asyncio
 from cli.errors import CommandFailed, Interrupted
 from cli.options import AsJson, NoColor, Quiet, Server, Timeout, client_settings
 from cli.output import Output
-from cli.state.lines import lines
-from cli.state.system import look_once
+from cli.state_lines import lines
+from workers.state.system import look_once
 
 
 def status(

@@ -19,9 +19,9 @@ from cli.errors import CommandFailed, Interrupted
 from cli.keys import pressed
 from cli.options import AsJson, NoColor, Quiet, Server, Timeout, client_settings, seconds
 from cli.output import Output
-from cli.state.redis_state import look_at_redis
-from cli.state.system import WITHIN, SystemState, look, observer
 from cli.top_view import ORDERS, screen
+from workers.state.redis_state import look_at_redis
+from workers.state.system import WITHIN, SystemState, look, observer
 
 QUIT = ("q", "Q", "\x1b", "\x04")
 """Escape and Ctrl+D too."""

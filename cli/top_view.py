@@ -12,8 +12,8 @@ from rich.text import Text
 from cli.amounts import count, span
 from cli.columns import Column, Columns
 from cli.output import Part, printable
-from cli.state.lines import summary
-from cli.state.system import SystemState
+from cli.state_lines import summary
+from workers.state.system import SystemState
 
 COLUMNS = (
     Column("TIME", 5, 6, 6, right=True),

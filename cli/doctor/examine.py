@@ -15,9 +15,9 @@ from cli.doctor.redis_owner import check_owner
 from cli.doctor.round_trip import check_round_trip
 from cli.doctor.servers import check_clocks, check_nats, check_redis
 from cli.doctor.stream import check_stream
-from cli.state.nats_state import NatsState
-from cli.state.redis_state import RedisState, look_at_redis
-from cli.state.system import WITHIN, SystemState, look, observer
+from workers.state.nats_state import NatsState
+from workers.state.redis_state import RedisState, look_at_redis
+from workers.state.system import WITHIN, SystemState, look, observer
 
 
 async def examine(settings: Settings, roles: tuple[str, ...] = ()) -> list[Check]:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from cli.doctor.check import Check, bad, good, unsure
-from cli.state.processes import Process, Processes
+from workers.state.processes import Process, Processes
 
 WORKERS, WEB, JOBS, SECRET, AGREEMENT = "workers", "web", "job types", "secret", "agreement"
 

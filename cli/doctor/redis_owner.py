@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from bus import Bus, BusError, Settings
 from cli.doctor.check import Check, bad
-from cli.probes import redis_client
-from cli.state.redis_state import ERRORS, RedisState
+from workers.redis_client import redis_client
+from workers.state.redis_state import ERRORS, RedisState
 
 OWNER = "busctl.system"
 """The key that names the system that uses a database, as `workers.redis_owner` has it."""

@@ -14,7 +14,7 @@ from bus import Bus, BusError, CorruptJob, NotPermitted, Settings, StreamFull, j
 from bus.job_log import DEFAULT_QUEUE, JobRequest, JobState
 from cli.doctor.check import Check, bad, good, unsure
 from cli.hand_over import hand_over
-from cli.state.processes import Process
+from workers.state.processes import Process
 
 ROUND_TRIP = "a job"
 WITHIN = 1.5

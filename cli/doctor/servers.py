@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from bus.stream import OLDEST_SERVER
 from cli.amounts import size
 from cli.doctor.check import Check, bad, good, unsure
-from cli.state.nats_state import NatsState
-from cli.state.redis_state import RedisState
-from cli.state.system import SystemState
+from workers.state.nats_state import NatsState
+from workers.state.redis_state import RedisState
+from workers.state.system import SystemState
 
 NATS, REDIS, CLOCK = "NATS", "Redis", "clock"
 

@@ -9,7 +9,7 @@ from bus import Bus, BusError, Settings, StreamConflict, subjects
 from bus.stream_config import SETTINGS, corrections, edited, unusable
 from cli.amounts import count, size
 from cli.doctor.check import Check, bad, good, unsure
-from cli.state.nats_state import NatsState, StreamState
+from workers.state.nats_state import NatsState, StreamState
 
 STREAM = "stream"
 DECLARE_WITHIN = 1.0

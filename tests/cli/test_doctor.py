@@ -13,15 +13,15 @@ from cli.doctor.check import Check, State
 from cli.doctor.examine import examine
 from cli.doctor.permissions import NEEDED, ROLES, Permission, check_permissions, missing, roles_of
 from cli.doctor.servers import check_clocks
-from cli.state.nats_state import NatsState, StreamState
-from cli.state.redis_state import RedisState
-from cli.state.system import SystemState, observer
 from testbed.roles import DEPLOY
 from testbed.servers import Nats, Valkey
 from tests.cli.command import busctl
 from tests.cli.doctor_clinic import clinic, lacking, old_nats, url
 from tests.nkeys import USER, Key
 from tests.raw_jetstream import cluster, connected, nats_with
+from workers.state.nats_state import NatsState, StreamState
+from workers.state.redis_state import RedisState
+from workers.state.system import SystemState, observer
 
 NOWHERE = "redis://127.0.0.1:1/0"
 

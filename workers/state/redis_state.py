@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, RedisError
 
 from bus import Settings, redis_url
-from cli.probes import redis_client
+from workers.redis_client import redis_client
 
 Json: TypeAlias = dict[str, Any]
 

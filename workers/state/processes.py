@@ -9,10 +9,9 @@ from typing import Any, TypeAlias
 
 from bus import Bus, BusError, times
 from bus.services import Found, find
+from workers.about import WEB, WORKER
 
 Json: TypeAlias = dict[str, Any]
-
-WEB, WORKER = "busctl-web", "busctl-worker"
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from typing import TypeAlias
 from bus import subjects
 from cli.amounts import count, size, span
 from cli.output import Part
-from cli.state.nats_state import NatsState, StreamState
-from cli.state.processes import Process, Processes
-from cli.state.redis_state import RedisState
-from cli.state.system import SystemState
+from workers.state.nats_state import NatsState, StreamState
+from workers.state.processes import Process, Processes
+from workers.state.redis_state import RedisState
+from workers.state.system import SystemState
 
 Line: TypeAlias = list[Part]
 

@@ -10,9 +10,9 @@ from typing import Any, TypeAlias
 
 from bus import Bus, BusError, Settings, nats_url, subjects
 from bus.job_log import DEFAULT_QUEUE
-from cli.state.nats_state import NatsState, look_at_nats
-from cli.state.processes import Processes, look_at_processes
-from cli.state.redis_state import RedisState, look_at_redis
+from workers.state.nats_state import NatsState, look_at_nats
+from workers.state.processes import Processes, look_at_processes
+from workers.state.redis_state import RedisState, look_at_redis
 
 Json: TypeAlias = dict[str, Any]
 
