@@ -50,6 +50,13 @@ class WebEdgeSettings(Environment):
         "by https alone, at all its ports (Strict-Transport-Security); 0 to leave that out. Never said of localhost.",
     )
 
+    console: Literal["operators", "local", "off"] = Field(
+        "operators",
+        description="For whom the operator's console at /console/ is: with operators, for those whose token has the "
+        "role of BUS_AUTH_OPERATOR_CLAIM (so with BUS_AUTH=jwt alone); with local, also for everybody on the machine "
+        "of the web process; with off, for nobody.",
+    )
+
     max_connections_per_address: Count | None = Field(
         None,
         description="Most WebSockets that one address, or one /64 network of IPv6, has open at one web process; past "

@@ -113,6 +113,8 @@ class Plan:
             own["BUS_AUTH_SECRET"] = secret(self.data_dir, AUTH_SECRET)
         if "allowed_hosts" not in self.given:
             own["BUS_ALLOWED_HOSTS"] = LOOPBACK
+        if "console" not in self.given:
+            own["BUS_CONSOLE"] = "local"
         if self.stream_max_bytes is not None:
             own["BUS_STREAM_MAX_BYTES"] = str(self.stream_max_bytes)
         return os.environ | own

@@ -13,7 +13,7 @@ from quart import Quart
 from bus import Settings, traces
 from bus.log import configure_logging
 from quart_app.channel import Channel
-from quart_app.channel_set import ChannelSet, our_channels
+from quart_app.channel_set import ChannelSet, our_channels, with_console
 from quart_app.close_codes import SERVICE_RESTART
 from quart_app.delivery.pipeline import Pipeline
 from quart_app.identity.authenticator import Authenticator
@@ -75,12 +75,13 @@ class Edge:
         traces.require(settings)
         self.channels = channels
         self.settings = settings
+        self.served = with_console(channels, settings)
         self.metrics = Metrics()
         self.admission = Admission(settings.max_connections, self.metrics.connections, AddressLimit(settings))
         self.services = Services.of(settings, discover(example_jobs=settings.example_jobs))
         self.pipeline = Pipeline(
             self.services.bus,
-            self.channels.events,
+            self.served.events,
             self.metrics,
             replay_memory_bytes=settings.replay_memory_bytes,
             on_ended=self.services.client_jobs.ended,
@@ -102,13 +103,13 @@ class Edge:
         secure_responses(app, self.settings.hsts_max_age)
         app.register_blueprint(health(self.services, self.admission, self.authenticator))
         app.register_blueprint(metrics(self.metrics, self.settings.metrics_token))
-        app.register_blueprint(pages(self.services, self.channels))
+        app.register_blueprint(pages(self.services, self.channels, self.served))
         app.register_blueprint(
             asyncapi(self.channels, self.services.jobs, security_of(self.settings), self.settings.root_path)
         )
         answer_for(app, self.settings.allowed_hosts, self.metrics)
         app.while_serving(self._serve)
-        for channel in self.channels:
+        for channel in self.served:
             endpoint = Endpoint(
                 channel,
                 self.services,
@@ -138,7 +139,7 @@ class Edge:
             stack.push_async_callback(self.pipeline.stop)
             stack.push_async_callback(self.authenticator.close)
             await self.authenticator.start()
-            await self.pipeline.start(self.channels.groups)
+            await self.pipeline.start(self.served.groups)
             renewing = asyncio.create_task(self.renewal.run(), name="renewal")
             stack.callback(renewing.cancel)
             sampling = asyncio.create_task(self.metrics.sample(self.services.enqueuer.waiting), name="sample")

@@ -15,8 +15,9 @@ what AsyncAPI 3.1 means by them.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType, NoneType, UnionType
 from typing import (
@@ -166,6 +167,30 @@ class Channel:
     def joined(self) -> Collection[str]:
         """The groups that this connection has joined and not left."""
         return self.connection.membership.joined
+
+    def may_connect(self) -> bool:
+        """Whether this client may use this channel. Override it to decide otherwise; it must not wait.
+
+        It is asked once the client has said who it is, and again when a newer token comes. A client that may not is
+        answered with 403, or with `bus.v1` closed with 4403.
+        """
+        return True
+
+    def send(self, message: Message, *, ref: str | None = None) -> None:
+        """Send a message to this client, besides what handlers return. Never waits."""
+        self.connection.send(message.encode(ref=ref) if ref is not None else message.encode())
+
+    def start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None] | None:
+        """Do something beside, until the connection ends: then it is cancelled, and has to end soon.
+
+        Args:
+            work: what to do. What it raises is logged, and nobody else is disturbed.
+            name: of its task.
+
+        Returns:
+            Its task, or None when the connection has ended already.
+        """
+        return self.connection.start(work, name)
 
     def may_join(self, identity: Identity, group: str) -> bool:
         """Whether a client may be in a group. Override it to decide otherwise; it must not wait.

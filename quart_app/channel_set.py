@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from bus import Settings
 from bus.messages import Message
 from quart_app.channel import Channel
 from quart_app.errors import ChannelDefinitionError
@@ -67,6 +68,19 @@ class ChannelSet:
 
 def _name(thing: type) -> str:
     return f"{thing.__module__}.{thing.__qualname__}"
+
+
+def with_console(channels: ChannelSet, settings: Settings) -> ChannelSet:
+    """These channels, and the operator's console if there is anybody who may use it.
+
+    Raises:
+        ChannelDefinitionError: one of them is in its way.
+    """
+    if settings.console == "off" or (settings.console == "operators" and settings.auth == "none"):
+        return channels
+    from quart_app.channels.console import ConsoleChannel
+
+    return ChannelSet((*channels, ConsoleChannel))
 
 
 def our_channels() -> ChannelSet:

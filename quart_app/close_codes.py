@@ -30,6 +30,7 @@ KEYS_AWAY = CloseCode(1013, "keys_away", "it cannot be known whether the token i
 BAD_HANDSHAKE = CloseCode(4400, "bad_handshake", "the first frame must be a valid connect", reconnect=False)
 UNAUTHORIZED = CloseCode(4401, "unauthorized", "the token is not valid; sign in again", reconnect=False)
 TOKEN_EXPIRED = CloseCode(4401, "token_expired", "the token has expired; reconnect with a newer one", reconnect=False)
+FORBIDDEN = CloseCode(4403, "forbidden", "this client may not use this channel", reconnect=False)
 HANDSHAKE_TIMEOUT = CloseCode(4408, "handshake_timeout", "no connect frame came in time; reconnect", reconnect=True)
 TOO_MANY_REQUESTS = CloseCode(4429, "too_many_requests", "too many frames; send fewer and reconnect", reconnect=True)
 
@@ -44,6 +45,7 @@ ALL = (
     BAD_HANDSHAKE,
     UNAUTHORIZED,
     TOKEN_EXPIRED,
+    FORBIDDEN,
     HANDSHAKE_TIMEOUT,
     TOO_MANY_REQUESTS,
 )

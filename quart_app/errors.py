@@ -6,6 +6,7 @@ WebError
 ├── BadFrame                a frame that cannot be accepted
 ├── HandshakeFailed         a client's first frame was not what it must be
 ├── Unauthorized            a client does not prove who it is
+├── Forbidden               a channel does not let a client in
 ├── BadKeys                 keys that no token can be verified with
 ├── FetchFailed             a document could not be fetched or read
 ├── KeysUnavailable         it is not known whether a token is valid
@@ -71,6 +72,10 @@ class Unauthorized(WebError):
     def __init__(self, reason: str) -> None:
         self.code = replace(UNAUTHORIZED, reason=reason)
         super().__init__(reason)
+
+
+class Forbidden(WebError):
+    """A channel does not let a client in; close code 4403, or HTTP status 403."""
 
 
 class BadKeys(WebError):

@@ -47,8 +47,8 @@ class Metrics:
         )
         self._refused = counter(
             "busctl_refused",
-            "Handshakes answered with an HTTP error: 401 no valid token, 403 origin, 421 host, 503 no room, draining, "
-            "or NATS or the keys of tokens away.",
+            "Handshakes answered with an HTTP error: 401 no valid token, 403 origin or channel, 421 host, 503 no room, "
+            "draining, or NATS or the keys of tokens away.",
             ["status"],
         )
         self.frames = counter("busctl_frames", "Frames that clients sent.")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Collection, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
+
+from werkzeug.datastructures import Headers
 
 from bus import Bus, Settings
+from quart_app.console.index_reader import IndexReader
 from quart_app.identity.identity import Identity
 from workers.client_jobs import ClientJobs
 from workers.enqueue import Enqueuer
@@ -43,6 +47,27 @@ class ChannelConnection(Protocol):
     def membership(self) -> Membership:
         """The groups that it has joined."""
 
+    @property
+    def address(self) -> str:
+        """Where its other end is, as the server sees it."""
+
+    @property
+    def peer(self) -> str | None:
+        """The address of its other end, without a port; None when it has none, as over a Unix socket."""
+
+    @property
+    def headers(self) -> Headers:
+        """Those of its handshake."""
+
+    async def drained(self) -> None:
+        """Wait until its reader has taken everything. One at a time may wait."""
+
+    def send(self, text: str) -> None:
+        """Send a message, after what waits already. Never waits; a client too slow to keep up is closed."""
+
+    def start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None] | None:
+        """Do something beside, until the connection ends; None when it has."""
+
 
 @dataclass(frozen=True)
 class Services:
@@ -54,6 +79,7 @@ class Services:
         bus: the connection to the event bus: store events, read them, ask other processes.
         client_jobs: knows whether a client may have one more job.
         enqueuer: hands stored jobs to Celery without blocking the event loop.
+        index_reader: lists all jobs for operators who look.
     """
 
     settings: Settings
@@ -61,12 +87,13 @@ class Services:
     bus: Bus
     client_jobs: ClientJobs
     enqueuer: Enqueuer
+    index_reader: IndexReader
 
     @classmethod
     def of(cls, settings: Settings, jobs: Mapping[str, Job]) -> Self:
         """The services of a process with these settings and jobs. Nothing is connected before `started`."""
         bus = Bus(settings, name="busctl web", update_stream=True)
-        return cls(settings, jobs, bus, ClientJobs(bus, settings), Enqueuer(settings, bus))
+        return cls(settings, jobs, bus, ClientJobs(bus, settings), Enqueuer(settings, bus), IndexReader(bus))
 
     @asynccontextmanager
     async def started(self) -> AsyncIterator[None]:
@@ -76,4 +103,7 @@ class Services:
             BusError: NATS cannot be used, see `Bus.connect`, or Redis is another system's.
         """
         async with self.bus, self.enqueuer:
-            yield
+            try:
+                yield
+            finally:
+                await self.index_reader.close()

@@ -12,7 +12,7 @@ import structlog
 from bus import times
 from bus.messages import RefreshToken, TokenExpiring, TokenLifePayload, TokenRefreshed
 from quart_app.channel import CLIENT, Channel
-from quart_app.close_codes import TOKEN_EXPIRED, CloseCode
+from quart_app.close_codes import FORBIDDEN, TOKEN_EXPIRED, CloseCode
 from quart_app.errors import KeysUnavailable, Refused, Unauthorized
 from quart_app.identity.authenticator import Authenticator
 from quart_app.identity.identity import Identity
@@ -118,6 +118,8 @@ class Authorization:
         self.identity = identity
         self.begin()
         self.warn()
+        if not self._channel.may_connect():
+            self._connection.close(FORBIDDEN)
         membership = self._connection.membership
         for group in membership.joined:
             if not self._channel.may_join(identity, group):

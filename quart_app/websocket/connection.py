@@ -11,6 +11,7 @@ from typing import Any
 
 import structlog
 from quart import Websocket
+from werkzeug.datastructures import Headers
 
 from bus import BusUnavailable, EventTooLarge, StreamFull
 from bus.messages import ClientMessage, Error, Event, Message, RefreshToken
@@ -68,6 +69,7 @@ class Connection:
         "_rate",
         "_replayed",
         "_send_timeout",
+        "_tasks",
         "_view",
         "_websocket",
         "authorization",
@@ -104,6 +106,7 @@ class Connection:
         self._rate = bucket_of(websocket.scope, settings)
         self._instance = view.channel(self, services)
         self.authorization = Authorization(self, self._instance, authenticator, identity)
+        self._tasks: asyncio.TaskGroup | None = None
         self._replayed: dict[str, int] = {}
         self._pending = PendingBatches(settings.send_buffer_bytes) if view.v1 else None
 
@@ -194,6 +197,25 @@ class Connection:
         return f"{host}:{port}" if port else str(host)
 
     @property
+    def peer(self) -> str | None:
+        """The address of its other end, without a port; None when it has none, as over a Unix socket."""
+        return peer_of(self._websocket)
+
+    @property
+    def headers(self) -> Headers:
+        """Those of its handshake."""
+        return self._websocket.headers
+
+    async def drained(self) -> None:
+        """Wait until its reader has taken everything. One at a time may wait."""
+        await self._queue.room(0)
+
+    @property
+    def may_connect(self) -> bool:
+        """Whether its channel lets this client use it."""
+        return self._instance.may_connect()
+
+    @property
     def waiting(self) -> int:
         """Bytes that wait for its reader."""
         return self._queue.waiting
@@ -207,6 +229,13 @@ class Connection:
         """Send what waits, then close. Only the first call counts."""
         self._queue.close(code)
 
+    def start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None] | None:
+        """Do something beside, until the connection ends; None when it has."""
+        if self._tasks is None:
+            work.close()
+            return None
+        return self._tasks.create_task(_beside(work), name=name)
+
     async def run(self, opening: Awaitable[None] | None = None) -> None:
         """Serve the accepted WebSocket until either side closes it.
 
@@ -216,10 +245,12 @@ class Connection:
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._queue.start(tasks)
+                self._tasks = tasks
                 try:
                     await self._serve(opening)
                 finally:
                     self._queue.stop()  # this group takes no new tasks from here on
+                    self._tasks = None
         except* Closed:
             pass
 
@@ -308,6 +339,19 @@ class Connection:
     def _refuse(self, kind: str, message: ClientMessage, text: str) -> None:
         self._metrics.errors.labels(kind).inc()
         self.send(Error(payload=(item(kind, (message.action,), text),), ref=message.ref).encode())
+
+
+def peer_of(socket: Websocket) -> str | None:
+    """The address of a WebSocket's other end, without a port; None when it has none, as over a Unix socket."""
+    client = socket.scope.get("client")
+    return str(client[0]) if client else None
+
+
+async def _beside(work: Coroutine[Any, Any, None]) -> None:
+    try:
+        await work
+    except Exception:
+        log.exception("what a channel does beside its connection failed")
 
 
 async def _call(operation: Operation, instance: Channel, message: Message) -> Message | None:

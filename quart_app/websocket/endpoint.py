@@ -7,17 +7,17 @@ from quart import Response, Websocket, websocket
 from bus import BusUnavailable
 from bus.messages import Message, RefreshToken
 from quart_app.channel import Channel
-from quart_app.close_codes import SERVICE_RESTART, UNAUTHORIZED, CloseCode
+from quart_app.close_codes import FORBIDDEN, SERVICE_RESTART, UNAUTHORIZED, CloseCode
 from quart_app.delivery.batch import View
 from quart_app.delivery.pipeline import Pipeline
-from quart_app.errors import HandshakeFailed, KeysUnavailable, Unauthorized
+from quart_app.errors import Forbidden, HandshakeFailed, KeysUnavailable, Unauthorized
 from quart_app.identity.authenticator import Authenticator
 from quart_app.identity.identity import Identity
 from quart_app.metrics import Metrics
 from quart_app.services import Services
 from quart_app.sparse_log import SparseLog
 from quart_app.websocket.admission import Admission
-from quart_app.websocket.connection import Connection
+from quart_app.websocket.connection import Connection, peer_of
 from quart_app.websocket.credentials import bearer, from_cookie
 from quart_app.websocket.frame_parser import FrameParser
 from quart_app.websocket.handshake import SUBPROTOCOL, Greeting, handshake
@@ -77,7 +77,7 @@ class Endpoint:
             self._metrics.refused(refusal)
             return refusal
         socket: Websocket = websocket._get_current_object()  # type: ignore[attr-defined]
-        opened = self._admission.addresses.opened(_peer())
+        opened = self._admission.addresses.opened(peer_of(socket))
         with self._admission, opened, visiting(self._metrics, socket.scope) as visit:
             try:
                 v1 = SUBPROTOCOL in socket.requested_subprotocols
@@ -90,6 +90,8 @@ class Endpoint:
             except Unauthorized as error:
                 refused.warn(reason=str(error))
                 refusal = Response(f"{error}\n", 401, {"WWW-Authenticate": "Bearer"})
+            except Forbidden:
+                refusal = Response(f"{FORBIDDEN.reason}\n", 403)
         self._metrics.refused(refusal)
         return refusal
 
@@ -98,7 +100,7 @@ class Endpoint:
         host, allowed = websocket.headers.get("Host", ""), self._settings.allowed_origins
         if not origin_allowed(origins, host, allowed, secure=websocket.scheme == "wss"):
             return Response("this origin may not connect; see BUS_ALLOWED_ORIGINS\n", 403)
-        return self._admission.refusal(_peer())
+        return self._admission.refusal(peer_of(websocket))
 
     async def _serve_plain(self, socket: Websocket, visit: Visit) -> None:
         """Serve a client of the plain protocol.
@@ -106,9 +108,12 @@ class Endpoint:
         Raises:
             BusUnavailable, KeysUnavailable: it was not accepted, for want of NATS or of keys.
             Unauthorized: neither, for want of a valid token.
+            Forbidden: its channel does not let it in.
         """
         identity = await self._proved(socket) or await self._authenticator.identify(self._cookie(socket))
         connection = self._connection(socket, self._plain, identity)
+        if not connection.may_connect:
+            raise Forbidden
         try:
             await self._attach(connection, fresh=identity.user is None)
             await connection.authorization.join_groups()
@@ -151,6 +156,10 @@ class Endpoint:
             return
         connection = self._connection(socket, self._v1, greeting.identity)
         visit.known(connection.client_id)
+        if not connection.may_connect:
+            visit.closing = FORBIDDEN
+            await socket.close(FORBIDDEN.code, FORBIDDEN.reason)
+            return
         opening = self._open(connection, greeting)
         del greeting  # or it would be kept for as long as the connection
         try:
@@ -191,9 +200,3 @@ class Endpoint:
     def _connection(self, socket: Websocket, view: View, identity: Identity) -> Connection:
         parser = self._v1_parser if view.v1 else self._parser
         return Connection(socket, view, parser, self._services, self._hub, self._metrics, self._authenticator, identity)
-
-
-def _peer() -> str | None:
-    """The address of the client whose handshake this is; None when it has none, as over a Unix socket."""
-    client = websocket.scope.get("client")
-    return str(client[0]) if client else None
