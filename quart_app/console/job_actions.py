@@ -33,7 +33,7 @@ class JobActions:
         services: of this process.
         audit: gets a line for each job.
         verb: what is done.
-        jobs: with which.
+        jobs: with which; one that is named twice counts once.
     """
 
     def __init__(
@@ -42,8 +42,9 @@ class JobActions:
         self._services = services
         self._audit = audit
         self._verb = verb
-        self._total = len(jobs)
-        self._left: Iterator[NamedJob] = iter(jobs)
+        once = dict.fromkeys(jobs)
+        self._total = len(once)
+        self._left: Iterator[NamedJob] = iter(once)
         self._stopped = False
         self._over = False
         self._done = self._skipped = self._failed = 0
