@@ -13,7 +13,7 @@ from quart import Quart
 from bus import Settings, traces
 from bus.log import configure_logging
 from quart_app.channel import Channel
-from quart_app.channel_set import ChannelSet, our_channels, with_console
+from quart_app.channel_set import ChannelSet, console_channel, our_channels
 from quart_app.close_codes import SERVICE_RESTART
 from quart_app.delivery.pipeline import Pipeline
 from quart_app.identity.authenticator import Authenticator
@@ -21,6 +21,7 @@ from quart_app.metrics import Metrics, metrics
 from quart_app.services import Services
 from quart_app.web.asyncapi import asyncapi
 from quart_app.web.asyncapi.security import security_of
+from quart_app.web.console_page import console_page
 from quart_app.web.health import health
 from quart_app.web.hosts import answer_for
 from quart_app.web.pages import pages
@@ -75,7 +76,9 @@ class Edge:
         traces.require(settings)
         self.channels = channels
         self.settings = settings
-        self.served = with_console(channels, settings)
+        self.console = console_channel(settings)
+        self.served = ChannelSet((*channels, self.console) if self.console else channels)
+        """What the application says of itself is in `channels`: how its console speaks is nobody else's matter."""
         self.metrics = Metrics()
         self.admission = Admission(settings.max_connections, self.metrics.connections, AddressLimit(settings))
         self.services = Services.of(settings, discover(example_jobs=settings.example_jobs))
@@ -103,7 +106,8 @@ class Edge:
         secure_responses(app, self.settings.hsts_max_age)
         app.register_blueprint(health(self.services, self.admission, self.authenticator))
         app.register_blueprint(metrics(self.metrics, self.settings.metrics_token))
-        app.register_blueprint(pages(self.services, self.channels, self.served))
+        app.register_blueprint(pages(self.services, self.channels))
+        app.register_blueprint(console_page(self.services, self.console))
         app.register_blueprint(
             asyncapi(self.channels, self.services.jobs, security_of(self.settings), self.settings.root_path)
         )

@@ -70,17 +70,13 @@ def _name(thing: type) -> str:
     return f"{thing.__module__}.{thing.__qualname__}"
 
 
-def with_console(channels: ChannelSet, settings: Settings) -> ChannelSet:
-    """These channels, and the operator's console if there is anybody who may use it.
-
-    Raises:
-        ChannelDefinitionError: one of them is in its way.
-    """
+def console_channel(settings: Settings) -> type[Channel] | None:
+    """The operator's console, if there is anybody who may use it."""
     if settings.console == "off" or (settings.console == "operators" and settings.auth == "none"):
-        return channels
+        return None
     from quart_app.channels.console import ConsoleChannel
 
-    return ChannelSet((*channels, ConsoleChannel))
+    return ConsoleChannel
 
 
 def our_channels() -> ChannelSet:

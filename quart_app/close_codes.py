@@ -49,3 +49,6 @@ ALL = (
     HANDSHAKE_TIMEOUT,
     TOO_MANY_REQUESTS,
 )
+
+NO_RECONNECT = {str(close.code): close.reason for close in ALL if not close.reconnect}
+"""With which a page does not come back by itself, and why."""

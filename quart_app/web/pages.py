@@ -13,18 +13,12 @@ from quart_app.channel_set import ChannelSet
 from quart_app.services import Services
 
 
-<<<<<<< HEAD
 def pages(services: Services, channels: ChannelSet) -> Blueprint:
     """`/` and `/system/`, which there is only with a channel that it can speak to.
-=======
-def pages(services: Services, channels: ChannelSet, served: ChannelSet) -> Blueprint:
-    """`/`, `/system/` and `/console/`, each with a channel that it can speak to; and headers for every response.
->>>>>>> 192b3c9 (The console's channel: all jobs as a list that stays up to date, one job as stored and as shown, cancel and retry of many, announcements)
 
     Args:
         services: whose jobs the page offers.
-        channels: those of the application.
-        served: these, and the console's where it is served.
+        channels: all that are served.
 
     Raises:
         ChannelDefinitionError: the page could speak to several.
@@ -33,28 +27,12 @@ def pages(services: Services, channels: ChannelSet, served: ChannelSet) -> Bluep
 
     routes = Blueprint("pages", __name__)
     spoken_to = channels.one_of(SystemChannel, needed_by="the page at /system/")
-    console_channel = next((each for each in served if each.name == "console" and each not in set(channels)), None)
-    has = {"has_system_page": spoken_to is not None, "has_console": console_channel is not None}
-    routes.app_context_processor(lambda: has)
-    no_reconnect = {str(close.code): close.reason for close in close_codes.ALL if not close.reconnect}
+    routes.app_context_processor(lambda: {"has_system_page": spoken_to is not None})
 
     @routes.get("/")
     async def index() -> Redirect:
         """Lead to the page that there is."""
         return redirect(url_for("asyncapi.docs" if spoken_to is None else "pages.system"))
-
-    if console_channel is not None:
-
-        @routes.get("/console/")
-        async def console() -> str:
-            """See every job, process and connection. Nothing of that is in the page: the channel asks who one is."""
-            return await render_template(
-                "console.html",
-                socket_path=request.root_path + console_channel.path,
-                max_frame_bytes=services.settings.max_frame_bytes,
-                no_reconnect=no_reconnect,
-                asks_token=services.settings.auth == "jwt",
-            )
 
     if spoken_to is None:
         return routes
@@ -72,7 +50,7 @@ def pages(services: Services, channels: ChannelSet, served: ChannelSet) -> Bluep
             socket_path=request.root_path + spoken_to.path,
             max_frame_bytes=services.settings.max_frame_bytes,
             most_ahead=MOST_AHEAD,
-            no_reconnect=no_reconnect,
+            no_reconnect=close_codes.NO_RECONNECT,
         )
 
     return routes
