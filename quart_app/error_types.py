@@ -49,3 +49,16 @@ OF_REQUESTS = (
     ErrorType("too_many_groups", "the connection has joined as many groups as it may"),
 )
 """Why what a frame asks for is not done. The last four are of channels that let clients join groups."""
+
+OF_CONSOLE = (
+    ErrorType("jobs_or_filter", "neither jobs nor a filter, or both"),
+    ErrorType("expected_with_filter", "a filter without the number of jobs that the operator was told, or the reverse"),
+    ErrorType("empty_text", "an announcement says nothing"),
+    ErrorType("one_audience", "an announcement is for several of a group, a client and a user"),
+    ErrorType("bad_name", "that cannot be the id of a client, a job or a process, or the name of a group"),
+    ErrorType("acting_already", "the operator's jobs are being cancelled or retried already", again=True),
+    ErrorType("changed", "other jobs fit the filter than the operator was told; look again"),
+    ErrorType("not_listed", "not all jobs are listed yet", again=True),
+    ErrorType("gone", "that web process is not there any more, or of another version"),
+)
+"""Of the operator's console alone, which no other program speaks to: the page of the wire leaves them out."""

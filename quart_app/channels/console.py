@@ -172,7 +172,9 @@ class ConsoleChannel(Channel):
 
     async def _act(self, verb: Literal["cancel", "retry"], which: WhichJobs, ref: str | None) -> None:
         if self._acting is not None:
-            raise Refused("busy", "jobs are being cancelled or retried already: wait until that is over, or stop it")
+            raise Refused(
+                "acting_already", "jobs are being cancelled or retried already: wait until that is over, or stop it"
+            )
         jobs = which.jobs if which.jobs is not None else await self._fitting(verb, which)
         self._audit.note(f"{verb}_jobs", "begun", jobs=len(jobs), filter=which.filter and which.filter.model_dump())
         self._acting = JobActions(self.services, self._audit, verb, list(jobs))

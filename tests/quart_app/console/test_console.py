@@ -210,7 +210,7 @@ async def test_all_that_fit_a_filter_are_cancelled_unless_they_are_others_than_w
         busy = await asked(operator, "cancel_jobs", {"filter": asking, "expected": 30})
         over = await told(operator, "jobs_acted", lambda payload: payload["over"])
         assert (over["done"], over["failed"], over["total"]) == (30, 0, 30)
-        assert [item["type"] for item in busy["payload"]] == ["busy"]
+        assert [item["type"] for item in busy["payload"]] == ["acting_already"]
         page = await asked(operator, "list_jobs", {"filter": {"client_id": client_id}})
         counts = page["payload"]["counts"]
         if counts != {"job_cancelled": 30}:
