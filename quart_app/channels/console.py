@@ -94,6 +94,7 @@ class ConsoleChannel(Channel):
         watch = JobWatch(self.services.bus, SHOWN, message.payload)
         with _refusing():
             await watch.require()
+        self._audit.note("watch_job", "done", message.payload.client_id, job_id=message.payload.job_id)
         self._watching = self.start(watch.run(self._teller(message.ref), self._drained), "tell of a job")
 
     @ws_handler
