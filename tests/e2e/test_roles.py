@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from subprocess import CompletedProcess
+from typing import Any
 
 import pytest
 
@@ -85,6 +86,30 @@ def test_operators_see_how_the_system_stands(system: RolesSystem, web: Web, role
     assert set(stands["open_jobs"]) == {"running", "queued", "waiting", "scheduled"}
     shown = as_role(system, role, "conns")
     assert shown.returncode == 0, shown.stderr
+
+
+async def test_the_console_works(system: RolesSystem, web: Web) -> None:
+    one, other = system.web(BUS_CONSOLE="local"), web
+    async with client(one.ws_url.replace("/ws/system", "/ws/console")) as operator, client(other.ws_url) as ann:
+        await ann.submit("default", "hello")
+        [queued, *_] = await ann.receive_until("job_result")
+
+        async def asked(action: str, payload: object = None) -> Any:
+            await operator.send({"action": action, "payload": payload, "ref": action})
+            while (frame := await operator.receive()).get("ref") != action:
+                pass
+            return frame["payload"]
+
+        stands = await asked("get_system")
+        assert (stands["ok"], stands["redis"]["queues"], stands["redis"]["taken"]) == (True, {"jobs": 0}, 0)
+        for process in stands["web"]:  # this one and another one tell it
+            [connection] = (await asked("get_connections", {"web": process["id"]}))["connections"]
+            assert connection["protocol"] == "plain"
+        client_id = connection["client_id"]
+        assert (await asked("watch_job", {"client_id": client_id, "job_id": queued["job_id"]}))["events"]
+        assert (await asked("announce", {"text": "to all", "group": "system"}))["seq"]
+        assert (await asked("announce", {"text": "to one", "client_id": client_id}))["seq"]
+    one.stop()
 
 
 def test_a_doctor_finds_nothing_wrong(system: RolesSystem, web: Web) -> None:
