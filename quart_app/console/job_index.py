@@ -102,6 +102,9 @@ class JobIndex:
     def __len__(self) -> int:
         return len(self.jobs)
 
+    def __contains__(self, job: IndexedJob) -> bool:
+        return self._by_key.get((job.client_id, job.job_id)) is job
+
     def after(self, n: int, most: int) -> list[IndexedJob]:
         """The jobs that follow this number, in order."""
         first = bisect_left(self.jobs, n + 1, key=number_of)
@@ -131,7 +134,7 @@ class JobIndex:
         now = self._clock()
         while self._times and self._times[0][0] <= now:
             job = heapq.heappop(self._times)[2]
-            if job.state == SCHEDULED and self._by_key.get((job.client_id, job.job_id)) is job:
+            if job.state == SCHEDULED and job in self:
                 self._leave_views(job)
                 job.state = "job_queued"
                 self._enter_views(job)
@@ -173,6 +176,9 @@ class JobIndex:
         if state == "job_queued" and begins is not None and begins.timestamp() > self._clock():
             state = SCHEDULED
             heapq.heappush(self._times, (begins.timestamp(), job.n, job))
+            if len(self._times) > 2 * len(self.jobs) + SPARE:  # most of them were called off long before their time
+                self._times = [entry for entry in self._times if entry[2].state == SCHEDULED and entry[2] in self]
+                heapq.heapify(self._times)
         job.state, job.seq, job.last_at = intern(state), step.seq, written_at(step)
         job.attempt = event.attempt or job.attempt
         if event.running:

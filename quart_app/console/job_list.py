@@ -34,16 +34,19 @@ class JobList:
         """By number, the version of each job as it was told."""
         self._page: JobsPagePayload | None = None
         self._stack = AsyncExitStack()
+        self._turn = asyncio.Lock()
+        """Held by whoever looks: the operator asks, and it is looked again, at any time."""
 
     async def show(self, asked: ListJobsPayload) -> JobsPage:
         """Look at another part from now on."""
-        if self._view is None or asked.filter != self._asked.filter or self._index is not self._reader.index:
-            await self._look(asked.filter)
-        if asked.again:
-            self._told.clear()
-        self._asked = asked
-        self._page = self._look_again()
-        return JobsPage(payload=self._page)
+        async with self._turn:
+            if self._view is None or asked.filter != self._asked.filter or self._index is not self._reader.index:
+                await self._look(asked.filter)
+            if asked.again:
+                self._told.clear()
+            self._asked = asked
+            self._page = self._look_again()
+            return JobsPage(payload=self._page)
 
     async def run(self, tell: Callable[[JobsPage], None], drained: Callable[[], Awaitable[None]]) -> None:
         """Tell what has changed, until it is cancelled.
@@ -60,12 +63,13 @@ class JobList:
             if now == seen or self._page is None:
                 continue
             seen = now
-            if self._index is not self._reader.index:
-                await self._look(self._asked.filter)
-            page = self._look_again()
-            if page.rows or page != self._page.model_copy(update={"rows": []}):
-                self._page = page
-                tell(JobsPage(payload=page))
+            async with self._turn:
+                if self._index is not self._reader.index:
+                    await self._look(self._asked.filter)
+                page = self._look_again()
+                if page.rows or page != self._page.model_copy(update={"rows": []}):
+                    self._page = page
+                    tell(JobsPage(payload=page))
 
     async def close(self) -> None:
         """Look no more."""
