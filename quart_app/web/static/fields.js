@@ -3,6 +3,7 @@
 // A field has an `element`, the `input` in it that gets the focus, and `read()`: the value as JSON has it, `undefined` to
 // leave it out. `read` raises an `Error` with what is wrong. Names and texts of a schema go through `textContent` only.
 
+import { make } from "./elements.js";
 import { parse, readable } from "./json.js";
 
 const LINES = new Set(["string", "integer", "number"]); // types of items that are written one in a line
@@ -159,8 +160,4 @@ function hints(schema, kind, root) {
   const choices = kind === "lines" && resolve(schema.items, root).enum?.map((value) => readable(value)).join(", ");
   const how = { lines: choices ? `One of ${choices} in each line.` : "One in each line.", json: "As JSON." }[kind];
   return [description, told && `${told[0].toUpperCase()}${told.slice(1)}.`, how].filter(Boolean).join(" ");
-}
-
-function make(tag, properties) {
-  return Object.assign(document.createElement(tag), properties);
 }

@@ -1,8 +1,8 @@
 // Announcements in the document: all in a list, and what is critical above everything else until it is dismissed.
 
+import { element, fill, made, trim } from "./elements.js";
 import { recall, remember } from "./storage.js";
 import { past, show } from "./times.js";
-import { element, fill, made, trim } from "./view.js";
 
 const MOST_NOTICES = 100;
 const MOST_BANNERS = 5; // the list has all of them
@@ -17,10 +17,27 @@ export class Notices {
   #dismissed = recall("dismissed") ?? []; // as `keyOf` has them: a reload must not bring them back
   #keys = new WeakMap(); // banner -> of the announcements that it stands for: a repeated text has one banner
   #onFocusLost;
+  #place;
 
-  /** `onFocusLost` is called when what had the focus is gone. */
-  constructor({ onFocusLost }) {
+  /**
+   * `onFocusLost` is called when what had the focus is gone. `place` says where else they are than at the elements of
+   * these ids: `list` in `log`, `empty` in place of that, `banners`.
+   */
+  constructor({ onFocusLost = () => {}, place = {} }) {
     this.#onFocusLost = onFocusLost;
+    this.#place = {
+      list: element("notices"),
+      log: element("notices-log"),
+      empty: element("notices-empty"),
+      banners: element("banners"),
+      ...place,
+    };
+  }
+
+  /** Take all of them away again. */
+  clear() {
+    [...this.#place.banners.children, ...this.#place.list.children].forEach((item) => item.remove());
+    this.#fit("");
   }
 
   /** Show an announcement that was stored at this time, until it expires. */
@@ -40,24 +57,23 @@ export class Notices {
     if (level === "critical") {
       item.ariaLive = "off"; // its banner has said it
     }
-    element("notices").prepend(item);
-    trim(element("notices"), MOST_NOTICES, "lastElementChild");
-    element("notices-log").hidden = false;
-    element("notices-empty").hidden = true;
+    this.#place.list.prepend(item);
+    trim(this.#place.list, MOST_NOTICES, "lastElementChild");
+    this.#fit("");
     return item;
   }
 
   #raise(frame, at) {
     const banner = filled("banner-template", frame, at);
     const text = String(frame.payload);
-    const others = [...element("banners").children];
+    const others = [...this.#place.banners.children];
     const repeated = others.filter((other) => other.querySelector("[data-field=text]").textContent === text);
     const keys = [...repeated.flatMap((other) => this.#keys.get(other)), keyOf(frame)];
     this.#keys.set(banner, keys.slice(-MOST_DISMISSED));
     const button = banner.querySelector("button");
     button.ariaLabel = `Dismiss: ${text.slice(0, LONGEST_NAME)}`;
     button.addEventListener("click", () => this.#dismiss(banner));
-    element("banners").prepend(banner);
+    this.#place.banners.prepend(banner);
     [...repeated, ...others.slice(MOST_BANNERS - 1)].forEach((other) => this.#remove(other));
     return banner;
   }
@@ -81,14 +97,20 @@ export class Notices {
   #remove(item) {
     const focused = item.contains(document.activeElement);
     item.remove();
-    if (!element("notices").childElementCount) {
-      element("notices-empty").textContent = "Nothing that was announced still holds.";
-      element("notices-empty").hidden = false;
-      element("notices-log").hidden = true;
-    }
+    this.#fit("Nothing that was announced still holds.");
     if (focused) {
-      const next = element("banners").querySelector("button");
+      const next = this.#place.banners.querySelector("button");
       next ? next.focus() : this.#onFocusLost();
+    }
+  }
+
+  #fit(words) {
+    const { list, log, empty } = this.#place;
+    const none = !list.childElementCount;
+    log.hidden = none;
+    empty.hidden = !none;
+    if (none && words) {
+      empty.textContent = words;
     }
   }
 }

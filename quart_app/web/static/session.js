@@ -7,17 +7,25 @@ const REMEMBERED = 1000; // events by which one that comes twice is known
 
 /** Outlives connections and, but for the cursors, reloads. */
 export class Session {
-  #known = recall("session"); // {clientId, epoch, resume, groups} of the last welcome; resume as renewed since
+  #name;
+  #token;
+  #known; // {clientId, epoch, resume, groups} of the last welcome; resume as renewed since
   #cursors; // scope -> the last sequence that arrived
   #floor = {}; // the same when this connection, or what it has live, began
   #arrived = new Set(); // the latest sequences since then
   #welcome = null; // whose replay is arriving
   #missing = 0; // events of that replay
 
-  constructor() {
-    // A new page shows nothing yet: every job of this client, on other devices too where people sign in, and what was
-    // announced since the tab was first opened.
-    this.#cursors = { ...this.#known?.groups, [CLIENT]: 0 };
+  /**
+   * `name` is what this tab remembers it by; `token()` what proves who somebody is, where nothing else does; `begin` the
+   * cursors of a new page. By itself that shows every job of this client, on other devices too where people sign in, and
+   * what was announced since the tab was first opened.
+   */
+  constructor({ name = "session", token = () => undefined, begin = {} } = {}) {
+    this.#name = name;
+    this.#token = token;
+    this.#known = recall(name);
+    this.#cursors = { ...this.#known?.groups, [CLIENT]: 0, ...begin };
   }
 
   get replaying() {
@@ -27,7 +35,7 @@ export class Session {
   /** The first frame of a connection. */
   connect() {
     this.#missing = 0;
-    return { action: "connect", payload: { resume: this.#known?.resume, cursors: this.#cursors } };
+    return { action: "connect", payload: { token: this.#token(), resume: this.#known?.resume, cursors: this.#cursors } };
   }
 
   /** Be who the server says; returns whether it is the client, and the history, from before. */
@@ -48,7 +56,7 @@ export class Session {
     const { [CLIENT]: _, ...now } = cursors;
     const groups = this.#known && sameStream ? this.#known.groups : now;
     this.#known = { clientId, epoch, resume, groups };
-    remember("session", this.#known);
+    remember(this.#name, this.#known);
     this.#floor = { ...this.#cursors };
     this.#welcome = welcome;
     this.#missing = welcome.replayed;
@@ -59,7 +67,7 @@ export class Session {
   /** Come back with this token from now on: the one before expires. */
   renew(resume) {
     this.#known = { ...this.#known, resume };
-    remember("session", this.#known);
+    remember(this.#name, this.#known);
   }
 
   /** Whether a frame brings something new; it counts as seen from then on. */
@@ -85,7 +93,7 @@ export class Session {
 
   /** Come as a stranger next time: the server does not take what this tab remembers. */
   forget() {
-    remember("session", null);
+    remember(this.#name, null);
     if (this.#known) {
       this.#known.resume = undefined;
     }

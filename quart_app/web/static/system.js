@@ -3,16 +3,17 @@
 //   Connection  the WebSocket: opens it, greets, notices that it is gone, opens it again
 //   Session     who this tab is, and which events it has; beOneTab sees that no other tab is the same
 //   Jobs        the jobs as the frames tell them
-//   View        the document
+//   View        the document, with Cards for its jobs and the Status of the connection
 //   Notices     the announcements in it
 
 import { Connection } from "./connection.js";
+import { element } from "./elements.js";
 import { Jobs } from "./jobs.js";
 import { Notices } from "./notices.js";
 import { Session } from "./session.js";
 import { recall, remember } from "./storage.js";
 import { beOneTab } from "./tab.js";
-import { element, View } from "./view.js";
+import { View } from "./view.js";
 
 const { socket, maxFrameBytes, noReconnect } = element("system").dataset;
 const count = new Intl.NumberFormat("en");

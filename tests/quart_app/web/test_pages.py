@@ -17,7 +17,9 @@ from workers.registry import discover
 
 MODULES = (
     "system.js",
+    "cards.js",
     "connection.js",
+    "elements.js",
     "fields.js",
     "form.js",
     "jobs.js",
@@ -25,6 +27,7 @@ MODULES = (
     "later.js",
     "notices.js",
     "session.js",
+    "status.js",
     "storage.js",
     "times.js",
     "view.js",
