@@ -5,7 +5,8 @@ import { clock, midnight } from "./times.js";
 
 const MOST_JOBS = 200; // open ones are always shown
 
-const STEPS = {
+/** The phase of a job after each of its events. */
+export const STEPS = {
   job_queued: "queued",
   job_started: "started",
   job_progress: "started",

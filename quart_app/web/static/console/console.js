@@ -1,0 +1,154 @@
+// The operator's console: every job, what runs them, and what people are told.
+//
+//   Asking       questions to the server and their answers, over the Connection and Session of the system page
+//   route        which view is shown, and of what: the fragment of the address
+//   JobsView     the list of jobs (Filter, FilterBar, JobRows, JobList), JobView one of them (JobStory, StoredEvents)
+//   WorkersView, WebView, StreamView    what SystemWatch finds
+//   AnnounceView announcements; Acting cancels and retries; SignIn asks who somebody is
+
+import { Connection } from "../connection.js";
+import { element, trim } from "../elements.js";
+import { Session } from "../session.js";
+import { Status } from "../status.js";
+import { beOneTab } from "../tab.js";
+import { clock } from "../times.js";
+import { Acting } from "./acting.js";
+import { AnnounceView } from "./announce_view.js";
+import { Asking } from "./asking.js";
+import { JobView } from "./job_view.js";
+import { JobsView } from "./jobs_view.js";
+import { current } from "./route.js";
+import { SignIn, token } from "./sign_in.js";
+import { StreamView } from "./stream_view.js";
+import { SystemWatch } from "./system_watch.js";
+import { WebView } from "./web_view.js";
+import { WorkersView } from "./workers_view.js";
+
+const MOST_SPOKEN = 20;
+const { socket, noReconnect } = element("console").dataset;
+
+await beOneTab(); // before anything is recalled
+
+const asking = new Asking((frame) => {
+  if (connection.connected) {
+    connection.send(frame);
+  }
+  return connection.connected;
+});
+const ask = (action, payload) => asking.ask(action, payload);
+const acting = new Acting({ ask, say });
+const views = {
+  jobs: new JobsView({ ask, acting }),
+  job: new JobView({ ask, acting }),
+  workers: new WorkersView(),
+  web: new WebView({ ask }),
+  stream: new StreamView(),
+  announce: new AnnounceView({ ask, acting, say }),
+};
+const system = new SystemWatch({ ask, changed: showSystem });
+const signIn = new SignIn({ ask, onToken: () => connection.open() });
+const status = new Status({ onReconnect: () => connection.open(), say, focus: () => element("main").focus() });
+let shown = null; // name of the view
+
+// Every announcement that is still kept, each time the page is opened.
+const session = new Session({ name: "console-session", token, begin: { system: 0 } });
+const connection = new Connection(new URL(socket, location.href.replace(/^http/, "ws")), session, {
+  noReconnect: JSON.parse(noReconnect),
+  onPhase: showPhase,
+  onWelcome: () => {},
+  onFrame: hear,
+});
+
+const HEARS = {
+  jobs_page: ({ payload }) => views.jobs.take(payload),
+  job_events: ({ payload }) => views.job.take(payload),
+  jobs_acted: ({ payload }) => acting.take(payload),
+  system_notification: (frame) => views.announce.notices.show(frame, new Date(frame.at)),
+  token_expiring: ({ payload }) => signIn.expiring(payload),
+  error: ({ payload }) => alarm(payload?.map?.(({ msg }) => msg).join("\n") || "The server reported an error."),
+};
+
+function hear(frame) {
+  if (asking.take(frame) && frame.action !== "job_events") {
+    return; // whoever asked has it
+  }
+  HEARS[frame.action]?.(frame);
+}
+
+function showPhase(phase) {
+  const connected = phase.name === "connected";
+  const asksWho = signIn.show(phase);
+  const root = element("console");
+  element("views").hidden = asksWho;
+  root.dataset.offline = String(!connected);
+  for (const button of root.querySelectorAll("[data-act]")) {
+    button.disabled = !connected;
+  }
+  const away = phase.name === "waiting" || (phase.name === "closed" && !asksWho);
+  if (away && element("offline").hidden) {
+    element("offline-text").textContent =
+      `Not connected. What you see is as it was at ${clock.format(new Date())}; it goes on by itself.`;
+  }
+  element("offline").hidden = !away && !(phase.name === "connecting" && !element("offline").hidden);
+  if (!connected) {
+    asking.lost();
+    acting.lost();
+  }
+  status.show(phase);
+  Object.values(views).forEach((view) => view.connection(phase));
+  if (connected) {
+    system.look();
+  }
+}
+
+function showSystem(state) {
+  element("faults").hidden = !state.faults.length;
+  if (element("faults-text").textContent !== state.faults.join("; ")) {
+    element("faults-text").textContent = state.faults.join("; ");
+  }
+  for (const view of Object.values(views)) {
+    view.system?.(state);
+  }
+}
+
+function showRoute() {
+  const route = current();
+  const name = route.view in views ? route.view : "jobs";
+  if (shown !== null) {
+    views[shown].hide();
+  }
+  for (const view of Object.keys(views)) {
+    element(`view-${view}`).hidden = view !== name;
+  }
+  for (const link of document.querySelectorAll(".tabs a")) {
+    const here = link.dataset.views.split(" ").includes(name);
+    here ? link.setAttribute("aria-current", "page") : link.removeAttribute("aria-current");
+  }
+  const another = shown !== null && shown !== name;
+  shown = name;
+  system.closely = ["workers", "web", "stream"].includes(name);
+  views[name].show(route);
+  document.title = `${views[name].title} · Console · busctl`;
+  if (another) {
+    element(`view-${name}`).focus({ preventScroll: true });
+  }
+}
+
+function alarm(text) {
+  element("alert-text").textContent = text;
+  element("alert").hidden = !text;
+}
+
+// Only what matters: rows that come and go are not read out.
+function say(text) {
+  const line = document.createElement("p");
+  line.textContent = text;
+  element("spoken").append(line);
+  trim(element("spoken"), MOST_SPOKEN, "firstElementChild");
+}
+
+element("alert-dismiss").addEventListener("click", () => alarm(""));
+addEventListener("hashchange", showRoute);
+addEventListener("online", () => connection.waiting && connection.open());
+showRoute();
+connection.open();
