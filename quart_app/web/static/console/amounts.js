@@ -32,6 +32,12 @@ export function span(milliseconds) {
   return `${Math.floor(whole / size)} ${unit}${rest ? ` ${rest} ${lesser}` : ""}`;
 }
 
+/** The same of what still goes on: in whole seconds, for it is told every second. */
+export function going(milliseconds) {
+  const seconds = Math.max(0, Math.floor(milliseconds / 1000));
+  return seconds < 60 ? `${seconds} s` : span(1000 * seconds);
+}
+
 /** How long ago, or in how long, in its largest unit. */
 export function away(milliseconds) {
   const seconds = Math.floor(Math.abs(milliseconds) / 1000);

@@ -125,6 +125,7 @@ function showRoute() {
     here ? link.setAttribute("aria-current", "page") : link.removeAttribute("aria-current");
   }
   const another = shown !== null && shown !== name;
+  views.job.cameFrom = shown === "jobs" && name === "job";
   shown = name;
   system.closely = ["workers", "web", "stream"].includes(name);
   views[name].show(route);

@@ -50,6 +50,7 @@ export class FilterBar {
     for (const [state, { button }] of this.#facets) {
       button.ariaPressed = String(state ? filter.states.includes(state) : !filter.states.length);
     }
+    this.#facets.get(filter.states[0] ?? "").button.scrollIntoView({ block: "nearest", inline: "nearest" });
     for (const name of ["text", "client"]) {
       if (this.#field(name).value.trim() !== filter[name].trim()) {
         this.#field(name).value = filter[name];

@@ -2,7 +2,7 @@
 
 import { make } from "../elements.js";
 import { past } from "../times.js";
-import { away, span } from "./amounts.js";
+import { away, going, span } from "./amounts.js";
 import { href, jobHref } from "./route.js";
 import { badge, ENDED } from "./states.js";
 
@@ -106,6 +106,5 @@ function took({ state, queued_at: queued, started_at: started, last_at: last, no
     return away(now - new Date(notBefore));
   }
   const since = new Date(state === "job_started" && started ? started : queued);
-  const seconds = Math.max(0, now - since);
-  return `${state === "job_started" ? "" : "waits "}${span(seconds < 60_000 ? Math.floor(seconds / 1000) * 1000 : seconds)}`;
+  return `${state === "job_started" ? "" : "waits "}${going(now - since)}`;
 }

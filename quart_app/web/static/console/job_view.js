@@ -15,6 +15,7 @@ import { timeline } from "./timeline.js";
 const SECOND = 1000;
 
 export class JobView {
+  cameFrom = false; // whether the list is where somebody was before
   #ask;
   #acting;
   #events = new StoredEvents(element("stored-events"));
@@ -27,6 +28,12 @@ export class JobView {
   constructor({ ask, acting }) {
     this.#ask = ask;
     this.#acting = acting;
+    element("job-back").addEventListener("click", (event) => {
+      if (this.cameFrom && !event.ctrlKey && !event.metaKey && !event.shiftKey) {
+        event.preventDefault();
+        history.back(); // to the same place in the list, filtered as it was
+      }
+    });
     element("job-cancel").addEventListener("click", () => this.#cancel());
     element("job-retry").addEventListener("click", () => this.#act("retry"));
   }

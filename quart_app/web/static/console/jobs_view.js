@@ -121,7 +121,7 @@ export class JobsView {
     element("job-rows").hidden = none;
     element("job-rows").ariaBusy = String(!loaded);
     element("jobs-total").textContent = loaded ? many(total, "job") : "Loading jobs…";
-    element("jobs-cut").hidden = !cut;
+    element("jobs-cut").hidden = !cut || !total;
     element("indexing").hidden = !loaded || indexed === 1;
     element("indexing-text").textContent = `Reading the stream: ${share(indexed)}. Numbers grow until it is all read.`;
     element("indexing-bar").value = indexed;

@@ -2,7 +2,7 @@
 
 import { make } from "../elements.js";
 import { clock, past } from "../times.js";
-import { span } from "./amounts.js";
+import { going, span } from "./amounts.js";
 
 const LEAST = 2; // percent of the bar, so that what was short can be seen
 
@@ -37,7 +37,7 @@ export function timeline(story) {
       { dataset: { kind } },
       make("time", { dateTime: from.toISOString(), title: past(from) }, clock.format(from)),
       make("span", {}, `${words}${outcome}`, reason ? make("span", { className: "time-reason" }, reason) : ""),
-      make("span", { className: "time-took" }, `${span(took)}${to ? "" : "…"}`),
+      make("span", { className: "time-took" }, to ? span(took) : `${going(took)}…`),
     );
   });
   return [
