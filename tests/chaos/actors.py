@@ -150,7 +150,8 @@ class ChaosClient:
                 socket.transport.abort()
 
     async def _greet(self, socket: ClientConnection) -> None:
-        payload: Frame = {"cursors": self._cursors}
+        user = self.number if self._twin is None else self._twin.number
+        payload: Frame = {"cursors": self._cursors, **self._world.proof(f"user|{user}")}
         if self._resume is not None:
             payload["resume"] = self._resume
         await socket.send(json.dumps({"action": "connect", "payload": payload}))

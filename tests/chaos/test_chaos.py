@@ -7,8 +7,9 @@ says. This is more:
     CHAOS_SEED=7 CHAOS_MINUTES=5 pytest tests/chaos -s
 
 replays seed 7 for five minutes; CHAOS_EVERY is the mean number of seconds between two faults. With CHAOS_ROLES=1 each
-process has the NATS login and permissions of its role in deploy/nats, over TLS. The schedule of faults
-is the seed's; the timing inside the processes is not, so a rare failure may need a few runs to show again.
+process has the NATS login and permissions of its role in deploy/nats, over TLS, and each client the token of a user.
+The schedule of faults is the seed's; the timing inside the processes is not, so a rare failure may need a few runs to
+show again.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from testbed.roles import PASSWORDS, add_tls, copied, write_passwords
 from testbed.servers import Server, Web, Worker
 from testbed.system import System
 from tests.certificates import self_signed
+from tests.tokens import AUDIENCE, ISSUER, SHARED, token
 
 RECONCILE_INTERVAL = 2.0
 """Seconds between two looks of a worker for jobs that nobody holds."""
@@ -48,7 +49,8 @@ class World:
     Args:
         directory: for logs, data and the package with the misbehaving jobs.
         pool: Celery's pool of the second worker; the first one's is prefork.
-        roles: whether web processes and workers log in to NATS as deploy/nats has them, over TLS.
+        roles: whether web processes and workers log in to NATS as deploy/nats has them, over TLS, and clients prove who
+            they are.
     """
 
     def __init__(self, directory: Path, pool: str, *, roles: bool = False) -> None:
@@ -103,7 +105,7 @@ class World:
                 self._new(self.system.worker("--concurrency", "2", "--pool", pool, meets=True, **self._login("worker")))
                 for pool in ("prefork", self.pool)
             ]
-            self.webs = [self._new(self.system.web(**self._login("web"))) for _ in range(2)]
+            self.webs = [self._new(self.system.web(**self._login("web"), **self._identity)) for _ in range(2)]
         except BaseException:
             self.system.stop()
             raise
@@ -112,6 +114,17 @@ class World:
         if self._roles is None:
             return {}
         return {"NATS_USER": role, "NATS_PASSWORD": PASSWORDS[role], "NATS_CA": str(self._roles / "tls" / "ca.crt")}
+
+    @property
+    def _identity(self) -> dict[str, str]:
+        if self._roles is None:
+            return {}
+        who = {"BUS_AUTH_SECRET": SHARED, "BUS_AUTH_ISSUER": ISSUER, "BUS_AUTH_AUDIENCE": AUDIENCE}
+        return {"BUS_AUTH": "jwt", **who}
+
+    def proof(self, user: str) -> dict[str, str]:
+        """What a user adds to its connect frame to prove who it is, where it has to."""
+        return {} if self._roles is None else {"token": token(sub=user)}
 
     def _new(self, server: S) -> S:
         self.logs.append(server.log)
