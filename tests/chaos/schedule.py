@@ -13,6 +13,9 @@ from nats.aio.client import Client
 from redis import Redis
 from redis.exceptions import RedisError
 
+from bus import nats_url
+from bus.nats_client import NatsClient
+from bus.nats_login import Proof
 from testbed.servers import Server
 from tests.chaos.actors import ChaosClient
 from tests.chaos.history import History, Key
@@ -71,15 +74,23 @@ class Scene:
 
     @asynccontextmanager
     async def any_program(self) -> AsyncIterator[Client]:
-        """Some NATS client that may write everywhere."""
-        program = Client()
+        """Some NATS client that may write everywhere.
+
+        It leaves as ours do: over TLS nats-py's own `close` raises or never ends where the server has gone meanwhile.
+        """
+        [server] = nats_url.parse(self.world.program_url)
+        program = NatsClient(server, Proof(), name="any program", on_error=_let_be)
         await program.connect(self.world.program_url, connect_timeout=10)
         try:
             yield program
         finally:
             with suppress(nats.errors.Error, TimeoutError):
                 await program.flush(5)
-            await program.close()
+            await program.leave()
+
+
+async def _let_be(client: Client, error: Exception) -> None:
+    """Faults are made for errors."""
 
 
 Fault = Callable[[Scene], Awaitable[None]]
