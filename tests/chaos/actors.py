@@ -59,6 +59,8 @@ class ChaosClient:
         """Jobs that it wanted to have done again, and that were unknown."""
         self.answers = Answers()
         self.connections = 0
+        self.refreshed = 0
+        """How often it brought a newer token to an open connection."""
         self.left_midway = 0
         """How often it lost its connection in the middle of an answer."""
         self.settled = asyncio.Event()
@@ -78,6 +80,11 @@ class ChaosClient:
     def accepted(self) -> list[tuple[str, str]]:
         """Job id and type of each wish that the server has accepted."""
         return [(job_id, wish.job_type) for wish in self.wishes.values() for job_id in wish.job_ids]
+
+    @property
+    def _user(self) -> str:
+        """Who it is, where clients prove that."""
+        return f"user|{self.number if self._twin is None else self._twin.number}"
 
     @property
     def satisfied(self) -> bool:
@@ -143,6 +150,9 @@ class ChaosClient:
                 except TimeoutError:
                     continue
                 self._take(frame)
+                if frame["action"] == "token_expiring" and self._rng.random() < 0.5:  # else it is closed with 4401
+                    await socket.send(json.dumps({"action": "refresh_token", "payload": self._world.proof(self._user)}))
+                    self.refreshed += 1
                 if frame["action"] == "job_output" and not self.settled.is_set() and self._rng.random() < LEAVES:
                     self.left_midway += 1
                     break
@@ -150,8 +160,7 @@ class ChaosClient:
                 socket.transport.abort()
 
     async def _greet(self, socket: ClientConnection) -> None:
-        user = self.number if self._twin is None else self._twin.number
-        payload: Frame = {"cursors": self._cursors, **self._world.proof(f"user|{user}")}
+        payload: Frame = {"cursors": self._cursors, **self._world.proof(self._user)}
         if self._resume is not None:
             payload["resume"] = self._resume
         await socket.send(json.dumps({"action": "connect", "payload": payload}))

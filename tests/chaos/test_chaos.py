@@ -125,6 +125,7 @@ def _told(history: History, clients: list[ChaosClient], world: World) -> str:
         "answers read whole while they were written": sum(client.answers.whole for client in clients),
         "connections": sum(client.connections for client in clients),
         "of them lost in the middle of an answer": sum(client.left_midway for client in clients),
+        "newer tokens brought to them": sum(client.refreshed for client in clients),
         "of them told of a loss": sum(len(client.losses) for client in clients),
         "steps carried forward": history.carried,
         "events stored": history.seen,

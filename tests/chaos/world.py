@@ -39,6 +39,8 @@ LEADS = "this worker reconciles from now on"
 """What the worker logs that reconciles."""
 
 PASSWORD = "chaos"
+TOKEN_SECONDS = 20
+"""How long a token of a client is good: it ends while its connection lasts."""
 
 S = TypeVar("S", bound=Server)
 
@@ -124,7 +126,7 @@ class World:
 
     def proof(self, user: str) -> dict[str, str]:
         """What a user adds to its connect frame to prove who it is, where it has to."""
-        return {} if self._roles is None else {"token": token(sub=user)}
+        return {} if self._roles is None else {"token": token(sub=user, exp=int(time.time()) + TOKEN_SECONDS)}
 
     def _new(self, server: S) -> S:
         self.logs.append(server.log)
