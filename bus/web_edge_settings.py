@@ -10,7 +10,7 @@ from pydantic_settings import NoDecode
 
 from bus.environment import Environment
 from bus.networks import networks
-from bus.setting_values import YEAR, Count
+from bus.setting_values import MIB, YEAR, Bytes, Count
 
 _PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*){1,16}")
 _MODE = re.compile(r"0?[0-7]{3}")
@@ -70,6 +70,16 @@ class WebEdgeSettings(Environment):
     )
     handshake_burst_per_address: Count = Field(
         100, description="WebSocket handshakes that one address may make at once after a silence."
+    )
+
+    client_read_rate: Bytes = Field(
+        2 * MIB,
+        description="Bytes a second that one web process reads from the stream for one client for long, each event "
+        "counted as 2 KiB more than it has. Past it get_job waits and resumes do, for 10 s at most; then the answer is "
+        "an error of type too_fast, or the close code 4429.",
+    )
+    client_read_burst: Bytes = Field(
+        256 * MIB, description="Bytes that it reads for a client at once after a silence, counted in the same way."
     )
 
     @field_validator("socket_mode")

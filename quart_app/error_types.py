@@ -35,6 +35,7 @@ OF_REQUESTS = (
     ErrorType("busy", "Redis is away, and too many jobs wait for it in this process", again=True),
     ErrorType("too_many_jobs", "the client has `BUS_CLIENT_OPEN_JOBS` jobs that have not ended", again=True),
     ErrorType("too_many_bytes", "its open jobs take `BUS_CLIENT_STREAM_SHARE` of the stream", again=True),
+    ErrorType("too_fast", "more was read for this client than `BUS_CLIENT_READ_RATE` allows", again=True),
     ErrorType("too_large", "the content is larger than NATS takes; the text has the limit"),
     ErrorType("too_far_ahead", "the job would begin more than 366 days from now"),
     ErrorType("unknown_task_type", "there is no such job type, and no `default` either"),

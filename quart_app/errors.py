@@ -3,6 +3,7 @@
 WebError
 ├── ChannelDefinitionError  a channel class cannot work (a `TypeError` too)
 ├── Refused                 a handler will not do what a valid frame asks for
+├── TooFast                 a client asks for more than its rate allows
 ├── BadFrame                a frame that cannot be accepted
 ├── HandshakeFailed         a client's first frame was not what it must be
 ├── Unauthorized            a client does not prove who it is
@@ -44,6 +45,18 @@ class Refused(WebError):
     def __init__(self, kind: str, message: str) -> None:
         self.kind = kind
         super().__init__(message)
+
+
+class TooFast(WebError):
+    """A client asks for more than its rate allows.
+
+    Args:
+        seconds: until it may ask again.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        super().__init__(f"too much was asked for in too short a time; ask again in {seconds:.0f} s")
 
 
 class BadFrame(WebError):

@@ -11,6 +11,7 @@ from typing import Any, Protocol, Self
 from werkzeug.datastructures import Headers
 
 from bus import Bus, Settings
+from quart_app.client_reads import ClientReads
 from quart_app.console.index_reader import IndexReader
 from quart_app.identity.identity import Identity
 from workers.client_jobs import ClientJobs
@@ -78,6 +79,7 @@ class Services:
         jobs: every job there is, by name.
         bus: the connection to the event bus: store events, read them, ask other processes.
         client_jobs: knows whether a client may have one more job.
+        client_reads: how much of the stream may be read for a client.
         enqueuer: hands stored jobs to Celery without blocking the event loop.
         index_reader: lists all jobs for operators who look.
     """
@@ -86,6 +88,7 @@ class Services:
     jobs: Mapping[str, Job]
     bus: Bus
     client_jobs: ClientJobs
+    client_reads: ClientReads
     enqueuer: Enqueuer
     index_reader: IndexReader
 
@@ -93,7 +96,15 @@ class Services:
     def of(cls, settings: Settings, jobs: Mapping[str, Job]) -> Self:
         """The services of a process with these settings and jobs. Nothing is connected before `started`."""
         bus = Bus(settings, name="busctl web", update_stream=True)
-        return cls(settings, jobs, bus, ClientJobs(bus, settings), Enqueuer(settings, bus), IndexReader(bus))
+        return cls(
+            settings,
+            jobs,
+            bus,
+            ClientJobs(bus, settings),
+            ClientReads(settings),
+            Enqueuer(settings, bus),
+            IndexReader(bus),
+        )
 
     @asynccontextmanager
     async def started(self) -> AsyncIterator[None]:

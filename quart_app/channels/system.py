@@ -32,7 +32,7 @@ from bus.messages import (
     as_text,
 )
 from quart_app.channel import Channel, channel, ws_handler
-from quart_app.errors import BadFrame, Refused
+from quart_app.errors import BadFrame, Refused, TooFast
 from workers import submission
 from workers.errors import BacklogFull, JobNotEnded, Misfit, TooFarAhead, TooManyBytes, TooManyJobs, UnknownTaskType
 
@@ -114,13 +114,18 @@ class SystemChannel(Channel):
     async def status(self, message: GetJob) -> JobStatus:
         """Say how a job stands."""
         with _refusing():
-            return await self._status(
-                await job_log.read(self.services.bus.stream, self.client_id, message.payload.job_id)
-            )
+            await self.services.client_reads.wait(self.client_id)
+            job = await job_log.read(self.services.bus.stream, self.client_id, message.payload.job_id)
+        return await self._status(job)
 
     async def _status(self, job: JobState) -> JobStatus:
+        with _refusing():
+            await self.services.client_reads.wait(self.client_id)
         subject = subjects.job(self.client_id, job.job_id)
-        told = attempts([step async for step in job_log.steps(self.services.bus.stream, subject)])
+        steps = [step async for step in job_log.steps(self.services.bus.stream, subject)]
+        size = sum(len(step.stored.data) for step in steps)
+        self.services.client_reads.charge(self.client_id, events=len(steps), size=size)
+        told = attempts(steps)
         shown = tuple(
             JobAttempt(attempt=attempt.number, started_at=attempt.started_at, reason=attempt.reason)
             for attempt in told[-MOST_ATTEMPTS:]
@@ -162,6 +167,8 @@ def _refusing() -> Iterator[None]:
         raise Refused("too_many_bytes", str(error)) from error
     except TooFarAhead as error:
         raise Refused("too_far_ahead", str(error)) from error
+    except TooFast as error:
+        raise Refused("too_fast", str(error)) from error
     except (UnknownJob, CorruptJob, InvalidName) as error:
         raise Refused("unknown_job", str(error)) from error
 

@@ -68,6 +68,8 @@ class Missed:
         """How many of the events the client is shown."""
         self.cut = False
         """Whether there is more than may be replayed."""
+        self.events = self.size = 0
+        """How many events were counted or left out, and the bytes of all."""
         self._bus = bus
         self._parser = parser
         self._budget = budget
@@ -163,6 +165,7 @@ class Missed:
             async for stored in read:
                 if stored.seq > self._until:
                     break
+                self.events, self.size = self.events + 1, self.size + len(stored.data)
                 self._note(part, stored)
                 if min(self._room) < 0:
                     self.cut = True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,9 +9,8 @@ from ipaddress import IPv6Address
 
 from bus import Settings
 from bus.networks import address
+from quart_app.rate_by_key import RateByKey
 
-MOST_REMEMBERED = 10_000
-"""Addresses whose handshakes are remembered; past it those that were longest silent are forgotten."""
 IPV6_SITE = 64
 """Bits of an IPv6 address that one site shares (RFC 6177); it can choose the others as it likes."""
 
@@ -26,11 +24,9 @@ class AddressLimit:
 
     def __init__(self, settings: Settings) -> None:
         self._most = settings.max_connections_per_address
-        self._rate = settings.handshake_rate_per_address
-        self._burst = settings.handshake_burst_per_address
+        rate, burst = settings.handshake_rate_per_address, settings.handshake_burst_per_address
+        self._handshakes = RateByKey(rate, burst) if rate is not None else None
         self._open: Counter[str] = Counter()
-        self._paid: dict[str, float] = {}
-        """Until when the handshakes of an address would have lasted at its rate; who was heard longest ago first."""
 
     def refusal(self, peer: str | None) -> str | None:
         """Count a handshake, and say why it is one too many; None when it is not. What is refused takes nothing.
@@ -43,7 +39,7 @@ class AddressLimit:
             return None
         if self._most is not None and self._open[site] >= self._most:
             return "this address has too many WebSockets open; see BUS_MAX_CONNECTIONS_PER_ADDRESS"
-        if self._rate is not None and self._too_fast(site, self._rate):
+        if self._handshakes is not None and not self._handshakes.take(site):
             return "this address connects too often; see BUS_HANDSHAKE_RATE_PER_ADDRESS"
         return None
 
@@ -61,15 +57,6 @@ class AddressLimit:
             self._open[site] -= 1
             if not self._open[site]:
                 del self._open[site]
-
-    def _too_fast(self, site: str, rate: float) -> bool:
-        now = time.monotonic()
-        paid = max(now, self._paid.pop(site, now)) + 1 / rate
-        allowed = paid - now <= self._burst / rate + 1e-6
-        self._paid[site] = paid if allowed else paid - 1 / rate
-        if len(self._paid) > MOST_REMEMBERED:
-            del self._paid[next(iter(self._paid))]
-        return not allowed
 
 
 def _site(peer: str | None) -> str | None:

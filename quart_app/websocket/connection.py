@@ -16,11 +16,11 @@ from werkzeug.datastructures import Headers
 from bus import BusUnavailable, EventTooLarge, StreamFull
 from bus.messages import ClientMessage, Error, Event, Message, RefreshToken
 from quart_app.channel import Channel, Operation
-from quart_app.close_codes import TOO_BIG, TOO_MANY_REQUESTS, TOO_SLOW, TRY_AGAIN, CloseCode
+from quart_app.close_codes import TOO_BIG, TOO_MANY_REQUESTS, TOO_MUCH_READ, TOO_SLOW, TRY_AGAIN, CloseCode
 from quart_app.delivery.batch import Batch, View
 from quart_app.delivery.hub import Hub
 from quart_app.delivery.prepared import PreparedFrames
-from quart_app.errors import BadFrame, Refused
+from quart_app.errors import BadFrame, Refused, TooFast
 from quart_app.identity.authenticator import Authenticator
 from quart_app.identity.identity import Identity
 from quart_app.metrics import Metrics
@@ -38,6 +38,7 @@ log = structlog.get_logger(__name__)
 _numbers = count(1)
 
 too_many = SparseLog("closing a connection that sends too many frames")
+too_much_read = SparseLog("closing a connection for whose client too much was read already")
 replay_too_slow = SparseLog("closing a connection that takes its replay too slowly")
 
 FINISH_TIMEOUT = 5.0
@@ -277,6 +278,9 @@ class Connection:
         except BusUnavailable as error:
             log.warning("a client could not be welcomed", error=str(error))
             self.close(TRY_AGAIN)
+        except TooFast:
+            too_much_read.warn(client_id=self.client_id)
+            self.close(TOO_MUCH_READ)
 
     def _wait(self, pending: PendingBatches, batch: Batch) -> None:
         if not pending.add(batch) and self._replayed:  # what overflows before is this process's doing, not the client's

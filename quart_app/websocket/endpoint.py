@@ -170,7 +170,8 @@ class Endpoint:
     async def _open(self, connection: Connection, greeting: Greeting) -> None:
         await self._attach(connection, fresh=greeting.session.fresh)
         await connection.authorization.join_groups()
-        state = await resume(connection, greeting, self._pipeline, self._sessions, self._settings)
+        reads = self._services.client_reads
+        state = await resume(connection, greeting, self._pipeline, self._sessions, reads, self._settings)
         self._renewal.keep(connection, greeting.session.at(state))
         connection.authorization.warn()
 

@@ -6,11 +6,16 @@ ones. A client proves which one it was by the resume token that it was sent last
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import nullcontext
+
 from bus import BusUnavailable, Settings, StreamState
 from bus.messages import Welcome, WelcomePayload
 from quart_app.channel import CLIENT
+from quart_app.client_reads import ClientReads
 from quart_app.delivery.missed import COUNTING_BYTES, Missed
 from quart_app.delivery.pipeline import Pipeline
+from quart_app.delivery.stream_end import StreamEnd
 from quart_app.websocket.connection import Connection
 from quart_app.websocket.handshake import Greeting
 from quart_app.websocket.session import Session, Sessions
@@ -20,49 +25,52 @@ MOST_READS = 10
 
 
 async def resume(
-    connection: Connection, greeting: Greeting, pipeline: Pipeline, sessions: Sessions, settings: Settings
+    connection: Connection,
+    greeting: Greeting,
+    pipeline: Pipeline,
+    sessions: Sessions,
+    reads: ClientReads,
+    settings: Settings,
 ) -> StreamState:
     """Welcome an attached connection, replay what it missed, and let live events through.
 
     Args:
         connection: attached to the hub, and not shown live events yet.
+        reads: bounds what is read for the client.
 
     Returns:
         The state of the stream that the client was welcomed to.
 
     Raises:
         BusUnavailable: NATS is away; the client should come back.
+        TooFast: too much was read for this client already; it should come back later.
     """
     connect, session = greeting.connect, greeting.session
-    end, budget = pipeline.end, pipeline.replay_budget
+    end, budget, client_id = pipeline.end, pipeline.replay_budget, connection.client_id
     if not pipeline.hub.follows(connection):
         raise BusUnavailable("NATS was away when the client came")
     scopes = (CLIENT, *connection.groups)
     given = connect.payload.cursors.items()
     nothing = (CLIENT, 0) if session.fresh else None  # whose id was made up just now has no events to be read
     asked = {scope: cursor for scope, cursor in given if scope in scopes and (scope, cursor) != nothing}
-    state = await end.state()
-    for _ in range(MOST_READS):
-        if connection.covered(dict.fromkeys(scopes, state.last_seq)):
-            break
-        state = await end.state()
-    else:
-        raise BusUnavailable("live events come faster than a replay can begin; let the client connect again")
-    same = session.known and session.epoch == state.epoch
-    recovered = same or not (session.known or session.lost or any(asked.values()))
-    seen = {scope: cursor if same or not session.known else 0 for scope, cursor in asked.items()}
     with Missed(
         pipeline.bus,
         pipeline.parser,
         budget,
-        client_id=connection.client_id,
+        client_id=client_id,
         shown=connection.channel.events,
         settings=settings,
     ) as missed:
-        async with budget.memory.hold(COUNTING_BYTES):
-            await missed.count(
-                {scope: min(cursor, state.last_seq) for scope, cursor in seen.items()}, until=state.last_seq
-            )
+        async with reads.alone(client_id) if asked else nullcontext():
+            state = await _covered(connection, end, scopes)
+            same = session.known and session.epoch == state.epoch
+            seen = {scope: cursor if same or not session.known else 0 for scope, cursor in asked.items()}
+            async with budget.memory.hold(COUNTING_BYTES):
+                await missed.count(
+                    {scope: min(cursor, state.last_seq) for scope, cursor in seen.items()}, until=state.last_seq
+                )
+            reads.charge(client_id, events=missed.events, size=missed.size)
+        recovered = same or not (session.known or session.lost or any(asked.values()))
         if asked:
             # Asked behind the read: what is not gone by now was there to be read.
             now = await end.state()
@@ -86,6 +94,19 @@ async def resume(
         pipeline.metrics.replayed.inc(missed.shown)
         await connection.begin(welcome, missed.pieces(), cursors)
     return state
+
+
+async def _covered(connection: Connection, end: StreamEnd, scopes: Iterable[str]) -> StreamState:
+    """The stream's state, up to which a replay brings everything, and from which on live events wait.
+
+    Raises:
+        BusUnavailable: NATS is away, or live events come too fast.
+    """
+    for _ in range(MOST_READS):
+        state = await end.state()
+        if connection.covered(dict.fromkeys(scopes, state.last_seq)):
+            return state
+    raise BusUnavailable("live events come faster than a replay can begin; let the client connect again")
 
 
 def _whole(scope: str, cursor: int, session: Session, state: StreamState) -> bool:

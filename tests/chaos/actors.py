@@ -20,7 +20,7 @@ from tests.chaos.world import World
 AWAY = (OSError, TimeoutError, ConnectionClosed, InvalidHandshake, InvalidMessage)
 """How a web process looks that is not there, or goes away."""
 
-TRY_LATER = {"bus_unavailable", "busy", "stream_full", "too_many_bytes", "too_many_jobs"}
+TRY_LATER = {"bus_unavailable", "busy", "stream_full", "too_fast", "too_many_bytes", "too_many_jobs"}
 """Errors after which a client simply asks again: none of them accepts anything."""
 
 BURST = 12

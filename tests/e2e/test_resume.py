@@ -14,6 +14,7 @@ from testbed.system import System
 from tests.clients import Frame, client
 
 SECRET = "s" * 64
+MIB = 1024 * 1024
 JOBS = 40
 CONTENT = "x" * 100_000  # stored twice: as it was asked for, and as it is shown
 
@@ -74,7 +75,9 @@ async def test_many_resumes_of_long_histories_at_once_all_end_whole(fresh: Syste
 
 async def test_slow_resumes_of_a_long_history_take_little_memory(fresh: System) -> None:
     """Thirty that are sent 8 MB each, in a process that may have 8 MB of all that in memory."""
-    web = fresh.web(BUS_SECRET=SECRET, BUS_REPLAY_MEMORY_BYTES=str(8 * 1024 * 1024))
+    bounds = {"BUS_REPLAY_MEMORY_BYTES": str(8 * MIB), "BUS_CLIENT_READ_BURST": str(1000 * MIB)}
+    bounds["BUS_CLIENT_OPEN_JOBS"] = "100000"  # for whoever is served meanwhile
+    web = fresh.web(BUS_SECRET=SECRET, **bounds)
     asked = await history(fresh, web)
     await resumed(web, asked)
     before = resident(web)

@@ -46,6 +46,7 @@ const PASSING = new Set([
   "busy",
   "internal_error",
   "stream_full",
+  "too_fast",
   "too_many_bytes",
   "too_many_jobs",
 ]);

@@ -9,7 +9,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from bus import Settings
-from quart_app.websocket import address_limit
+from quart_app import rate_by_key
 from quart_app.websocket.address_limit import AddressLimit
 from testbed.servers import Web
 from testbed.system import System
@@ -77,7 +77,7 @@ def limit(**values: object) -> AddressLimit:
 
 def test_handshakes_come_back_with_time_and_refused_ones_take_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
-    monkeypatch.setattr(address_limit.time, "monotonic", lambda: now)
+    monkeypatch.setattr(rate_by_key.time, "monotonic", lambda: now)
     limited = limit(handshake_rate_per_address=2, handshake_burst_per_address=3)
     assert [limited.refusal("192.0.2.1") is None for _ in range(9)] == [True] * 3 + [False] * 6
     now += 0.5
@@ -87,14 +87,15 @@ def test_handshakes_come_back_with_time_and_refused_ones_take_nothing(monkeypatc
 
 
 def test_no_number_of_addresses_takes_memory_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(address_limit, "MOST_REMEMBERED", 100)
+    monkeypatch.setattr(rate_by_key, "MOST_REMEMBERED", 100)
     limited = limit(handshake_rate_per_address=SLOW, max_connections_per_address=1)
     for number in range(1000):
         peer = f"10.0.{number // 250}.{number % 250}"
         assert limited.refusal(peer) is None
         with limited.opened(peer):
             assert limited.refusal(peer) is not None
-    assert len(limited._paid) == 100
+    assert limited._handshakes is not None
+    assert len(limited._handshakes) == 100
     assert not limited._open
 
 
