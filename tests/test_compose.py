@@ -36,6 +36,27 @@ SERVICES: dict[str, Any] = COMPOSE["services"]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 
 
+TELLS_WHAT_IS_WRITTEN = """
+import os, sys
+log = os.open(os.environ["WROTE"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+os.write(log, b"hook began\\n")
+changing = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.symlink", "os.truncate", "os.chmod"}
+
+def hook(event, arguments):
+    if event in changing:
+        path = arguments[0]
+    elif event == "open" and (arguments[2] or 0) & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+        path = arguments[0]
+    else:
+        return
+    if isinstance(path, (str, bytes)):
+        os.write(log, os.path.abspath(os.fsencode(path)) + b"\\n")
+
+sys.addaudithook(hook)
+"""
+"""As Python's sitecustomize: every file that the process, or a child of it, opens to write or changes."""
+
+
 class Service(Server):
     """One service of the file as a local process.
 
@@ -89,9 +110,23 @@ def test_our_services_become_healthy_and_end_in_time(name: str, fresh: System, t
     here = hosts | {"0.0.0.0:8000": f"127.0.0.1:{port}", ":8000/": f":{port}/"}
     assert not Service(name, tmp_path, here | {"--timeout 5": "--timeout 1"}).healthy()
     listens = {"web": lambda: answers(port), "worker": lambda: asyncio.run(worker_listens(fresh.valkey.url))}
-    service = Service(name, tmp_path, here, listens[name])
+    wrote = tmp_path / "wrote"
+    (tmp_path / "hook").mkdir()
+    (tmp_path / "hook" / "sitecustomize.py").write_text(TELLS_WHAT_IS_WRITTEN)
+    (tmp_path / "temporary").mkdir()
+    env = {"PYTHONPATH": str(tmp_path / "hook"), "WROTE": str(wrote), "TMPDIR": str(tmp_path / "temporary")}
+    service = Service(name, tmp_path, here, listens[name], **env)
     service.start()
     assert service.stop(seconds(SERVICES[name]["stop_grace_period"])) == 0, service.output()
+    elsewhere = [path for path in written(wrote) if not path.startswith((str(tmp_path / "temporary"), "/dev/"))]
+    assert elsewhere == []
+    assert {"read_only": True, "tmpfs": ["/tmp"], "cap_drop": ["ALL"]}.items() <= SERVICES[name].items()
+
+
+def written(log: Path) -> list[str]:
+    found = log.read_text().splitlines()
+    assert "hook began" in found
+    return [path for path in found if path != "hook began"]
 
 
 def test_web_is_not_healthy_without_its_broker(fresh: System, tmp_path: Path) -> None:
