@@ -147,7 +147,7 @@ def check_agreement(processes: Sequence[Process], own: Mapping[str, str], own_ve
         told = ", ".join(sorted(versions | {own_version}))
         yield unsure(AGREEMENT, f"different versions of busctl run: {told}", "finish the upgrade: workers first")
         return
-    yield good(AGREEMENT, "every process has the same version, and the same settings where it has to")
+    yield good(AGREEMENT, "every process has the same version and the settings that must agree")
 
 
 def _by_fact(processes: Sequence[Process], name: str) -> dict[str, list[str]]:
