@@ -18,8 +18,9 @@ from nats.aio.client import DEFAULT_MAX_PAYLOAD_SIZE
 from nats.aio.msg import Msg
 
 from bus.condition import Condition
+from bus.ending import end_task
 from bus.errors import BusError, BusRefused, BusUnavailable
-from bus.nats_client import NatsClient, end_task
+from bus.nats_client import NatsClient
 from bus.nats_login import NatsLogin, Proof
 from bus.requests import Requests
 from bus.server_pool import ServerPool

@@ -230,12 +230,3 @@ async def _or_cancelled(work: Coroutine[Any, Any, T]) -> T:
     if task is not None and task.cancelling() > before:
         raise asyncio.CancelledError
     return result
-
-
-async def end_task(task: asyncio.Task[None] | None) -> None:
-    """Cancel a task that uses nats-py, again and again if need be: it swallows a cancellation in several places."""
-    while task is not None and not task.done():
-        task.cancel()
-        await asyncio.wait({task}, timeout=0.5)
-    if task is not None and not task.cancelled():
-        task.exception()  # seen: nobody waits for what it would have done

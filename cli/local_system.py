@@ -13,6 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from bus.ending import end_task
 from cli.data_dir import AUTH_SECRET, SERVERS, secret
 from cli.embedded import nats_command, valkey_command
 from cli.errors import CommandFailed
@@ -153,9 +154,7 @@ class LocalSystem:
             try:
                 await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
+                await asyncio.gather(*map(end_task, tasks))
                 await self._stop()
         for task in (dying, living):
             if not task.cancelled():
