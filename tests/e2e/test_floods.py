@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from testbed.flood import ALL, KINDS
-from testbed.servers import Web
+from testbed.servers import SERVE, Web
 from testbed.system import System
 from tests.certificates import self_signed
 from tests.clients import client
@@ -43,7 +43,7 @@ async def test_others_are_served_while_all_kinds_of_floods_go_on(
 ) -> None:
     certfile, keyfile = map(str, certificate)
     files = ("--certfile", certfile, "--keyfile", keyfile) if tls else ()
-    web = await asyncio.to_thread(system.web, "busctl", "serve", *files, BUS_FRAME_BURST="200")
+    web = await asyncio.to_thread(system.web, *SERVE, *files, BUS_FRAME_BURST="200")
     context = ssl.create_default_context(cafile=certfile) if tls else None
     url = web.ws_url.replace("ws:", "wss:") if tls else web.ws_url
     async with client(url, ssl=context) as bystander:
