@@ -34,12 +34,16 @@ LEAKS: list[str] = []
 
 
 def wait_until(condition: Callable[[], bool], what: str, deadline: float = START_DEADLINE) -> None:
-    """Poll until `condition` holds; fail the test, saying `what` did not come, after `deadline` seconds."""
-    end = time.monotonic() + deadline
+    """Poll until `condition` holds; fail the test, saying `what` did not come, after `deadline` seconds.
+
+    The longer it takes, the more seldom it looks, so that waiting takes little from what is waited for.
+    """
+    begun = time.monotonic()
     while not condition():
-        if time.monotonic() > end:
+        waited = time.monotonic() - begun
+        if waited > deadline:
             raise AssertionError(f"within {deadline:g} s there was no {what}")
-        time.sleep(0.02)
+        time.sleep(min(max(waited / 20, 0.01), 0.1))
 
 
 Process: TypeAlias = subprocess.Popen[bytes] | Forked

@@ -29,6 +29,9 @@ class Submitter:
         self._enqueuer = enqueuer
         self._client_jobs = ClientJobs(bus, settings)
         self._jobs = discover()
+        self._story: list[tuple[str, str, str]] = []
+        self._read = 0
+        """The sequence up to which the story is told."""
 
     async def submit(
         self,
@@ -61,8 +64,10 @@ class Submitter:
 
     async def story(self) -> list[tuple[str, str, str]]:
         """Client, job and action of every step so far."""
-        steps = job_log.steps(self.bus.stream, subjects.ALL_JOBS)
-        return [(step.client_id, step.job_id, step.event.action) async for step in steps]
+        async for step in job_log.steps(self.bus.stream, subjects.ALL_JOBS, after=self._read):
+            self._story.append((step.client_id, step.job_id, step.event.action))
+            self._read = step.seq
+        return self._story.copy()
 
     async def ended(self, jobs: list[JobState], deadline: float = 60) -> list[tuple[str, str, str]]:
         """The story once these jobs have ended."""
