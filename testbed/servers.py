@@ -59,6 +59,8 @@ class Server:
         self.env = env or {}
         self.log = directory / f"{self.name}-{random.randrange(1 << 32):08x}.log"
         self.process: Process | None = None
+        self._begins = 0
+        """Where in the log that process begins to write."""
 
     def command(self) -> list[str]:
         raise NotImplementedError
@@ -68,6 +70,7 @@ class Server:
 
     def start(self) -> None:
         with self.log.open("ab") as log:
+            self._begins = log.tell()
             env = os.environ | {"TMPDIR": str(self.directory)} | self.env  # one that is killed leaves things behind
             self.process = self.begin(self.command(), env, log)
         try:
@@ -93,6 +96,10 @@ class Server:
 
     def output(self) -> str:
         return self.log.read_text(errors="replace")
+
+    def said(self, word: str) -> bool:
+        """Whether the log has it since the last start."""
+        return word.encode() in self.log.read_bytes()[self._begins :]
 
     @property
     def pid(self) -> int:
@@ -250,7 +257,7 @@ class Worker(OurServer):
         return [str(BIN / "celery"), "-A", "workers", "worker", *self.arguments]
 
     def ready(self) -> bool:
-        return " ready." in self.output()
+        return self.said(" ready.")
 
 
 class Web(OurServer):

@@ -156,10 +156,12 @@ async def test_an_operator_ends_jobs_by_celerys_own_means(system: System, web: W
     async with watcher.connect(web) as connected:
         for _ in range(2):
             await connected.submit("patient", "ended by an operator")
+        await watcher.see_until(connected, "job_queued", 2)  # between which the first may have started already
         await watcher.see_until(connected, "job_started")
-        await asyncio.to_thread(celery.control.revoke, watcher.events[1]["job_id"])
+        running, waiting = (event["job_id"] for event in watcher.events if event["action"] == "job_queued")
+        await asyncio.to_thread(celery.control.revoke, waiting)
         await watcher.see_until(connected, "job_cancelled", deadline=10)
-        await asyncio.to_thread(celery.control.terminate, watcher.events[0]["job_id"], signal="SIGKILL")
+        await asyncio.to_thread(celery.control.terminate, running, signal="SIGKILL")
         await watcher.see_until(connected, "job_cancelled", 2, deadline=10)
         await connected.submit("raises", "x")
         await watcher.see_until(connected, "job_failed")
