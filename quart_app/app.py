@@ -33,6 +33,7 @@ from quart_app.websocket.address_limit import AddressLimit
 from quart_app.websocket.admission import Admission
 from quart_app.websocket.asgi_websocket import PullingWebsocket
 from quart_app.websocket.endpoint import Endpoint
+from quart_app.websocket.reception import Reception
 from quart_app.websocket.renewal import Renewal
 from quart_app.websocket.session import Sessions
 from workers.registry import discover
@@ -92,6 +93,15 @@ class Edge:
         self.authenticator = Authenticator(settings)
         self.sessions = Sessions(settings)
         self.renewal = Renewal(self.sessions, settings.resume_max_age)
+        self.reception = Reception(
+            self.services,
+            self.admission,
+            self.metrics,
+            self.pipeline,
+            self.authenticator,
+            self.sessions,
+            self.renewal,
+        )
         self.on_lost: Callable[[str], None] | None = None
         """Called with the reason when this process cannot work any more. Without one, `app` asks its server to stop."""
         self.app = self._app()
@@ -114,16 +124,7 @@ class Edge:
         answer_for(app, self.settings.allowed_hosts, self.metrics)
         app.while_serving(self._serve)
         for channel in self.served:
-            endpoint = Endpoint(
-                channel,
-                self.services,
-                self.admission,
-                self.metrics,
-                self.pipeline,
-                self.authenticator,
-                self.sessions,
-                self.renewal,
-            )
+            endpoint = Endpoint(channel, self.reception)
             app.add_websocket(channel.path, channel.name, endpoint.serve)
             app.add_websocket(channel.path + "/", channel.name, endpoint.serve)
         return app

@@ -37,8 +37,8 @@ class OpenConnection(Protocol):
         """Where its other end is."""
 
     @property
-    def v1(self) -> bool:
-        """Whether it speaks `bus.v1`."""
+    def protocol(self) -> str:
+        """`plain`, `bus.v1`, or `sse` for events over HTTP."""
 
     @property
     def waiting(self) -> int:
@@ -93,6 +93,6 @@ def _told(connection: OpenConnection) -> Json:
         "client_id": connection.client_id,
         "since": round(connection.since, 3),
         "address": connection.address,
-        "protocol": "bus.v1" if connection.v1 else "plain",
+        "protocol": connection.protocol,
         "waiting": connection.waiting,
     }

@@ -10,10 +10,9 @@ from itertools import count
 from typing import Any
 
 import structlog
-from quart import Websocket
 from werkzeug.datastructures import Headers
 
-from bus import BusUnavailable, EventTooLarge, StreamFull
+from bus import BusUnavailable
 from bus.messages import ClientMessage, Error, Event, Message, RefreshToken
 from quart_app.channel import Channel, Operation
 from quart_app.close_codes import TOO_BIG, TOO_MANY_REQUESTS, TOO_MUCH_READ, TOO_SLOW, TRY_AGAIN, CloseCode
@@ -24,6 +23,7 @@ from quart_app.errors import BadFrame, Refused, TooFast
 from quart_app.identity.authenticator import Authenticator
 from quart_app.identity.identity import Identity
 from quart_app.metrics import Metrics
+from quart_app.refusals import refusal_of
 from quart_app.services import Services
 from quart_app.sparse_log import SparseLog
 from quart_app.websocket.authorization import Authorization
@@ -32,6 +32,7 @@ from quart_app.websocket.membership import Membership
 from quart_app.websocket.pending_batches import PendingBatches
 from quart_app.websocket.rate_limit import bucket_of
 from quart_app.websocket.send_queue import Closed, SendQueue
+from quart_app.websocket.socket import Socket
 
 log = structlog.get_logger(__name__)
 
@@ -52,7 +53,7 @@ class Connection:
     sent once: a feed passes it on once, and one that the replay had already is passed over.
 
     Args:
-        websocket: an accepted WebSocket, or one that is accepted before `run`.
+        websocket: an accepted WebSocket, or one that is accepted before `run`, or what stands for one.
         view: its channel and protocol. With `bus.v1` live events wait for `begin`.
         hub: where it joins and leaves groups.
         metrics: counts frames and bytes.
@@ -83,7 +84,7 @@ class Connection:
 
     def __init__(
         self,
-        websocket: Websocket,
+        websocket: Socket,
         view: View,
         parser: FrameParser,
         services: Services,
@@ -190,6 +191,11 @@ class Connection:
     def v1(self) -> bool:
         """Whether it speaks `bus.v1`."""
         return self._view.v1
+
+    @property
+    def protocol(self) -> str:
+        """`plain`, `bus.v1`, or `sse` for events over HTTP."""
+        return "sse" if self._websocket.scope["type"] == "http" else "bus.v1" if self.v1 else "plain"
 
     @property
     def address(self) -> str:
@@ -316,17 +322,8 @@ class Connection:
             reply = await self._reply(message)
         except BadFrame as bad:
             self._refuse_frame(bad)
-        except StreamFull as error:
-            self._refuse("stream_full", message, str(error))
-        except BusUnavailable as error:
-            self._refuse("bus_unavailable", message, str(error))
-        except EventTooLarge as error:
-            self._refuse("too_large", message, str(error))
-        except Refused as error:
-            self._refuse(error.kind, message, str(error))
-        except Exception:
-            log.exception("a handler raised", action=message.action)
-            self._refuse("internal_error", message, "the server failed; nothing is known of the outcome")
+        except Exception as error:
+            self._refuse(refusal_of(error, message.action), message)
         else:
             if reply is not None:
                 self.send(reply.encode(ref=message.ref))
@@ -340,13 +337,14 @@ class Connection:
         self._metrics.errors.labels("bad_frame").inc()
         self.send(bad.error.encode())
 
-    def _refuse(self, kind: str, message: ClientMessage, text: str) -> None:
-        self._metrics.errors.labels(kind).inc()
-        self.send(Error(payload=(item(kind, (message.action,), text),), ref=message.ref).encode())
+    def _refuse(self, refused: Refused, message: ClientMessage) -> None:
+        self._metrics.errors.labels(refused.kind).inc()
+        told = item(refused.kind, (message.action,), str(refused))
+        self.send(Error(payload=(told,), ref=message.ref).encode())
 
 
-def peer_of(socket: Websocket) -> str | None:
-    """The address of a WebSocket's other end, without a port; None when it has none, as over a Unix socket."""
+def peer_of(socket: Socket) -> str | None:
+    """The address of a socket's other end, without a port; None when it has none, as over a Unix socket."""
     client = socket.scope.get("client")
     return str(client[0]) if client else None
 

@@ -9,22 +9,15 @@ from bus.messages import Message, RefreshToken
 from quart_app.channel import Channel
 from quart_app.close_codes import FORBIDDEN, SERVICE_RESTART, UNAUTHORIZED, CloseCode
 from quart_app.delivery.batch import View
-from quart_app.delivery.pipeline import Pipeline
 from quart_app.errors import Forbidden, HandshakeFailed, KeysUnavailable, Unauthorized
-from quart_app.identity.authenticator import Authenticator
 from quart_app.identity.identity import Identity
-from quart_app.metrics import Metrics
-from quart_app.services import Services
 from quart_app.sparse_log import SparseLog
-from quart_app.websocket.admission import Admission
 from quart_app.websocket.connection import Connection, peer_of
 from quart_app.websocket.credentials import bearer, from_cookie
 from quart_app.websocket.frame_parser import FrameParser
-from quart_app.websocket.handshake import SUBPROTOCOL, Greeting, handshake
+from quart_app.websocket.handshake import SUBPROTOCOL, handshake
 from quart_app.websocket.origin import origin_allowed
-from quart_app.websocket.renewal import Renewal
-from quart_app.websocket.resume import resume
-from quart_app.websocket.session import Sessions
+from quart_app.websocket.reception import Reception
 from quart_app.websocket.visit import Visit, visiting
 
 refused = SparseLog("a client that does not prove who it is was refused")
@@ -35,38 +28,18 @@ class Endpoint:
 
     Args:
         channel: the channel.
-        services: what its handlers may use.
-        admission: whether there is room for one more client.
-        metrics: counts who was refused or closed.
-        pipeline: brings the events.
-        authenticator: says who a client is.
-        sessions: signs and checks resume tokens.
-        renewal: renews them while a client stays.
+        reception: how its connections begin and end.
     """
 
-    def __init__(
-        self,
-        channel: type[Channel],
-        services: Services,
-        admission: Admission,
-        metrics: Metrics,
-        pipeline: Pipeline,
-        authenticator: Authenticator,
-        sessions: Sessions,
-        renewal: Renewal,
-    ) -> None:
-        self._services = services
-        self._settings = services.settings
-        self._admission = admission
-        self._metrics = metrics
-        self._pipeline = pipeline
-        self._hub = pipeline.hub
-        self._authenticator = authenticator
-        self._sessions = sessions
-        self._renewal = renewal
+    def __init__(self, channel: type[Channel], reception: Reception) -> None:
+        self._reception = reception
+        self._settings = reception.services.settings
+        self._admission = reception.admission
+        self._metrics = reception.metrics
+        self._authenticator = reception.authenticator
         messages = {action: operation.message for action, operation in channel.receives.items()}
         self._parser = FrameParser(messages)
-        refreshes: dict[str, type[Message]] = {"refresh_token": RefreshToken} if authenticator.asks else {}
+        refreshes: dict[str, type[Message]] = {"refresh_token": RefreshToken} if self._authenticator.asks else {}
         self._v1_parser = FrameParser(messages | refreshes)
         self._plain = View(channel, v1=False)
         self._v1 = View(channel, v1=True)
@@ -115,14 +88,13 @@ class Endpoint:
         if not connection.may_connect:
             raise Forbidden
         try:
-            await self._attach(connection, fresh=identity.user is None)
-            await connection.authorization.join_groups()
+            await self._reception.attach(connection, fresh=identity.user is None)
             await socket.accept()
             visit.accepted("plain")
             visit.known(connection.client_id)
             await connection.run()
         finally:
-            await self._detach(connection, visit)
+            await self._reception.detach(connection, visit)
 
     async def _serve_v1(self, socket: Websocket, visit: Visit) -> None:
         """Serve a client of `bus.v1`, which is accepted first and says who it is then, unless a header said so.
@@ -139,7 +111,7 @@ class Endpoint:
                 greeting = await handshake(
                     socket,
                     self._authenticator,
-                    self._sessions,
+                    self._reception.sessions,
                     self._settings,
                     proved=proved,
                     cookie=self._cookie(socket),
@@ -160,32 +132,12 @@ class Endpoint:
             visit.closing = FORBIDDEN
             await socket.close(FORBIDDEN.code, FORBIDDEN.reason)
             return
-        opening = self._open(connection, greeting)
+        opening = self._reception.open(connection, greeting)
         del greeting  # or it would be kept for as long as the connection
         try:
             await connection.run(opening)
         finally:
-            await self._detach(connection, visit)
-
-    async def _open(self, connection: Connection, greeting: Greeting) -> None:
-        await self._attach(connection, fresh=greeting.session.fresh)
-        await connection.authorization.join_groups()
-        reads = self._services.client_reads
-        state = await resume(connection, greeting, self._pipeline, self._sessions, reads, self._settings)
-        self._renewal.keep(connection, greeting.session.at(state))
-        connection.authorization.warn()
-
-    async def _attach(self, connection: Connection, *, fresh: bool) -> None:
-        await self._hub.attach(connection, fresh=fresh)
-        connection.authorization.begin()
-        if self._admission.closing:  # too late to be closed with the others
-            connection.close(SERVICE_RESTART)
-
-    async def _detach(self, connection: Connection, visit: Visit) -> None:
-        visit.closing = connection.closing
-        connection.authorization.end()
-        self._renewal.drop(connection)
-        await self._hub.detach(connection)
+            await self._reception.detach(connection, visit)
 
     async def _proved(self, socket: Websocket) -> Identity | None:
         """Who a client proves to be in a header; None when it has none, or no tokens are asked for."""
@@ -200,4 +152,4 @@ class Endpoint:
 
     def _connection(self, socket: Websocket, view: View, identity: Identity) -> Connection:
         parser = self._v1_parser if view.v1 else self._parser
-        return Connection(socket, view, parser, self._services, self._hub, self._metrics, self._authenticator, identity)
+        return self._reception.connection(socket, view, parser, identity)

@@ -37,6 +37,14 @@ class FrameParser:
             data = from_json(frame, allow_inf_nan=False)
         except ValueError as error:
             raise BadFrame((item("json_invalid", (), f"Invalid JSON: {error}"),)) from error
+        return self.message(data)
+
+    def message(self, data: object) -> ClientMessage:
+        """Read what was JSON.
+
+        Raises:
+            BadFrame: it is none of the messages.
+        """
         try:
             message: ClientMessage = self._validator.validate_python(data)
         except ValidationError as error:

@@ -7,14 +7,13 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from quart import Websocket
-
 from bus import Settings
 from bus.messages import Event
 from quart_app.close_codes import TOO_SLOW, CloseCode
 from quart_app.delivery.prepared import Entry, Prepared, PreparedFrames
 from quart_app.sparse_log import SparseLog
 from quart_app.websocket.frame_writer import FrameWriter, frame_writer_of
+from quart_app.websocket.socket import Socket
 
 too_slow = SparseLog("closing a connection that reads too slowly")
 stopped = SparseLog("cutting off a connection that has stopped reading")
@@ -65,7 +64,7 @@ class SendQueue:
 
     def __init__(
         self,
-        websocket: Websocket,
+        websocket: Socket,
         settings: Settings,
         show: Callable[[Event], Awaitable[PreparedFrames | None]],
         *,

@@ -51,7 +51,7 @@ def test_without_a_web_process_it_says_so(nats: Nats) -> None:
 class Open:
     """As much of a connection as is told of."""
 
-    since, address, v1, waiting = 1.0, "here", True, 7
+    since, address, protocol, waiting = 1.0, "here", "bus.v1", 7
 
     def __init__(self, number: int) -> None:
         self.number = number

@@ -1,0 +1,28 @@
+"""Socket: what a connection needs of whatever leads to its client."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from werkzeug.datastructures import Headers
+
+
+class Socket(Protocol):
+    """A WebSocket of Quart, or what stands for one where events leave in another way."""
+
+    @property
+    def scope(self) -> Any:
+        """The ASGI scope."""
+
+    @property
+    def headers(self) -> Headers:
+        """Those of the request that opened it."""
+
+    async def receive(self) -> Any:
+        """The next frame: text, bytes, or None. Raises `CancelledError` when the client has left."""
+
+    async def send(self, data: str) -> None:
+        """Send a text frame. Returns when there is room for another; has no deadline of its own."""
+
+    async def close(self, code: int, reason: str = "") -> None:
+        """Say goodbye with a code of `quart_app.close_codes`."""
