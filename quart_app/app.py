@@ -16,6 +16,8 @@ from quart_app.channel import Channel
 from quart_app.channel_set import ChannelSet, console_channel, our_channels
 from quart_app.close_codes import SERVICE_RESTART
 from quart_app.delivery.pipeline import Pipeline
+from quart_app.http.api import api
+from quart_app.http.event_stream import StreamingHttp
 from quart_app.identity.authenticator import Authenticator
 from quart_app.metrics import Metrics, metrics
 from quart_app.services import Services
@@ -108,6 +110,7 @@ class Edge:
 
     def _app(self) -> Quart:
         app = Quart(__name__, template_folder="web/templates", static_folder="web/static")
+        app.asgi_http_class = StreamingHttp
         app.asgi_websocket_class = PullingWebsocket
         below = RootPath(app.asgi_app, self.settings.root_path)
         trusted, headers = self.settings.trusted_proxies, self.settings.trusted_proxy_headers
@@ -117,6 +120,7 @@ class Edge:
         app.register_blueprint(health(self.services, self.admission, self.authenticator))
         app.register_blueprint(metrics(self.metrics, self.settings.metrics_token))
         app.register_blueprint(pages(self.services, self.channels))
+        app.register_blueprint(api(self.reception, self.channels))
         app.register_blueprint(console_page(self.services, self.console))
         app.register_blueprint(
             asyncapi(self.channels, self.services.jobs, security_of(self.settings), self.settings.root_path)

@@ -18,6 +18,7 @@ class CloseCode:
     reconnect: bool
 
 
+COOKIE_RENEWAL = CloseCode(1000, "cookie_renewal", "come again for a newer cookie", reconnect=True)
 PROTOCOL_ERROR = CloseCode(1002, "protocol_error", "the frame breaks the WebSocket protocol", reconnect=False)
 INVALID_DATA = CloseCode(
     1007, "invalid_data", "the data is not what its frame says; text must be UTF-8", reconnect=False
@@ -38,6 +39,7 @@ TOO_MUCH_READ = CloseCode(
 )
 
 ALL = (
+    COOKIE_RENEWAL,
     PROTOCOL_ERROR,
     INVALID_DATA,
     TOO_BIG,

@@ -37,8 +37,14 @@ class Metrics:
         self._registry = CollectorRegistry()
         counter = partial(Counter, registry=self._registry)
         gauge = partial(Gauge, registry=self._registry)
-        self.connections = gauge("busctl_connections", "Open WebSockets.", multiprocess_mode="livesum")
-        self.opened = counter("busctl_opened", "WebSockets accepted, by protocol: plain or bus.v1.", ["protocol"])
+        self.connections = gauge(
+            "busctl_connections", "Open WebSockets and streams of events.", multiprocess_mode="livesum"
+        )
+        self.opened = counter(
+            "busctl_opened",
+            "WebSockets and streams of events accepted, by protocol: plain, bus.v1 or sse.",
+            ["protocol"],
+        )
         self.closed = counter(
             "busctl_closed",
             "WebSockets closed, by code and reason: the name in quart_app/close_codes.py where this side did it, such "
@@ -47,14 +53,21 @@ class Metrics:
         )
         self._refused = counter(
             "busctl_refused",
-            "Handshakes answered with an HTTP error: 401 no valid token, 403 origin or channel, 421 host, 503 no room, "
-            "draining, or NATS or the keys of tokens away.",
+            "Handshakes, and requests for streams of events, answered with an HTTP error: 401 no valid token, 403 "
+            "origin or channel, 421 host, 429 too many of one address, 503 no room, draining, or NATS or the keys of "
+            "tokens away.",
             ["status"],
         )
         self.frames = counter("busctl_frames", "Frames that clients sent.")
         self.received = counter("busctl_received_bytes", "Bytes of those frames.")
         self.errors = counter(
-            "busctl_errors", "Frames answered with an error, by its type, such as stream_full or busy.", ["type"]
+            "busctl_errors",
+            "Frames and requests that were not done, by type of error, such as stream_full or busy.",
+            ["type"],
+        )
+        self.requests = counter("busctl_requests", "Requests of the HTTP API, by status of the answer.", ["status"])
+        self.request_waits = gauge(
+            "busctl_request_waits", "Requests that wait for the end of a job.", multiprocess_mode="livesum"
         )
         self.events = counter("busctl_events", "Events heard from the bus for clients here.")
         self.deliveries = counter("busctl_deliveries", "Events times connections.")

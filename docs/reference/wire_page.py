@@ -17,14 +17,15 @@ from bus.messages import (
     WelcomePayload,
 )
 from quart_app.channels.system import SystemChannel
-from quart_app.error_types import OF_FRAMES, OF_REQUESTS, ErrorType
+from quart_app.error_types import OF_FRAMES, OF_HTTP, OF_REQUESTS, ErrorType
 from quart_app.web.asyncapi.document import DESCRIPTION, Edge, build
 from quart_app.web.asyncapi.page import Entry, Field, publish
 from quart_app.web.asyncapi.security import Security
 
 INTRODUCTION = f"""# The wire
 
-Clients of the system connect to the WebSocket `/ws/system`, below `BUS_ROOT_PATH` where that is set.
+Clients of the system connect to the WebSocket `/ws/system`, below `BUS_ROOT_PATH` where that is set. The same jobs and
+events are to be had [over HTTP](../how-to/http.md) too.
 
 {DESCRIPTION}
 
@@ -135,18 +136,20 @@ def row(field: Field) -> str:
 def errors() -> Iterator[str]:
     """The types of errors."""
     yield from ("## Types of errors", "")
-    yield "Each item of an [`error`](#error) has a `type`. *Again*: the same frame may be accepted later, as it is."
-    for title, types in {"What is wrong with a frame": OF_FRAMES, "Why it is not done": OF_REQUESTS}.items():
+    yield "Each item of an [`error`](#error) has a `type`. *Again*: the same may be accepted later, as it is. *Status*:"
+    yield "of the answer, where it was asked for [over HTTP](../how-to/http.md)."
+    tables = {"What is wrong with a frame": OF_FRAMES, "Why it is not done": OF_REQUESTS, "Over HTTP": OF_HTTP}
+    for title, types in tables.items():
         yield from ("", f"### {title}", "")
         if types is OF_FRAMES:
             yield "Besides these there are pydantic's, such as `missing` or `string_too_long`; `loc` says where."
             yield ""
-        yield from ("| type | means | again |", "|---|---|---|", *map(error, types))
+        yield from ("| type | means | status | again |", "|---|---|---|---|", *map(error, types))
 
 
 def error(one: ErrorType) -> str:
     """A type of error."""
-    return f"| `{one.type}` | {one.meaning} | {'yes' if one.again else ''} |"
+    return f"| `{one.type}` | {one.meaning} | {one.status} | {'yes' if one.again else ''} |"
 
 
 def cell(text: str) -> str:

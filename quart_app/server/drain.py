@@ -11,9 +11,9 @@ import structlog
 from bus import Settings
 from quart_app.close_codes import SERVICE_RESTART
 from quart_app.delivery.hub import Hub
+from quart_app.finish import FINISH_TIMEOUT
 from quart_app.server.listener import Listener
 from quart_app.websocket.admission import Admission
-from quart_app.websocket.connection import FINISH_TIMEOUT
 
 log = structlog.get_logger(__name__)
 

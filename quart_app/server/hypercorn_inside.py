@@ -15,6 +15,7 @@ Things that its configuration cannot say. Of WebSockets (the stream is in `quart
 Of all connections:
 
 * an idle connection that its peer has closed is kept until the keep-alive timeout: here it is closed at once.
+* one whose peer is silent for the read timeout is cut, though it may be reading a long answer: here not then.
 * a connection that is lost is written to, and one whose peer reads nothing is waited for without end, before its close
   too: here no longer than the read timeout.
 * a request that was sent behind another, and a body that its handler does not want, are waited on for ever when the
@@ -26,6 +27,7 @@ Of all connections:
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -54,6 +56,8 @@ from quart_app.server.websocket_stream import FRAMES_BETWEEN_LOOKS, FramedWSStre
 
 log = structlog.get_logger(__name__)
 
+READ_BYTES = 2**16
+"""Bytes that are read at a time, as by Hypercorn."""
 CLOSE_SECONDS = 5.0
 """Seconds that a peer has to take what is left when its connection is closed."""
 
@@ -107,8 +111,30 @@ class BoundedTCPServer(TCPServer):
                 self.writer.transport.abort()
 
     async def _read_data(self) -> None:
-        await super()._read_data()
+        while not self.reader.at_eof():
+            try:
+                async with asyncio.timeout(self.config.read_timeout):
+                    data = await self.reader.read(READ_BYTES)
+            except (OSError, TimeoutError):
+                if not self._is_answered():
+                    break
+            else:
+                await self.protocol.handle(RawData(data))
+        await self.protocol.handle(Closed())
         await self.idle_task.stop()
+
+    def _is_answered(self) -> bool:
+        """Whether the peer is silent because it is being answered, as one that reads events for hours.
+
+        Then only what is sent shows whether it is still there: TCP ends the connection when nothing is acknowledged.
+        """
+        http1 = getattr(self.protocol.protocol, "connection", None)
+        if self.writer.transport.is_closing() or getattr(http1, "their_state", None) is not h11.DONE:
+            return False
+        with suppress(OSError, AttributeError):  # a Unix socket has none, and nor has any other system than Linux
+            milliseconds = int((self.config.read_timeout or 0) * 1000)
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
+        return True
 
     async def _close(self) -> None:
         cutting = self.loop.call_later(CLOSE_SECONDS, self.writer.transport.abort)

@@ -26,11 +26,11 @@ from bus.tracebacks import described
 from quart_app.app import Edge
 from quart_app.channel_set import our_channels
 from quart_app.errors import BadCertificate, CannotHeal
+from quart_app.finish import FINISH_TIMEOUT
 from quart_app.server.control_socket import ControlSocket
 from quart_app.server.drain import REQUESTS_TIMEOUT, Drain
 from quart_app.server.hypercorn_inside import install
 from quart_app.server.listener import WANT, Listener
-from quart_app.websocket.connection import FINISH_TIMEOUT
 from workers.enqueue import Enqueuer
 
 log = structlog.get_logger(__name__)

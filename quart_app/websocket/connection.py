@@ -20,6 +20,7 @@ from quart_app.delivery.batch import Batch, View
 from quart_app.delivery.hub import Hub
 from quart_app.delivery.prepared import PreparedFrames
 from quart_app.errors import BadFrame, Refused, TooFast
+from quart_app.finish import finished
 from quart_app.identity.authenticator import Authenticator
 from quart_app.identity.identity import Identity
 from quart_app.metrics import Metrics
@@ -32,7 +33,7 @@ from quart_app.websocket.membership import Membership
 from quart_app.websocket.pending_batches import PendingBatches
 from quart_app.websocket.rate_limit import bucket_of
 from quart_app.websocket.send_queue import Closed, SendQueue
-from quart_app.websocket.socket import Socket
+from quart_app.websocket.socket import Scoped, Socket
 
 log = structlog.get_logger(__name__)
 
@@ -41,9 +42,6 @@ _numbers = count(1)
 too_many = SparseLog("closing a connection that sends too many frames")
 too_much_read = SparseLog("closing a connection for whose client too much was read already")
 replay_too_slow = SparseLog("closing a connection that takes its replay too slowly")
-
-FINISH_TIMEOUT = 5.0
-"""Seconds that a handler gets to finish once its client has left."""
 
 
 class Connection:
@@ -276,7 +274,7 @@ class Connection:
             elif frame is not None and longer(frame, self._max_frame_bytes):
                 self.close(TOO_BIG)
             else:
-                await self._finish(self._answer(frame))
+                await finished(self._answer(frame))
 
     async def _open(self, opening: Awaitable[None]) -> None:
         try:
@@ -301,16 +299,6 @@ class Connection:
             log.exception("an event handler raised; the event is not shown", handler=operation.name)
             return None
         return PreparedFrames(message.encode()) if message is not None else None
-
-    async def _finish(self, answer: Coroutine[Any, Any, None]) -> None:
-        """Run a handler to its end even when the client leaves meanwhile: what it has begun is not left half done."""
-        task = asyncio.create_task(answer)
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError:
-            await asyncio.wait({task}, timeout=FINISH_TIMEOUT)
-            task.cancel()
-            raise
 
     async def _answer(self, frame: str | bytes | None) -> None:
         try:
@@ -343,8 +331,8 @@ class Connection:
         self.send(Error(payload=(told,), ref=message.ref).encode())
 
 
-def peer_of(socket: Socket) -> str | None:
-    """The address of a socket's other end, without a port; None when it has none, as over a Unix socket."""
+def peer_of(socket: Scoped) -> str | None:
+    """The address of the other end, without a port; None when it has none, as over a Unix socket."""
     client = socket.scope.get("client")
     return str(client[0]) if client else None
 

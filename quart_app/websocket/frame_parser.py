@@ -48,7 +48,7 @@ class FrameParser:
         try:
             message: ClientMessage = self._validator.validate_python(data)
         except ValidationError as error:
-            raise BadFrame(_items(error), _ref(data)) from error
+            raise BadFrame(items_of(error), _ref(data)) from error
         return message
 
 
@@ -64,7 +64,8 @@ def item(kind: str, loc: tuple[str | int, ...], message: str) -> ErrorItem:
     return ErrorItem(type=kind, loc=loc, msg=message)
 
 
-def _items(error: ValidationError) -> tuple[ErrorItem, ...]:
+def items_of(error: ValidationError) -> tuple[ErrorItem, ...]:
+    """What is wrong, in the form that clients get."""
     details = error.errors(include_url=False, include_context=False, include_input=False)
     return tuple(item(detail["type"], detail["loc"], detail["msg"]) for detail in details)
 

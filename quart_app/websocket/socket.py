@@ -7,12 +7,16 @@ from typing import Any, Protocol
 from werkzeug.datastructures import Headers
 
 
-class Socket(Protocol):
-    """A WebSocket of Quart, or what stands for one where events leave in another way."""
+class Scoped(Protocol):
+    """What a server has begun for a client: a WebSocket, or a request."""
 
     @property
     def scope(self) -> Any:
         """The ASGI scope."""
+
+
+class Socket(Scoped, Protocol):
+    """A WebSocket of Quart, or what stands for one where events leave in another way."""
 
     @property
     def headers(self) -> Headers:

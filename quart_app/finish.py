@@ -1,0 +1,23 @@
+"""Run what a client has asked for to its end, though the client leaves meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+FINISH_TIMEOUT = 5.0
+"""Seconds that a handler gets to finish once its client has left."""
+
+
+async def finished(work: Coroutine[Any, Any, T]) -> T:
+    """What the work returns. Who waits for it can be cancelled, and then what it has begun is not left half done."""
+    task = asyncio.create_task(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task}, timeout=FINISH_TIMEOUT)
+        task.cancel()
+        raise

@@ -1,0 +1,1 @@
+"""Jobs over HTTP, and their events as Server-Sent Events: for whoever has no WebSocket."""

@@ -1,0 +1,133 @@
+"""A reader of Server-Sent Events for tests, over HTTP/1.1 by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from testbed.servers import Web
+
+DEADLINE = 30.0
+
+
+@dataclass
+class Record:
+    """What stands between two blank lines."""
+
+    event: str = ""
+    id: str = ""
+    data: Any = None
+    retry: int | None = None
+
+
+class Reader:
+    """One response; every wait has a deadline."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.writer = writer
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self.last_id = ""
+        """What a browser would send as Last-Event-ID."""
+        self._reader = reader
+        self._text = b""
+
+    async def begin(self) -> None:
+        async with asyncio.timeout(DEADLINE):
+            first, *lines = (await self._reader.readuntil(b"\r\n\r\n")).decode().strip().split("\r\n")
+        self.status = int(first.split()[1])
+        self.headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+    @property
+    def cookie(self) -> str:
+        """What a browser sends back."""
+        return self.headers["set-cookie"].partition(";")[0]
+
+    async def record(self) -> Record | None:
+        """The next record that is no comment; None at the end of the response, orderly or not."""
+        while True:
+            while b"\n\n" not in self._text:
+                if not await self._chunk():
+                    return None
+            block, _, self._text = self._text.partition(b"\n\n")
+            record = Record()
+            for line in block.decode().split("\n"):
+                name, _, value = line.partition(": ")
+                if name == "data":
+                    record.data = json.loads(value)
+                elif name == "retry":
+                    record.retry = int(value)
+                elif name:
+                    setattr(record, name, value)
+            if record != Record():
+                self.last_id = record.id or self.last_id
+                return record
+
+    async def until(self, event: str) -> list[Record]:
+        """Every record up to and including the first of that event."""
+        records: list[Record] = []
+        while not records or records[-1].event != event:
+            record = await self.record()
+            assert record is not None, f"the stream ended before {event}, after {records}"
+            records.append(record)
+        return records
+
+    async def _chunk(self) -> bool:
+        if "content-length" in self.headers:
+            self._text += (more := await self._reader.read(int(self.headers["content-length"])))
+            return bool(more)
+        try:
+            async with asyncio.timeout(DEADLINE):
+                size = int(await self._reader.readuntil(b"\r\n"), 16)
+                self._text += (await self._reader.readexactly(size + 2))[:-2]
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return False
+        return size > 0
+
+
+@asynccontextmanager
+async def reading(web: Web, query: str = "", **headers: str) -> AsyncIterator[Reader]:
+    """Read events; `last_event_id` becomes the header Last-Event-ID."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", web.port)
+    try:
+        lines = [f"GET /api/events{query} HTTP/1.1", f"Host: 127.0.0.1:{web.port}"]
+        lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+        writer.write("".join(f"{line}\r\n" for line in (*lines, "")).encode())
+        opened = Reader(reader, writer)
+        await opened.begin()
+        yield opened
+    finally:
+        writer.transport.abort()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Of a request."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: Any
+
+
+async def ask(web: Web, method: str, path: str, body: Any = None, **headers: str) -> Answer:
+    """Ask the API something; a body that is no bytes goes as JSON."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", web.port)
+    try:
+        data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+        kind = {} if body is None else {"Content-Type": "application/json"}
+        sent = {"Host": f"127.0.0.1:{web.port}", "Connection": "close", "Content-Length": str(len(data))} | kind
+        sent |= {name.replace("_", "-"): value for name, value in headers.items()}
+        lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in sent.items()), "", ""]
+        writer.write("\r\n".join(lines).encode() + data)
+        async with asyncio.timeout(DEADLINE):
+            head, _, text = (await reader.read()).partition(b"\r\n\r\n")
+    finally:
+        writer.transport.abort()
+    first, *rest = head.decode().split("\r\n")
+    told = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in rest)}
+    is_json = told.get("content-type") == "application/json"
+    return Answer(int(first.split()[1]), told, json.loads(text) if is_json else text)
