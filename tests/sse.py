@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from testbed.raw import SMALL_SEGMENT, SMALL_WINDOW
 from testbed.servers import Web
 
 DEADLINE = 30.0
@@ -90,9 +92,21 @@ class Reader:
 
 
 @asynccontextmanager
-async def reading(web: Web, query: str = "", **headers: str) -> AsyncIterator[Reader]:
-    """Read events; `last_event_id` becomes the header Last-Event-ID."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", web.port)
+async def reading(web: Web, query: str = "", *, slowly: bool = False, **headers: str) -> AsyncIterator[Reader]:
+    """Read events.
+
+    Args:
+        query: begins with its question mark.
+        slowly: leave little room to the server's kernel, and none beyond what is asked for.
+        headers: with _ in place of -.
+    """
+    sock = socket.socket()
+    sock.setblocking(False)
+    if slowly:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_WINDOW)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, SMALL_SEGMENT)
+    await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", web.port))
+    reader, writer = await asyncio.open_connection(sock=sock, limit=4096 if slowly else 2**16)
     try:
         lines = [f"GET /api/events{query} HTTP/1.1", f"Host: 127.0.0.1:{web.port}"]
         lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
@@ -102,6 +116,52 @@ async def reading(web: Web, query: str = "", **headers: str) -> AsyncIterator[Re
         yield opened
     finally:
         writer.transport.abort()
+
+
+class Follower:
+    """A browser's EventSource: a cookie and the last id.
+
+    It checks that nothing comes twice or out of order, and that whenever it comes back nothing was lost.
+    """
+
+    def __init__(self) -> None:
+        self.events: list[Any] = []
+        """The frames of all that was stored."""
+        self.closed: Any = None
+        """Why the last stream ended, if the server said so."""
+        self.headers: dict[str, str] = {}
+        self._seen: dict[str, int] = {}
+
+    @asynccontextmanager
+    async def reading(self, web: Web, query: str = "") -> AsyncIterator[Reader]:
+        """Come, or come back."""
+        async with reading(web, query, **self.headers) as reader:
+            self.headers["Cookie"] = reader.cookie
+            [welcome] = await reader.until("welcome")
+            assert welcome.retry is not None
+            assert welcome.data["payload"]["recovered"] is True
+            self.headers["Last-Event-ID"] = reader.last_id
+            yield reader
+
+    async def see_until(self, reader: Reader, action: str, count: int) -> None:
+        """Take events until so many of that action were seen, over all connections."""
+        while sum(event["action"] == action for event in self.events) < count:
+            await self.see(reader, action)
+
+    async def see(self, reader: Reader, last: str | None = None) -> None:
+        """Take events up to the next of this kind, or all there are."""
+        while (record := await reader.record()) is not None:
+            self.headers["Last-Event-ID"] = reader.last_id
+            if record.event == "close":
+                self.closed = record.data["payload"]
+            elif (seq := record.data.get("seq")) is not None:
+                scope = record.data.get("group", "client")
+                assert seq > self._seen.get(scope, 0), "an event came twice or out of order"
+                self._seen[scope] = seq
+                self.events.append(record.data)
+            if record.event == last:
+                return
+        assert last is None, f"the stream ended before {last}"
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,9 @@ from quart_app.websocket.visit import visiting
 KEEP_ALIVE_EVERY = 15.0
 """Seconds between two signs of life."""
 
+UNREADABLE = Position({})
+"""Of a reader that was told where it stands by another kind of server, so that nobody knows what it missed."""
+
 
 class Events:
     """Serves the readers of one channel's events.
@@ -97,7 +100,7 @@ class Events:
 
 
 def _position() -> Position | None:
-    """Where the reader wants to go on; None when it does not say, or says what no server of this kind has told it.
+    """Where the reader wants to go on; None when it does not say.
 
     Raises:
         BadFrame: it is the address that says what cannot be understood: somebody has written that.
@@ -107,7 +110,7 @@ def _position() -> Position | None:
         try:
             return Position.parse(told)
         except ValueError:
-            return Position({}, "")
+            return UNREADABLE
     if (asked := request.args.get("last_event_id")) is None:
         return None
     try:
@@ -127,10 +130,10 @@ def _session(caller: Caller, position: Position | None) -> Session:
     """What is known of the client's past. Of which stream its cursors are is said beside them: all tabs of a browser
     have one cookie, and not all have come back to a stream that was made anew."""
     session = caller.session
+    if position is UNREADABLE:
+        return replace(session, known=False, lost=True)
     if position is None or position.epoch is None:
         return session
-    if not position.epoch:
-        return replace(session, lost=True)
     if not session.known and caller.identity.user is None:
         return session
     born = session.born if session.epoch == position.epoch else 0

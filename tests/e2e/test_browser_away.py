@@ -12,7 +12,7 @@ from playwright.async_api import Browser, Locator, WebSocketRoute, expect
 
 from testbed.servers import Web, Worker
 from testbed.system import System
-from tests.e2e.browser import SystemPage, broadcast, expect_result, stored, system_for_pages, system_page
+from tests.e2e.browser import DEADLINE, SystemPage, broadcast, expect_result, stored, system_for_pages, system_page
 from tests.e2e.patient import let_end
 from tests.tokens import SHARED, token
 
@@ -298,3 +298,44 @@ async def test_a_job_that_was_not_accepted_says_why_until_it_proves_to_be_stored
             system.nats.resume()  # which reads now what it was sent
         await expect(job.locator(".badge")).to_have_text("Queued")
         await expect(job.get_by_role("button")).to_have_text(["Cancel"])
+
+
+READ_EVENTS = """async () => {
+    window.seen = [];
+    const source = new EventSource("/api/events?last_event_id=client:0");
+    const note = (event) => window.seen.push(JSON.parse(event.data));
+    for (const action of ["welcome", "job_queued", "job_started", "job_result", "system_notification"])
+        source.addEventListener(action, note);
+    await new Promise((resolve) => source.addEventListener("welcome", resolve, {once: true}));
+    const body = JSON.stringify({task_type: "patient", content: "by events"});
+    const answer = await fetch("/api/jobs", {method: "POST", headers: {"Content-Type": "application/json"}, body});
+    return answer.status;
+}"""
+"""What a page does that has no WebSocket."""
+
+
+async def test_a_browsers_event_source_comes_back_by_itself_and_misses_nothing(
+    browser: Browser, system: System, web: Web
+) -> None:
+    context = await browser.new_context()
+    page = await context.new_page()
+    await page.goto(web.url + "/asyncapi/docs/")
+    assert await page.evaluate(READ_EVENTS) == 202
+
+    async def seen(count: int) -> list[Any]:
+        async with asyncio.timeout(DEADLINE / 1000):
+            while len(frames := await page.evaluate("window.seen")) < count:
+                await asyncio.sleep(0.05)
+        return list(frames)
+
+    assert [one["action"] for one in await seen(3)] == ["welcome", "job_queued", "job_started"]
+    await asyncio.to_thread(web.kill)
+    let_end(system, "by events")
+    await broadcast(system, "while it was dead")
+    await asyncio.to_thread(web.start)
+    all_of_it = await seen(6)
+    welcome, again = (one["payload"] for one in all_of_it if one["action"] == "welcome")
+    assert again["client_id"] == welcome["client_id"]
+    assert again["recovered"] is True
+    assert sorted(one["action"] for one in all_of_it[3:]) == ["job_result", "system_notification", "welcome"]
+    await context.close()

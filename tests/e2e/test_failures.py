@@ -21,6 +21,7 @@ from tests.clients import client
 from tests.e2e import patient
 from tests.e2e.patient import has_returned, let_end
 from tests.e2e.watcher import Watcher
+from tests.sse import Follower, ask
 from workers.config import create_celery
 
 MISBEHAVING = """
@@ -235,6 +236,31 @@ async def test_a_web_process_ends(system: System, web: Web, second_web: Web, end
         await watcher.see_until(connected, "job_result")
         await watcher.see_until(connected, "system_notification")
     assert watcher.one_end_each()
+
+
+@pytest.mark.parametrize("end", ["killed", "stopped"])
+@pytest.mark.usefixtures("worker")
+async def test_a_web_process_ends_under_a_reader_of_events(system: System, web: Web, second_web: Web, end: str) -> None:
+    follower, content = Follower(), f"events {end}"
+    async with follower.reading(web) as reader:
+        body = {"task_type": "patient", "content": content}
+        assert (await ask(web, "POST", "/api/jobs", body, **follower.headers)).status == 202
+        await follower.see(reader, "job_progress")
+        if end == "killed":
+            web.kill()
+        else:
+            assert await asyncio.to_thread(web.stop) == 0
+        await follower.see(reader)
+        assert (follower.closed and follower.closed["code"]) == (None if end == "killed" else 1012)
+    let_end(system, content)
+    await broadcast(system, "meanwhile")
+    async with follower.reading(second_web) as reader:
+        await follower.see_until(reader, "job_result", 1)
+        await follower.see_until(reader, "system_notification", 1)
+        await broadcast(system, "live")
+        await follower.see_until(reader, "system_notification", 2)
+    seen = [event["action"] for event in follower.events]
+    assert sorted(seen) == sorted(["job_queued", "job_started", "job_result", *["system_notification"] * 2])
 
 
 @pytest.mark.usefixtures("worker")

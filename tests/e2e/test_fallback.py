@@ -13,6 +13,7 @@ from testbed.raw import DEADLINE, SMALL_SEGMENT, SMALL_WINDOW, Peer, frame, raw,
 from testbed.servers import BIN, Web
 from testbed.system import System
 from tests.http2 import http2
+from tests.sse import reading
 
 MAX_FRAME = 4096
 KEPT = 64 * 1024
@@ -132,6 +133,26 @@ async def test_a_slow_reader_is_closed_with_1013_and_resumes(system: System, web
     async with raw_v1(web.port, resume=welcome["resume"], cursors=cursors) as (again, second):
         assert second["recovered"]
         assert seen + [(await again.receive())["seq"] for _ in range(len(sent) - len(seen))] == sent
+
+
+async def test_a_slow_reader_of_events_is_told_so_and_goes_on_where_it_was(system: System, web: Web) -> None:
+    sent: list[int] = []
+    async with reading(web, slowly=True) as stalled, reading(web) as other:
+        await other.until("welcome")
+        while len(sent) < 60:
+            sent += await announce(system, *["x" * 8 * 1024] * 4)
+            assert [(await other.until("system_notification"))[-1].data["seq"] for _ in range(4)] == sent[-4:]
+        *seen, last = await stalled.until("close")
+        assert last.data["payload"]["code"] == 1013
+        assert await stalled.record() is None
+    before = [record.data["seq"] for record in seen[1:]]
+    assert before == sent[: len(before)]
+    assert before != sent
+    async with reading(web, Cookie=stalled.cookie, Last_Event_ID=stalled.last_id) as again:
+        [welcome] = await again.until("welcome")
+        assert welcome.data["payload"]["recovered"]
+        rest = [(await again.until("system_notification"))[-1].data["seq"] for _ in range(len(sent) - len(before))]
+        assert before + rest == sent
 
 
 async def test_too_big_a_message_closes_with_1009(web: Web) -> None:

@@ -20,6 +20,7 @@ from testbed.raw import BINARY, DEADLINE, PING, PONG, SMALL_SEGMENT, SMALL_WINDO
 from testbed.servers import Web, wait_until
 from testbed.system import System
 from tests.in_process import serving
+from tests.sse import ask, reading
 
 ACCEPT = {"type": "websocket.accept"}
 GET = b"GET /livez HTTP/1.1\r\nHost: x\r\n"
@@ -103,11 +104,17 @@ async def test_a_peer_that_pings_for_ever_and_reads_no_pong_is_cut(watchful: Web
         assert (PONG, b"still there?") in polite.control
 
 
-async def test_a_mute_peer_is_cut_and_a_live_idle_one_stays(watchful: Web) -> None:
-    async with raw(watchful.port) as idle, raw(watchful.port, mute=True) as mute:
+async def test_a_mute_peer_is_cut_and_a_live_idle_one_and_a_reader_of_events_stay(watchful: Web) -> None:
+    async with reading(watchful) as reader, raw(watchful.port) as idle, raw(watchful.port, mute=True) as mute:
+        [welcome] = await reader.until("welcome")
         await mute.ended()
         assert idle.pings >= 1
         await idle.ping()
+        accepted = await ask(
+            watchful, "POST", "/api/jobs", {"task_type": "default", "content": "x"}, Cookie=reader.cookie
+        )
+        assert accepted.body["client_id"] == welcome.data["payload"]["client_id"]
+        await reader.until("job_queued")
 
 
 async def test_a_peer_that_announces_a_long_frame_and_then_says_nothing_is_cut(watchful: Web) -> None:
