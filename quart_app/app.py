@@ -16,7 +16,7 @@ from quart_app.channel import Channel
 from quart_app.channel_set import ChannelSet, console_channel, our_channels
 from quart_app.close_codes import SERVICE_RESTART
 from quart_app.delivery.pipeline import Pipeline
-from quart_app.http.api import api
+from quart_app.http.api import http_api
 from quart_app.http.event_stream import StreamingHttp
 from quart_app.identity.authenticator import Authenticator
 from quart_app.metrics import Metrics, metrics
@@ -120,11 +120,11 @@ class Edge:
         app.register_blueprint(health(self.services, self.admission, self.authenticator))
         app.register_blueprint(metrics(self.metrics, self.settings.metrics_token))
         app.register_blueprint(pages(self.services, self.channels))
-        app.register_blueprint(api(self.reception, self.channels))
         app.register_blueprint(console_page(self.services, self.console))
-        app.register_blueprint(
-            asyncapi(self.channels, self.services.jobs, security_of(self.settings), self.settings.root_path)
-        )
+        security, root_path = security_of(self.settings), self.settings.root_path
+        app.register_blueprint(asyncapi(self.channels, self.services.jobs, security, root_path))
+        for blueprint in http_api(self.reception, self.channels, security):
+            app.register_blueprint(blueprint)
         answer_for(app, self.settings.allowed_hosts, self.metrics)
         app.while_serving(self._serve)
         for channel in self.served:

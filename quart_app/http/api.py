@@ -5,6 +5,7 @@ from __future__ import annotations
 from quart import Blueprint, Response, request
 from werkzeug.exceptions import HTTPException
 
+from quart_app.channel import Channel
 from quart_app.channel_set import ChannelSet
 from quart_app.http.answers import PASSING, failed
 from quart_app.http.asker import Asker
@@ -12,27 +13,36 @@ from quart_app.http.desk import Desk
 from quart_app.http.event_socket import retry
 from quart_app.http.events import Events
 from quart_app.http.jobs import add_jobs
+from quart_app.http.openapi import openapi
+from quart_app.web.asyncapi.security import Security
 from quart_app.websocket.reception import Reception
 
 PREFIX = "/api"
 
 
-def api(reception: Reception, channels: ChannelSet) -> Blueprint:
-    """`/api/jobs` and `/api/events`, which there are only with a channel that has the jobs.
+def http_api(reception: Reception, channels: ChannelSet, security: Security | None) -> tuple[Blueprint, ...]:
+    """`/api/jobs` and `/api/events`, and `/openapi.json`; nothing without a channel that has the jobs.
 
     Args:
         reception: what clients are received with.
         channels: all that are served.
+        security: how clients prove who they are, if they have to; for the document.
 
     Raises:
         ChannelDefinitionError: several have them.
     """
     from quart_app.channels.system import SystemChannel  # here, as for the page
 
-    routes = Blueprint("api", __name__, url_prefix=PREFIX)
     channel = channels.one_of(SystemChannel, needed_by="the HTTP API")
     if channel is None:
-        return routes
+        return ()
+    services = reception.services
+    described = openapi(services.jobs, security=security, root_path=services.settings.root_path)
+    return _routes(channel, reception), described
+
+
+def _routes(channel: type[Channel], reception: Reception) -> Blueprint:
+    routes = Blueprint("api", __name__, url_prefix=PREFIX)
     desk = Desk(reception)
     events = Events(channel, reception, desk)
     metrics = reception.metrics
