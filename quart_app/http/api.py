@@ -7,6 +7,7 @@ from werkzeug.exceptions import HTTPException
 
 from quart_app.channel import Channel
 from quart_app.channel_set import ChannelSet
+from quart_app.errors import Unauthorized
 from quart_app.http.answers import PASSING, failed
 from quart_app.http.asker import Asker
 from quart_app.http.desk import Desk
@@ -15,6 +16,7 @@ from quart_app.http.events import Events
 from quart_app.http.jobs import add_jobs
 from quart_app.http.openapi import openapi
 from quart_app.web.asyncapi.security import Security
+from quart_app.websocket.endpoint import refused
 from quart_app.websocket.reception import Reception
 
 PREFIX = "/api"
@@ -69,6 +71,8 @@ def _routes(channel: type[Channel], reception: Reception) -> Blueprint:
         It never comes back after a status other than 200 (HTML, section 9.2.3).
         """
         told, kind = failed(error, str(request.endpoint))
+        if isinstance(error, Unauthorized):
+            refused.warn(reason=str(error))
         metrics.errors.labels(kind).inc()
         if request.endpoint != "api.read_events":
             return told

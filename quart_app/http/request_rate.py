@@ -6,7 +6,10 @@ from collections import OrderedDict
 
 from bus import Settings
 from quart_app.errors import Refused
+from quart_app.sparse_log import SparseLog
 from quart_app.websocket.rate_limit import TokenBucket
+
+too_often = SparseLog("refusing requests of somebody who asks too often")
 
 MOST_REMEMBERED = 10_000
 """Clients that are remembered; past it those are forgotten that asked longest ago."""
@@ -36,4 +39,5 @@ class RequestRate:
         if len(self._buckets) > MOST_REMEMBERED:
             self._buckets.popitem(last=False)
         if bucket.exceeded():
+            too_often.warn(who=who)
             raise Refused("too_many_requests", "too many requests; send fewer")

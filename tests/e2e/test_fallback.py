@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -43,6 +46,9 @@ def init(self, *args):
 TCPServer.__init__ = init
 """
 """A TCP server that is not to be found behind what a stream sends with."""
+
+CURL = subprocess.run(["curl", "-V"], capture_output=True, text=True).stdout if shutil.which("curl") else ""
+"""What this machine's curl can do."""
 
 WARNING = "this Hypercorn is built otherwise than expected"
 
@@ -181,12 +187,35 @@ async def test_only_a_hypercorn_built_otherwise_is_warned_of_and_once(web: Web) 
     assert "Traceback" not in web.output()
 
 
-async def test_plain_hypercorn_speaks_http_2_and_it_carries_the_same(system: System) -> None:
-    web = await asyncio.to_thread(system.web, "hypercorn", "quart_app:app")
-    async with http2(web.port) as peer:
+@pytest.fixture(scope="module")
+def plain_hypercorn(system: System) -> Web:
+    return system.web("hypercorn", "quart_app:app")
+
+
+async def test_plain_hypercorn_speaks_http_2_and_it_carries_the_same(system: System, plain_hypercorn: Web) -> None:
+    async with http2(plain_hypercorn.port) as peer:
         peer.send({"action": "ping", "ref": "r"})
         assert await peer.receive() == {"action": "pong", "payload": None, "ref": "r"}
         peer.send({"action": "system_message", "payload": {"task_type": "default", "content": "x"}})
         assert (await peer.receive("job_result"))["payload"] == "✅ Processed: X"
         sent = await announce(system, *map(str, range(20)))
         assert [(await peer.receive())["seq"] for _ in sent] == sent
+
+
+@pytest.mark.skipif("HTTP2" not in CURL, reason="no curl with HTTP/2 on PATH")
+async def test_over_http_2_jobs_are_accepted_and_events_read(plain_hypercorn: Web, tmp_path: Path) -> None:
+    url, jar = plain_hypercorn.url, str(tmp_path / "jar")
+    curl = ("curl", "-sN", "--http2-prior-knowledge", "-b", jar, "-c", jar)
+    json_of = ("-H", "Content-Type: application/json", "-d", '{"task_type": "default", "content": "x"}')
+    done = await asyncio.to_thread(subprocess.run, [*curl, *json_of, "-i", f"{url}/api/jobs"], capture_output=True)
+    assert done.stdout.startswith(b"HTTP/2 202")
+    address = f"{url}/api/events?last_event_id=client:0"
+    reader = await asyncio.create_subprocess_exec(*curl, address, stdout=asyncio.subprocess.PIPE)
+    assert reader.stdout is not None
+    try:
+        async with asyncio.timeout(DEADLINE):
+            while await reader.stdout.readline() != b"event: job_result\n":
+                assert not reader.stdout.at_eof()
+    finally:
+        reader.kill()
+        await reader.wait()

@@ -17,6 +17,7 @@ from testbed.planted import CONTENT, SECRET
 from testbed.servers import Web, wait_until
 from testbed.system import System
 from tests.clients import Client, Frame, client
+from tests.sse import ask, reading
 
 
 @pytest.fixture(scope="module")
@@ -458,6 +459,14 @@ async def test_while_nats_is_away_a_connect_is_sent_back_and_a_submit_refused_at
         async with client(web.ws_url, subprotocols=["bus.v1"]) as other:
             await other.send({"action": "connect", "payload": {"resume": welcome["resume"]}})
             assert await close_code(other) == 1013
+        job = {"task_type": "default", "content": "x"}
+        for headers in ({}, {"Authorization": f"Bearer {welcome['resume']}"}):
+            refused = await ask(web, "POST", "/api/jobs", job, **headers)
+            assert (refused.status, refused.body["error"]["type"]) == (503, "bus_unavailable")
+            async with reading(web, Accept="text/event-stream", **headers) as reader:
+                record = await reader.record()
+                assert record is not None
+                assert record.retry is not None
         await connected.ping()
         await asyncio.to_thread(fresh.nats.start)
         await asyncio.to_thread(wait_until, lambda: "NATS is back" in web.output(), "return of NATS")
@@ -468,8 +477,9 @@ async def test_while_nats_is_away_a_connect_is_sent_back_and_a_submit_refused_at
 async def test_what_happened_while_nats_was_away_comes_after(fresh: System) -> None:
     """Also to plain clients, which cannot resume: their connection stayed open and is refilled."""
     web = fresh.web(BUS_SECRET=SECRET)
-    async with v1(web.ws_url) as (modern, _), client(web.ws_url) as plain:
+    async with v1(web.ws_url) as (modern, _), client(web.ws_url) as plain, reading(web) as reader:
         await plain.ping()
+        await reader.until("welcome")
         web.pause()
         sent = await asyncio.to_thread(broadcast, fresh, *map(str, range(500)))
         fresh.nats.kill()
@@ -479,3 +489,5 @@ async def test_what_happened_while_nats_was_away_comes_after(fresh: System) -> N
             frames = [await receiver.receive(30) for _ in range(500)]
             assert [frame["seq"] for frame in frames] == sent
             await receiver.ping()
+        records = [await reader.record() for _ in range(500)]
+        assert [record and record.data["seq"] for record in records] == sent
