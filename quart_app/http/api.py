@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from quart import Blueprint, Response, request
+from quart import Blueprint, Response, has_request_context, request
 from werkzeug.exceptions import HTTPException
 
 from quart_app.channel import Channel
@@ -84,7 +84,8 @@ def _routes(channel: type[Channel], reception: Reception) -> Blueprint:
 
     @routes.app_errorhandler(HTTPException)
     async def tell_of_http(error: HTTPException) -> Response | HTTPException:
-        """Below `/api/` what the HTTP side of the server refuses is told in JSON too."""
-        return failed(error, request.path)[0] if request.path.startswith(PREFIX + "/") else error
+        """Below `/api/` what the HTTP side of the server refuses is told in JSON too; a handshake is no request."""
+        below = has_request_context() and request.path.startswith(PREFIX + "/")
+        return failed(error, request.path)[0] if below else error
 
     return routes

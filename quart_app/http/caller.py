@@ -17,7 +17,7 @@ from quart_app.identity.identity import Identity
 from quart_app.websocket.credentials import bearer, from_cookie
 from quart_app.websocket.session import Session, Sessions
 
-COOKIE = "busctl_resume"
+COOKIE = "busctl-resume"
 """The cookie with the resume token of an anonymous client."""
 
 
