@@ -5,15 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from testbed.raw import SMALL_SEGMENT, SMALL_WINDOW
 from testbed.servers import Web
 
 DEADLINE = 30.0
+
+
+class Listening(Protocol):
+    """What listens on this machine."""
+
+    port: int
 
 
 @dataclass
@@ -92,12 +99,16 @@ class Reader:
 
 
 @asynccontextmanager
-async def reading(web: Web, query: str = "", *, slowly: bool = False, **headers: str) -> AsyncIterator[Reader]:
+async def reading(
+    web: Listening, query: str = "", *, slowly: bool = False, tls: ssl.SSLContext | None = None, **headers: str
+) -> AsyncIterator[Reader]:
     """Read events.
 
     Args:
+        web: a web process, or what stands before it.
         query: begins with its question mark.
         slowly: leave little room to the server's kernel, and none beyond what is asked for.
+        tls: with which to ask.
         headers: with _ in place of -.
     """
     sock = socket.socket()
@@ -106,7 +117,9 @@ async def reading(web: Web, query: str = "", *, slowly: bool = False, **headers:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_WINDOW)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, SMALL_SEGMENT)
     await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", web.port))
-    reader, writer = await asyncio.open_connection(sock=sock, limit=4096 if slowly else 2**16)
+    reader, writer = await asyncio.open_connection(
+        sock=sock, ssl=tls, server_hostname="127.0.0.1" if tls else None, limit=4096 if slowly else 2**16
+    )
     try:
         lines = [f"GET /api/events{query} HTTP/1.1", f"Host: 127.0.0.1:{web.port}"]
         lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
@@ -173,7 +186,7 @@ class Answer:
     body: Any
 
 
-async def ask(web: Web, method: str, path: str, body: Any = None, **headers: str) -> Answer:
+async def ask(web: Listening, method: str, path: str, body: Any = None, **headers: str) -> Answer:
     """Ask the API something; a body that is no bytes goes as JSON."""
     reader, writer = await asyncio.open_connection("127.0.0.1", web.port)
     try:

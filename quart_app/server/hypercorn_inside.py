@@ -129,7 +129,8 @@ class BoundedTCPServer(TCPServer):
         Then only what is sent shows whether it is still there: TCP ends the connection when nothing is acknowledged.
         """
         http1 = getattr(self.protocol.protocol, "connection", None)
-        if self.writer.transport.is_closing() or getattr(http1, "their_state", None) is not h11.DONE:
+        has_asked = getattr(http1, "their_state", None) in (h11.DONE, h11.MUST_CLOSE)
+        if self.writer.transport.is_closing() or not has_asked:
             return False
         with suppress(OSError, AttributeError):  # a Unix socket has none, and nor has any other system than Linux
             milliseconds = int((self.config.read_timeout or 0) * 1000)

@@ -24,6 +24,7 @@ from testbed.system import System
 from tests.certificates import self_signed
 from tests.http import get
 from tests.nginx import Nginx
+from tests.sse import reading
 
 END = 60.0
 """Seconds within which anything happens, on a machine that is busy with other things."""
@@ -212,3 +213,16 @@ async def test_an_upgrade_to_http_2_is_not_passed_on(nginx: Nginx, trusting: ssl
     async with asyncio.timeout(END):
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
     writer.transport.abort()
+
+
+async def test_events_are_passed_on_as_they_come(nginx: Nginx, trusting: ssl.SSLContext) -> None:
+    async with reading(nginx, tls=trusting, Origin=nginx.url) as reader:
+        [welcome] = await reader.until("welcome")
+        assert "; Secure;" in reader.headers["set-cookie"]
+        async with connect(nginx.ws_url, ssl=trusting, proxy=None, subprotocols=["bus.v1"]) as socket:  # type: ignore[list-item]
+            payload = {"resume": welcome.data["payload"]["resume"]}
+            await socket.send(json.dumps({"action": "connect", "payload": payload}))
+            await socket.send('{"action":"system_message","payload":{"task_type":"default","content":"x"}}')
+            await reader.until("job_queued")
+    async with reading(nginx, tls=trusting, Origin=nginx.url.replace("https", "http")) as refused:
+        assert refused.status == 403

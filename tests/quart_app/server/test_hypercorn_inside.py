@@ -105,7 +105,12 @@ async def test_a_peer_that_pings_for_ever_and_reads_no_pong_is_cut(watchful: Web
 
 
 async def test_a_mute_peer_is_cut_and_a_live_idle_one_and_a_reader_of_events_stay(watchful: Web) -> None:
-    async with reading(watchful) as reader, raw(watchful.port) as idle, raw(watchful.port, mute=True) as mute:
+    async with (
+        reading(watchful) as reader,
+        reading(watchful, Connection="close", Cookie=reader.cookie) as other,
+        raw(watchful.port) as idle,
+        raw(watchful.port, mute=True) as mute,
+    ):
         [welcome] = await reader.until("welcome")
         await mute.ended()
         assert idle.pings >= 1
@@ -115,6 +120,7 @@ async def test_a_mute_peer_is_cut_and_a_live_idle_one_and_a_reader_of_events_sta
         )
         assert accepted.body["client_id"] == welcome.data["payload"]["client_id"]
         await reader.until("job_queued")
+        await other.until("job_queued")
 
 
 async def test_a_peer_that_announces_a_long_frame_and_then_says_nothing_is_cut(watchful: Web) -> None:

@@ -18,6 +18,7 @@ from testbed.system import System
 from tests.clients import client
 from tests.http import get
 from tests.in_process import serving
+from tests.sse import ask
 
 PATHS = ("/system/", "/asyncapi/docs/")
 ROOT = "/tools/bus"
@@ -51,6 +52,16 @@ def test_a_page_names_what_is_below_the_path(web: Web, path: str, passed_on: str
 async def test_the_socket_is_there_too(web: Web, passed_on: str) -> None:
     async with client(web.ws_url.replace("/ws/", f"{passed_on}/ws/")) as connected:
         await connected.ping()
+
+
+@pytest.mark.parametrize("passed_on", ["", ROOT])
+async def test_the_api_is_there_too_and_leads_below_the_path(web: Web, passed_on: str) -> None:
+    done = await ask(web, "POST", f"{passed_on}/api/jobs", {"task_type": "default", "content": "x"})
+    assert done.status == 202
+    assert done.headers["location"] == f"{ROOT}/api/jobs/{done.body['job_id']}"
+    assert f"; Path={ROOT}/api;" in done.headers["set-cookie"]
+    refused = await ask(web, "GET", f"{passed_on}/api/nothing")
+    assert refused.body["error"]["type"] == "not_found"
 
 
 def test_the_document_says_where_the_socket_is(web: Web) -> None:
