@@ -66,9 +66,13 @@ class Settings(ObserveSettings, IdentitySettings, NatsSettings, WebEdgeSettings)
         64 * 1024, description="Largest WebSocket message a client may send; past it the close code is 1009."
     )
     frame_rate: Annotated[float, Field(ge=0.001, le=1_000_000, allow_inf_nan=False)] = Field(
-        100.0, description="Frames a second that one connection may send for long; past it the close code is 4429."
+        100.0,
+        description="Frames a second that one connection may send for long, past which the close code is 4429; and "
+        "requests of one client over HTTP, past which it is answered with 429.",
     )
-    frame_burst: Count = Field(1000, description="Frames that one connection may send at once after a silence.")
+    frame_burst: Count = Field(
+        1000, description="Frames that one connection may send at once after a silence, and requests of one client."
+    )
     send_buffer_bytes: Bytes = Field(
         1024 * 1024, description="Most bytes that may wait for one slow reader before it is closed with 1013."
     )
@@ -76,7 +80,9 @@ class Settings(ObserveSettings, IdentitySettings, NatsSettings, WebEdgeSettings)
         10.0, description="Longest that a reader with a full socket may take to make room for more; then it is cut off."
     )
     max_connections: Count = Field(
-        10_000, description="Most WebSockets one web process holds; past it a handshake is answered with 503."
+        10_000,
+        description="Most WebSockets and streams of events one web process holds; past it a handshake is answered with "
+        "503.",
     )
     max_http_connections: Count = Field(
         1000,
