@@ -74,11 +74,12 @@ class Desk:
         if not origin_allowed(origins, host, self._allowed, secure=request.scheme == "https"):
             raise Refused("forbidden", "this origin may not ask; see BUS_ALLOWED_ORIGINS")
 
-    async def caller(self, *, known: bool = False) -> Caller:
+    async def caller(self, *, known: bool = False, counted: bool = False) -> Caller:
         """Who asks.
 
         Args:
             known: whether only a client can mean anything that was here before.
+            counted: whether the address of a new client was looked at already.
 
         Raises:
             Refused: it asks too often.
@@ -91,7 +92,7 @@ class Desk:
                 raise Unauthorized(
                     "say whose job it is: with the cookie or the resume token that came when it was made"
                 )
-            if (too_much := self._reception.admission.addresses.refusal(peer)) is not None:
+            if not counted and (too_much := self._reception.admission.addresses.refusal(peer)) is not None:
                 raise Refused("too_many_requests", too_much)
             if peer is not None:
                 self._rate.take(peer)

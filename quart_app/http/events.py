@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 
 from quart import Response, request
 
@@ -57,33 +59,45 @@ class Events:
         """
         if request.method == "HEAD":
             return EventStream()
-        reception, peer = self._reception, peer_of(request)
-        if (refusal := reception.admission.refusal(peer)) is not None:
+        admission, peer = self._reception.admission, peer_of(request)
+        if (refusal := admission.refusal(peer)) is not None:
             reason = (await refusal.get_data(as_text=True)).strip()
             if refusal.status_code == 429:
                 raise Refused("too_many_requests", reason)
             raise Refused("no_room", reason)
-        caller = await self._desk.caller()
-        greeting = _greeting(caller, _position())
-        asked = greeting.connect.payload.cursors
-        socket = EventSocket(request.scope, request.headers, asked, greeting.session)
-        connection = reception.connection(socket, self._view, self._parser, caller.identity)
-        if not connection.may_connect:
-            raise Forbidden
-        resume = await self._desk.resume_token(caller)
+        with ExitStack() as held:  # from here on, or many that come at once would all find room for one
+            held.enter_context(admission)
+            held.enter_context(admission.addresses.opened(peer))
+            caller = await self._desk.caller(counted=True)
+            greeting = _greeting(caller, _position())
+            asked = greeting.connect.payload.cursors
+            socket = EventSocket(request.scope, request.headers, asked, greeting.session)
+            connection = self._reception.connection(socket, self._view, self._parser, caller.identity)
+            if not connection.may_connect:
+                raise Forbidden
+            resume = await self._desk.resume_token(caller)
+            # Nothing waits, and so nothing is cancelled, between here and the beginning of what serves the stream.
+            stream = EventStream(partial(self._serve, held.pop_all(), socket, connection, greeting, caller.cookie))
+        return self._desk.remembering(stream, caller, resume)
 
-        async def serve(send: Send, headers: RawHeaders) -> None:
-            opened = reception.admission.addresses.opened(peer)
-            with reception.admission, opened, visiting(reception.metrics, socket.scope) as visit:
-                await socket.open(send, headers)
-                visit.accepted(connection.protocol)
-                visit.known(connection.client_id)
-                try:
-                    await connection.run(self._opened(connection, greeting, renewed=caller.cookie))
-                finally:
-                    await reception.detach(connection, visit)
-
-        return self._desk.remembering(EventStream(serve), caller, resume)
+    async def _serve(
+        self,
+        held: ExitStack,
+        socket: EventSocket,
+        connection: Connection,
+        greeting: Greeting,
+        renewed: bool,
+        send: Send,
+        headers: RawHeaders,
+    ) -> None:
+        with held, visiting(self._reception.metrics, socket.scope) as visit:
+            await socket.open(send, headers)
+            visit.accepted(connection.protocol)
+            visit.known(connection.client_id)
+            try:
+                await connection.run(self._opened(connection, greeting, renewed=renewed))
+            finally:
+                await self._reception.detach(connection, visit)
 
     async def _opened(self, connection: Connection, greeting: Greeting, *, renewed: bool) -> None:
         connection.start(self._stay(connection, renewed=renewed), "keep a reader of events")
