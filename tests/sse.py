@@ -142,6 +142,7 @@ class Follower:
         """The frames of all that was stored."""
         self.closed: Any = None
         """Why the last stream ended, if the server said so."""
+        self.client_id = ""
         self.headers: dict[str, str] = {}
         self._seen: dict[str, int] = {}
 
@@ -153,6 +154,7 @@ class Follower:
             [welcome] = await reader.until("welcome")
             assert welcome.retry is not None
             assert welcome.data["payload"]["recovered"] is True
+            self.client_id = welcome.data["payload"]["client_id"]
             self.headers["Last-Event-ID"] = reader.last_id
             yield reader
 

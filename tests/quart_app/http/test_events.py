@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from contextlib import AsyncExitStack
 
@@ -47,6 +48,30 @@ async def test_who_brings_its_position_back_gets_what_it_missed_once(system: Sys
             for _ in range(missed):
                 await follower.see(reader, "system_notification")
     assert [event["payload"] for event in follower.events] == ["0", "100", "200", "201", "300", "301", "302"]
+
+
+async def test_who_is_lost_at_random_in_replays_and_live_gets_all_of_both_scopes_once(system: System, web: Web) -> None:
+    follower, dice = Follower(), random.Random(7)
+    async with follower.reading(web) as reader:
+        client_id = follower.client_id
+    total = 300
+    async with Bus(Settings.load(nats_url=system.nats.url)) as bus:
+
+        async def write(numbers: range) -> None:
+            for number in numbers:
+                event = SystemNotification(payload=str(number))
+                await (bus.send_event(event, client_id) if number % 3 else bus.broadcast_event(event))
+
+        await write(range(total // 2))
+        writing = asyncio.create_task(write(range(total // 2, total)))
+        while len(follower.events) < total:
+            async with follower.reading(web) as reader:
+                for _ in range(min(dice.randrange(25), total - len(follower.events))):
+                    await follower.see(reader, "system_notification")
+        await writing
+    for in_group in (True, False):
+        seen = [int(event["payload"]) for event in follower.events if ("group" in event) is in_group]
+        assert seen == [number for number in range(total) if (number % 3 == 0) is in_group]
 
 
 async def test_who_cannot_show_that_it_was_here_is_not_told_that_nothing_is_missing(web: Web) -> None:
