@@ -16,8 +16,8 @@ from quart_app.finish import finished
 from quart_app.http.caller import Caller
 from quart_app.identity.identity import Identity
 from quart_app.services import Services
-from quart_app.websocket.connection import peer_of
 from quart_app.websocket.frame_parser import FrameParser
+from quart_app.websocket.socket import peer_of
 
 NAMED = {"key": ("header", "Idempotency-Key"), "job_id": ("path", "job_id")}
 """Where in a request stands what is called so in a frame."""

@@ -11,9 +11,9 @@ from bus import Bus
 from quart_app.errors import Refused, Unauthorized
 from quart_app.http.caller import Caller, Callers
 from quart_app.http.request_rate import RequestRate
-from quart_app.websocket.connection import peer_of
 from quart_app.websocket.origin import origin_allowed
 from quart_app.websocket.reception import Reception
+from quart_app.websocket.socket import peer_of
 
 MOST_WAITING = 1000
 """Requests of one process that wait for the end of a job. Each looks for it once a second."""

@@ -19,11 +19,12 @@ from quart_app.http.desk import Desk
 from quart_app.http.event_socket import KEEP_ALIVE, EventSocket, Send
 from quart_app.http.event_stream import EventStream, RawHeaders
 from quart_app.http.position import Position
-from quart_app.websocket.connection import Connection, peer_of
+from quart_app.websocket.connection import Connection
 from quart_app.websocket.frame_parser import FrameParser, item
 from quart_app.websocket.handshake import Greeting
 from quart_app.websocket.reception import Reception
 from quart_app.websocket.session import Session
+from quart_app.websocket.socket import peer_of
 from quart_app.websocket.visit import visiting
 
 KEEP_ALIVE_EVERY = 15.0

@@ -13,27 +13,26 @@ import structlog
 from werkzeug.datastructures import Headers
 
 from bus import BusUnavailable
-from bus.messages import ClientMessage, Error, Event, Message, RefreshToken
-from quart_app.channel import Channel, Operation
+from bus.messages import Event, Message
 from quart_app.close_codes import TOO_BIG, TOO_MANY_REQUESTS, TOO_MUCH_READ, TOO_SLOW, TRY_AGAIN, CloseCode
 from quart_app.delivery.batch import Batch, View
 from quart_app.delivery.hub import Hub
 from quart_app.delivery.prepared import PreparedFrames
-from quart_app.errors import BadFrame, Refused, TooFast
+from quart_app.errors import TooFast
 from quart_app.finish import finished
 from quart_app.identity.authenticator import Authenticator
 from quart_app.identity.identity import Identity
 from quart_app.metrics import Metrics
-from quart_app.refusals import refusal_of
 from quart_app.services import Services
 from quart_app.sparse_log import SparseLog
+from quart_app.websocket.answering import answer, shown
 from quart_app.websocket.authorization import Authorization
-from quart_app.websocket.frame_parser import FrameParser, item, longer
+from quart_app.websocket.frame_parser import FrameParser, longer
 from quart_app.websocket.membership import Membership
 from quart_app.websocket.pending_batches import PendingBatches
 from quart_app.websocket.rate_limit import bucket_of
 from quart_app.websocket.send_queue import Closed, SendQueue
-from quart_app.websocket.socket import Scoped, Socket
+from quart_app.websocket.socket import Socket, peer_of
 
 log = structlog.get_logger(__name__)
 
@@ -292,49 +291,12 @@ class Connection:
             self.close(TOO_SLOW)
 
     async def _show(self, event: Event) -> PreparedFrames | None:
-        operation = self.channel.events[event.action]
-        try:
-            message = await _call(operation, self._instance, event)
-        except Exception:
-            log.exception("an event handler raised; the event is not shown", handler=operation.name)
-            return None
-        return PreparedFrames(message.encode()) if message is not None else None
+        return await shown(event, self._instance)
 
     async def _answer(self, frame: str | bytes | None) -> None:
-        try:
-            message = self._parser.parse(frame)
-        except BadFrame as bad:
-            self._refuse_frame(bad)
-            return
-        try:
-            reply = await self._reply(message)
-        except BadFrame as bad:
-            self._refuse_frame(bad)
-        except Exception as error:
-            self._refuse(refusal_of(error, message.action), message)
-        else:
-            if reply is not None:
-                self.send(reply.encode(ref=message.ref))
-
-    async def _reply(self, message: ClientMessage) -> Message | None:
-        if isinstance(message, RefreshToken):
-            return await self.authorization.refresh(message)
-        return await _call(self.channel.receives[message.action], self._instance, message)
-
-    def _refuse_frame(self, bad: BadFrame) -> None:
-        self._metrics.errors.labels("bad_frame").inc()
-        self.send(bad.error.encode())
-
-    def _refuse(self, refused: Refused, message: ClientMessage) -> None:
-        self._metrics.errors.labels(refused.kind).inc()
-        told = item(refused.kind, (message.action,), str(refused))
-        self.send(Error(payload=(told,), ref=message.ref).encode())
-
-
-def peer_of(socket: Scoped) -> str | None:
-    """The address of the other end, without a port; None when it has none, as over a Unix socket."""
-    client = socket.scope.get("client")
-    return str(client[0]) if client else None
+        text = await answer(frame, self._parser, self._instance, self.authorization, self._metrics)
+        if text is not None:
+            self.send(text)
 
 
 async def _beside(work: Coroutine[Any, Any, None]) -> None:
@@ -342,9 +304,3 @@ async def _beside(work: Coroutine[Any, Any, None]) -> None:
         await work
     except Exception:
         log.exception("what a channel does beside its connection failed")
-
-
-async def _call(operation: Operation, instance: Channel, message: Message) -> Message | None:
-    if operation.method is None:
-        raise TypeError(f"{operation.name} is passed through and has no method")
-    return await operation.method(instance, message)

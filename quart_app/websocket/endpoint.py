@@ -12,12 +12,13 @@ from quart_app.delivery.batch import View
 from quart_app.errors import Forbidden, HandshakeFailed, KeysUnavailable, Unauthorized
 from quart_app.identity.identity import Identity
 from quart_app.sparse_log import SparseLog
-from quart_app.websocket.connection import Connection, peer_of
+from quart_app.websocket.connection import Connection
 from quart_app.websocket.credentials import bearer, from_cookie
 from quart_app.websocket.frame_parser import FrameParser
 from quart_app.websocket.handshake import SUBPROTOCOL, handshake
 from quart_app.websocket.origin import origin_allowed
 from quart_app.websocket.reception import Reception
+from quart_app.websocket.socket import peer_of
 from quart_app.websocket.visit import Visit, visiting
 
 refused = SparseLog("a client that does not prove who it is was refused")

@@ -30,3 +30,9 @@ class Socket(Scoped, Protocol):
 
     async def close(self, code: int, reason: str = "") -> None:
         """Say goodbye with a code of `quart_app.close_codes`."""
+
+
+def peer_of(socket: Scoped) -> str | None:
+    """The address of the other end, without a port; None when it has none, as over a Unix socket."""
+    client = socket.scope.get("client")
+    return str(client[0]) if client else None

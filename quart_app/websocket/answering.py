@@ -1,0 +1,73 @@
+"""What a channel answers to a frame, and what it shows of an event: its handlers are called here, and what they raise
+is told."""
+
+from __future__ import annotations
+
+import structlog
+
+from bus.messages import ClientMessage, Error, Event, Message, RefreshToken
+from quart_app.channel import Channel, Operation
+from quart_app.delivery.prepared import PreparedFrames
+from quart_app.errors import BadFrame
+from quart_app.metrics import Metrics
+from quart_app.refusals import refusal_of
+from quart_app.websocket.authorization import Authorization
+from quart_app.websocket.frame_parser import FrameParser, item
+
+log = structlog.get_logger(__name__)
+
+
+async def answer(
+    frame: str | bytes | None, parser: FrameParser, channel: Channel, authorization: Authorization, metrics: Metrics
+) -> str | None:
+    """The frame that answers a client's; None when the channel has nothing to say to it, now.
+
+    Args:
+        frame: as it came.
+        parser: knows what the channel takes.
+        channel: of this connection.
+        authorization: takes a newer token.
+        metrics: counts errors.
+    """
+    try:
+        message = parser.parse(frame)
+    except BadFrame as bad:
+        return _refusal(bad, metrics)
+    try:
+        reply = await _reply(message, channel, authorization)
+    except BadFrame as bad:
+        return _refusal(bad, metrics)
+    except Exception as error:
+        refused = refusal_of(error, message.action)
+        metrics.errors.labels(refused.kind).inc()
+        told = item(refused.kind, (message.action,), str(refused))
+        return Error(payload=(told,), ref=message.ref).encode()
+    return None if reply is None else reply.encode(ref=message.ref)
+
+
+async def shown(event: Event, channel: Channel) -> PreparedFrames | None:
+    """What a channel's handler makes of an event for this client; None for nothing, and when it raises."""
+    operation = channel.events[event.action]
+    try:
+        message = await _call(operation, channel, event)
+    except Exception:
+        log.exception("an event handler raised; the event is not shown", handler=operation.name)
+        return None
+    return PreparedFrames(message.encode()) if message is not None else None
+
+
+async def _reply(message: ClientMessage, channel: Channel, authorization: Authorization) -> Message | None:
+    if isinstance(message, RefreshToken):
+        return await authorization.refresh(message)
+    return await _call(channel.receives[message.action], channel, message)
+
+
+def _refusal(bad: BadFrame, metrics: Metrics) -> str:
+    metrics.errors.labels("bad_frame").inc()
+    return bad.error.encode()
+
+
+async def _call(operation: Operation, channel: Channel, message: Message) -> Message | None:
+    if operation.method is None:
+        raise TypeError(f"{operation.name} is passed through and has no method")
+    return await operation.method(channel, message)
