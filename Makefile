@@ -3,9 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-# Tests wait for servers most of their time, so two cores are busy only with four of them at once. A file's tests share
+# Tests wait for servers most of their time, so two cores are busy only with five of them at once. A file's tests share
 # servers and stay together, and what takes longest begins first, or one core would be idle at the end.
-SPREAD := -n 4 --dist loadfile --no-loadscope-reorder
+SPREAD := -n 5 --dist loadfile --no-loadscope-reorder
 SLOWEST_FIRST := tests/workers/test_lost_workers.py tests/e2e tests/chaos tests/workers tests/quart_app tests/cli tests
 FAST := -m "not servers"
 
