@@ -8,12 +8,14 @@ import math
 import random
 import time
 from collections import Counter
+from collections.abc import Iterable
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage
 
 from bus import Bus, BusError, Settings, SystemNotification, subjects
 from tests.chaos.answers import Answers, Frame
+from tests.chaos.proof import Proof
 from tests.chaos.wishes import ANSWER_DEADLINE, JOBS, Wish
 from tests.chaos.world import World
 
@@ -58,9 +60,9 @@ class ChaosClient:
         self.unknown: list[str] = []
         """Jobs that it wanted to have done again, and that were unknown."""
         self.answers = Answers()
+        self.proof = Proof(f"user|{(twin or self).number}", rng) if world.roles else None
+        """By what it proves who it is, where it has to."""
         self.connections = 0
-        self.refreshed = 0
-        """How often it brought a newer token to an open connection."""
         self.left_midway = 0
         """How often it lost its connection in the middle of an answer."""
         self.settled = asyncio.Event()
@@ -82,11 +84,6 @@ class ChaosClient:
         return [(job_id, wish.job_type) for wish in self.wishes.values() for job_id in wish.job_ids]
 
     @property
-    def _user(self) -> str:
-        """Who it is, where clients prove that."""
-        return f"user|{self.number if self._twin is None else self._twin.number}"
-
-    @property
     def satisfied(self) -> bool:
         """Whether every wish was accepted."""
         return all(wish.job_ids for wish in self.wishes.values())
@@ -104,7 +101,9 @@ class ChaosClient:
         while not self.leave.is_set():
             try:
                 await self._connected()
-            except AWAY:
+            except AWAY as away:
+                if self.proof is not None and isinstance(away, ConnectionClosed):
+                    self._complain(self.proof.closed(away))
                 await asyncio.sleep(self._rng.uniform(0.1, 1.0))
 
     async def come_back(self, *, anew: bool = False) -> dict[str, list[tuple[int, str]]]:
@@ -150,9 +149,6 @@ class ChaosClient:
                 except TimeoutError:
                     continue
                 self._take(frame)
-                if frame["action"] == "token_expiring" and self._rng.random() < 0.5:  # else it is closed with 4401
-                    await socket.send(json.dumps({"action": "refresh_token", "payload": self._world.proof(self._user)}))
-                    self.refreshed += 1
                 if frame["action"] == "job_output" and not self.settled.is_set() and self._rng.random() < LEAVES:
                     self.left_midway += 1
                     break
@@ -160,7 +156,9 @@ class ChaosClient:
                 socket.transport.abort()
 
     async def _greet(self, socket: ClientConnection) -> None:
-        payload: Frame = {"cursors": self._cursors, **self._world.proof(self._user)}
+        payload: Frame = {"cursors": self._cursors}
+        if self.proof is not None:
+            payload |= self.proof.begin(long=self.leave.is_set())
         if self._resume is not None:
             payload["resume"] = self._resume
         await socket.send(json.dumps({"action": "connect", "payload": payload}))
@@ -204,6 +202,10 @@ class ChaosClient:
         self.wishes[key] = Wish(key, job_type, unwanted=self._rng.random() < 0.05, again=again)
 
     async def _ask(self, socket: ClientConnection) -> None:
+        if self.proof is not None:
+            self._complain(self.proof.overdue())
+            if (newer := self.proof.refresh()) is not None:
+                await socket.send(json.dumps(newer))
         now = time.monotonic()
         for wish in self.wishes.values():
             ref = {"ref": wish.key}
@@ -224,8 +226,9 @@ class ChaosClient:
             self._cursors[scope] = frame["seq"]
             for gap in self._gaps[scope][-1:]:
                 gap[1] = min(gap[1], frame["seq"])
-        for complaint in self.answers.read(frame):
-            self._world.complain(f"client {self.number}: {complaint}")
+        if self.proof is not None:
+            self.proof.read(frame)
+        self._complain(self.answers.read(frame))
         wish = self.wishes.get(frame.get("ref", ""))
         match frame["action"]:
             case "job_queued" if wish is not None:
@@ -237,6 +240,10 @@ class ChaosClient:
                 self.ended.add(frame["job_id"])
             case "error":
                 self._refused(frame, wish)
+
+    def _complain(self, complaints: Iterable[str]) -> None:
+        for complaint in complaints:
+            self._world.complain(f"client {self.number}: {complaint}")
 
     def _refused(self, frame: Frame, wish: Wish | None) -> None:
         kind = frame["payload"][0]["type"]

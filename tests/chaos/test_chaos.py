@@ -7,9 +7,9 @@ says. This is more:
     CHAOS_SEED=7 CHAOS_MINUTES=5 pytest tests/chaos -s
 
 replays seed 7 for five minutes; CHAOS_EVERY is the mean number of seconds between two faults. With CHAOS_ROLES=1 each
-process has the NATS login and permissions of its role in deploy/nats, over TLS, and each client the token of a user.
-The schedule of faults is the seed's; the timing inside the processes is not, so a rare failure may need a few runs to
-show again.
+process has the NATS login and permissions of its role in deploy/nats, over TLS, and each client tokens of a user that
+live for seconds: it brings a newer one in time, or is closed with 4401 and comes back with one. The schedule of faults
+is the seed's; the timing inside the processes is not, so a rare failure may need a few runs to show again.
 """
 
 from __future__ import annotations
@@ -102,19 +102,22 @@ async def run(world: World, schedule: list[Planned]) -> None:
     invariants.what_jobs_wrote_is_their_result(history, world)
     invariants.everybody_saw_everything(history, clients, operator, world)
     invariants.nobody_was_told_of_a_loss_without_one(history, clients, world)
+    invariants.tokens_were_renewed(clients, world)
     await invariants.coming_back_shows_nothing_twice(history, clients, world)
     await invariants.nothing_grew(world)
     await invariants.everything_ends(world)
     print(_told(history, clients, world))
+    not_done = sorted(set(FAULTS) - set(world.injected))
     print(
-        f"{len(operator.acknowledged)} announcements; settled {settled - broken:.1f} s after the last fault, "
-        f"{time.monotonic() - begun:.1f} s in all; {len(world.complaints)} promises broken; "
-        f"not done this time: {', '.join(sorted(set(FAULTS) - set(world.injected))) or 'nothing'}"
+        f"{len(operator.acknowledged)} announcements; the last fault ended after {broken - begun:.1f} s; settled "
+        f"{settled - broken:.1f} s later, {time.monotonic() - begun:.1f} s in all; {len(world.complaints)} promises "
+        f"broken; not done this time: {', '.join(not_done) or 'nothing'}"
     )
 
 
 def _told(history: History, clients: list[ChaosClient], world: World) -> str:
     """What happened, in figures."""
+    proofs = [client.proof for client in clients if client.proof is not None]
     refused = sum((client.refused for client in clients), Counter[str]())
     figures = {
         "jobs": sum(map(bool, history.jobs.values())),
@@ -125,8 +128,9 @@ def _told(history: History, clients: list[ChaosClient], world: World) -> str:
         "answers read whole while they were written": sum(client.answers.whole for client in clients),
         "connections": sum(client.connections for client in clients),
         "of them lost in the middle of an answer": sum(client.left_midway for client in clients),
-        "newer tokens brought to them": sum(client.refreshed for client in clients),
+        "of them closed for a token that had expired": sum(proof.expired for proof in proofs),
         "of them told of a loss": sum(len(client.losses) for client in clients),
+        "tokens refreshed": sum(proof.refreshed for proof in proofs),
         "steps carried forward": history.carried,
         "events stored": history.seen,
         "of them cut": history.first_seq - 1,

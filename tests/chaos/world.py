@@ -17,7 +17,7 @@ from testbed.roles import PASSWORDS, add_tls, copied, write_passwords
 from testbed.servers import Server, Web, Worker
 from testbed.system import System
 from tests.certificates import self_signed
-from tests.tokens import AUDIENCE, ISSUER, SHARED, token
+from tests.tokens import AUDIENCE, ISSUER, SHARED
 
 RECONCILE_INTERVAL = 2.0
 """Seconds between two looks of a worker for jobs that nobody holds."""
@@ -39,8 +39,6 @@ LEADS = "this worker reconciles from now on"
 """What the worker logs that reconciles."""
 
 PASSWORD = "chaos"
-TOKEN_SECONDS = 20
-"""How long a token of a client is good: it ends while its connection lasts."""
 
 S = TypeVar("S", bound=Server)
 
@@ -58,6 +56,7 @@ class World:
     def __init__(self, directory: Path, pool: str, *, roles: bool = False) -> None:
         self.directory = directory
         self.pool = pool
+        self.roles = roles
         self.system = System(
             directory,
             BUS_SECRET=SECRET,
@@ -123,10 +122,6 @@ class World:
             return {}
         who = {"BUS_AUTH_SECRET": SHARED, "BUS_AUTH_ISSUER": ISSUER, "BUS_AUTH_AUDIENCE": AUDIENCE}
         return {"BUS_AUTH": "jwt", **who}
-
-    def proof(self, user: str) -> dict[str, str]:
-        """What a user adds to its connect frame to prove who it is, where it has to."""
-        return {} if self._roles is None else {"token": token(sub=user, exp=int(time.time()) + TOKEN_SECONDS)}
 
     def _new(self, server: S) -> S:
         self.logs.append(server.log)
