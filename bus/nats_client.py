@@ -215,6 +215,16 @@ class NatsClient(Client):
             raise nats.errors.SecureConnWantedError
         await super()._process_info(info, initial_connection)
 
+    def _connect_command(self) -> bytes:
+        """nats-py does not tell the reader of a TLS connection what it reads from: then it cannot make a server wait
+        that sends too much, and asyncio warns in the log each time that a server ends the connection."""
+        writer = getattr(self._transport, "_io_writer", None)
+        if writer is not None and writer.transport.get_extra_info("sslcontext") is not None:
+            protocol = writer.transport.get_protocol()
+            if protocol is not None:  # else the connection is lost already
+                protocol.connection_made(writer.transport)
+        return super()._connect_command()
+
     async def _read_loop(self) -> None:
         """Whatever ends the reading ends the connection."""
         await super()._read_loop()

@@ -465,7 +465,7 @@ def certificate(tmp_path: Path) -> Path:
 
 
 async def test_tls_with_an_unknown_authority_is_refused_and_with_a_known_one_used(
-    certificate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    certificate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     key = certificate.with_name("key.pem")
     with running(ConfiguredNats(tmp_path, f'tls {{ cert_file: "{certificate}", key_file: "{key}" }}')) as server:
@@ -479,6 +479,10 @@ async def test_tls_with_an_unknown_authority_is_refused_and_with_a_known_one_use
             monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
             async with bus_at(address) as bus:
                 await say(bus, "x")
+        async with bus_at(address) as bus:
+            server.kill()
+            await until(lambda: not bus.connected)
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
 
 
 async def test_who_is_cancelled_while_there_is_no_room_to_write_leaves_no_subscription(nats: ConfiguredNats) -> None:
