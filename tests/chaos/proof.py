@@ -15,6 +15,8 @@ from tests.tokens import token
 
 LIVES = 4, 16
 """Least and most seconds for which a token is good, so that some expire on the connection that they opened."""
+GROUPS = ["team"]
+"""What each token lists: a connection is subscribed to it as it begins, and with each newer token."""
 REFRESHES = 0.6
 """How likely a client brings a newer token in time; else it is closed, and comes back with one."""
 EARLY = 0.5
@@ -85,4 +87,4 @@ class Proof:
 
     def _new(self, life: int) -> str:
         self._sent_until = int(time.time()) + life
-        return token(sub=self._user, exp=self._sent_until)
+        return token(sub=self._user, exp=self._sent_until, groups=GROUPS)
