@@ -14,7 +14,9 @@ from quart_app.rate_by_key import RateByKey
 EVENT_BYTES = 2048
 """Bytes that take about as long to read as what is to be done for each event whatever its size."""
 PATIENCE = 10.0
-"""Longest that a client is kept waiting, in seconds; more is refused."""
+"""Longest that a client is kept waiting for what it owes, in seconds; more is refused."""
+TURN = 60.0
+"""Longest that it is kept waiting for others of itself, such as thirty tabs that come back together."""
 
 
 class ClientReads:
@@ -47,14 +49,14 @@ class ClientReads:
         """A block that no other of this client is in at the same time, entered when `wait` has returned.
 
         Raises:
-            TooFast: as `wait`, or the others took longer than `PATIENCE`.
+            TooFast: as `wait`, or the others took longer than `TURN`.
         """
         lock = self._locks.setdefault(client_id, asyncio.Lock())
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TURN):
                 await lock.acquire()
         except TimeoutError as error:
-            raise TooFast(PATIENCE) from error
+            raise TooFast(TURN) from error
         try:
             await self.wait(client_id)
             yield

@@ -109,7 +109,7 @@ async def test_what_is_soon_paid_for_is_waited_for() -> None:
 
 
 async def test_one_resume_of_a_client_goes_on_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_reads, "PATIENCE", 0.05)
+    monkeypatch.setattr(client_reads, "TURN", 0.05)
     limited = reads(1_000_000, 1_000_000)
     async with limited.alone("a"), limited.alone("b"):
         with pytest.raises(TooFast):
