@@ -16,6 +16,7 @@ class Proxy:
         """How many connections there have been."""
         self._target = port
         self._clients: set[asyncio.StreamWriter] = set()
+        self._swallowed: set[asyncio.StreamWriter] = set()
 
     async def say(self, words: bytes, *, close: bool) -> None:
         """Send words to every client, between what the server says; then perhaps close its connection."""
@@ -26,6 +27,10 @@ class Proxy:
                 if close:
                     writer.close()
 
+    def swallow(self) -> None:
+        """Pass nothing on any more of the connections that there are: they look open, and nobody is there."""
+        self._swallowed |= self._clients
+
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Pass on what one client and the server say."""
         self.accepted += 1
@@ -33,7 +38,10 @@ class Proxy:
         self._clients.add(writer)
         try:
             done, left = await asyncio.wait(
-                [asyncio.create_task(_pass(reader, their_writer)), asyncio.create_task(_pass(their_reader, writer))],
+                [
+                    asyncio.create_task(self._pass(reader, their_writer, of=writer)),
+                    asyncio.create_task(self._pass(their_reader, writer, of=writer)),
+                ],
                 return_when=asyncio.FIRST_COMPLETED,
             )
             for task in left:
@@ -41,15 +49,18 @@ class Proxy:
             await asyncio.gather(*done, *left, return_exceptions=True)
         finally:
             self._clients.discard(writer)
+            self._swallowed.discard(writer)
             for each in (writer, their_writer):
                 each.close()
 
-
-async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(ConnectionError):
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
+    async def _pass(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, of: asyncio.StreamWriter
+    ) -> None:
+        with suppress(ConnectionError):
+            while data := await reader.read(65536):
+                if of not in self._swallowed:
+                    writer.write(data)
+                    await writer.drain()
 
 
 @asynccontextmanager

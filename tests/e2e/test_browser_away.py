@@ -14,6 +14,7 @@ from testbed.servers import Web, Worker
 from testbed.system import System
 from tests.e2e.browser import DEADLINE, SystemPage, broadcast, expect_result, stored, system_for_pages, system_page
 from tests.e2e.patient import let_end
+from tests.proxy import proxy_of
 from tests.tokens import SHARED, token
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")  # the browser's
@@ -42,11 +43,12 @@ def web(started: Web) -> Web:
     return started
 
 
-RECORD_PHASES = """addEventListener("DOMContentLoaded", () => {
+RECORD = """() => {
     const box = document.querySelector("#connection");
     window.phases = [];
     new MutationObserver(() => window.phases.push(box.dataset.phase)).observe(box, {attributes: true});
-})"""
+}"""
+RECORD_PHASES = f'addEventListener("DOMContentLoaded", {RECORD})'
 
 
 async def shown_at(item: Locator) -> str | None:
@@ -73,6 +75,18 @@ async def test_a_person_may_reconnect_at_once(browser: Browser, web: Web) -> Non
         await tab.reconnect_button.click()
         await tab.expect_connected()
         await expect(tab.reconnect_button).to_be_hidden()
+
+
+async def test_a_page_that_wakes_sees_at_once_that_nobody_is_there_and_comes_back(browser: Browser, web: Web) -> None:
+    async with proxy_of(web.port) as proxy, system_page(browser, f"http://127.0.0.1:{proxy.port}/system/") as tab:
+        proxy.swallow()  # the socket looks open; by itself the page would see it after 35 s, which are too long here
+        await tab.page.evaluate(f"({RECORD})()")
+        await tab.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        async with asyncio.timeout(DEADLINE / 1000):
+            while "connected" not in await tab.page.evaluate("window.phases"):
+                await asyncio.sleep(0.1)
+        await tab.submit("default", "after the sleep")
+        await expect_result(tab.job("after the sleep"), "AFTER THE SLEEP")
 
 
 async def test_a_reload_shows_a_running_job_and_then_its_result_once(

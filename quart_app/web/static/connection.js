@@ -7,6 +7,7 @@ const OPEN_WITHIN = 10_000; // milliseconds, as all times here
 const WELCOME_WITHIN = 20_000; // the server may wait for its bus
 const PING_AFTER = 25_000; // of silence
 const PONG_WITHIN = 10_000;
+const AWAKE_WITHIN = 1_500; // for a pong when somebody looks at the page again
 const FIRST_DELAY = 1_000;
 const LONGEST_DELAY = 30_000;
 export const NOT_SIGNED_IN = 4401;
@@ -54,6 +55,15 @@ export class Connection {
     this.#enter({ name: "connecting" });
   }
 
+  /** Somebody looks at the page again: see at once whether there is a connection still, and open one if not. */
+  wake() {
+    if (this.waiting) {
+      this.open();
+    } else if (this.connected) {
+      this.#ping(AWAKE_WITHIN, () => this.open());
+    }
+  }
+
   send(frame) {
     this.#socket.send(JSON.stringify(frame));
   }
@@ -91,10 +101,12 @@ export class Connection {
   // A browser is not told when its network vanishes: silence is answered with a ping, a missing pong with a new
   // connection.
   #watch() {
-    this.#after(PING_AFTER, () => {
-      this.send({ action: "ping" });
-      this.#after(PONG_WITHIN, () => this.#lost());
-    });
+    this.#after(PING_AFTER, () => this.#ping(PONG_WITHIN, () => this.#lost()));
+  }
+
+  #ping(within, onSilence) {
+    this.send({ action: "ping" });
+    this.#after(within, onSilence);
   }
 
   #lost(code, reason) {

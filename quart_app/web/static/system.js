@@ -14,6 +14,7 @@ import { Session } from "./session.js";
 import { recall, remember } from "./storage.js";
 import { beOneTab } from "./tab.js";
 import { View } from "./view.js";
+import { onWake } from "./wake.js";
 
 const { socket, maxFrameBytes, noReconnect } = element("system").dataset;
 const count = new Intl.NumberFormat("en");
@@ -166,5 +167,5 @@ function newKey() {
 }
 
 (recall("unconfirmed") ?? []).forEach((job) => jobs.add(job));
-addEventListener("online", () => connection.waiting && connection.open());
+onWake(() => connection.wake());
 connection.open();

@@ -12,6 +12,7 @@ import { Session } from "../session.js";
 import { Status } from "../status.js";
 import { beOneTab } from "../tab.js";
 import { clock } from "../times.js";
+import { onWake } from "../wake.js";
 import { Acting } from "./acting.js";
 import { AnnounceView } from "./announce_view.js";
 import { Asking } from "./asking.js";
@@ -150,6 +151,6 @@ function say(text) {
 
 element("alert-dismiss").addEventListener("click", () => alarm(""));
 addEventListener("hashchange", showRoute);
-addEventListener("online", () => connection.waiting && connection.open());
+onWake(() => connection.wake());
 showRoute();
 connection.open();
