@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from typing import Annotated, Any
 
 import typer
@@ -24,6 +25,8 @@ from workers import submission
 from workers.registry import DEFAULT, Job, discover, resolve
 
 NATS_TIMEOUT = 5.0
+MOST_NAMED = 12
+"""Job types that are named to whoever asks for another one."""
 
 
 def _length(what: str, most: int) -> Any:
@@ -48,6 +51,11 @@ Content = Annotated[
     ),
 ]
 Wait = Annotated[bool, typer.Option("--wait", metavar="", help="Wait for the job's end and print its result.")]
+ANY_TYPE = "--any-type"
+AnyType = Annotated[
+    bool,
+    typer.Option(ANY_TYPE, metavar="", help=f"Take a TYPE that is not known here; then {DEFAULT} runs it."),
+]
 JobKey = Annotated[
     str | None,
     typer.Option(
@@ -75,6 +83,7 @@ def submit(
     job_type: JobType,
     content: Content,
     wait: Wait = False,
+    any_type: AnyType = False,
     after: In = None,
     at: At = None,
     key: JobKey = None,
@@ -101,7 +110,7 @@ def submit(
     try:
         words = [given(content[0], "content")] if len(content) == 1 else content
         settings = client_settings(server, NATS_TIMEOUT if timeout is None else timeout)
-        jobs = _find_jobs(settings, job_type, beside)
+        jobs = _find_jobs(settings, job_type, beside, any_type=any_type)
     except KeyboardInterrupt:
         raise Interrupted("interrupted; nothing was submitted") from None
     command = JobSubmission(
@@ -120,8 +129,20 @@ def submit(
         raise Interrupted(f"interrupted; {command.outlook}") from None
 
 
-def _find_jobs(settings: Settings, asked: str, beside: Console) -> Mapping[str, Job]:
+def _find_jobs(settings: Settings, asked: str, beside: Console, *, any_type: bool) -> Mapping[str, Job]:
+    """The jobs there are, one of which is of this type, or may run what is of any.
+
+    Raises:
+        BadParameter: none is; the message says which one may be meant.
+        UnknownTaskType: none is, and there is none for any type either.
+    """
     jobs = discover(example_jobs=settings.example_jobs)
+    if asked in jobs:
+        return jobs
+    if not any_type:
+        meant = get_close_matches(asked, jobs, n=1)
+        hint = f"did you mean {meant[0]}?" if meant else f"there is {', '.join(sorted(jobs)[:MOST_NAMED])}"
+        raise typer.BadParameter(f"there is no job type {shortened(asked)!r}; {hint} ({ANY_TYPE} submits it as it is)")
     if resolve(jobs, asked).name != asked:
         say(beside, f"no job type {shortened(asked)!r}: running {DEFAULT}")
     return jobs

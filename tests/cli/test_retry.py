@@ -56,12 +56,12 @@ async def test_a_job_that_has_not_ended_or_is_unknown_is_exit_1(nats: Nats, bus:
     assert busctl("retry", "a.b").returncode == 2
 
 
-async def test_without_a_default_an_unknown_type_is_exit_1_and_the_known_ones_are_named(
+async def test_without_a_default_an_unknown_type_is_refused_and_the_known_ones_are_named(
     nats: Nats, bus: Bus, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     found = {"PYTHONPATH": own_jobs.install(tmp_path_factory.mktemp("own")), "BUS_EXAMPLE_JOBS": "false"}
     job = await failed(bus, "retry-eve")
-    for arguments in (("submit", "nonsense", "hi"), ("retry", job.job_id)):
+    for arguments in (("submit", "nonsense", "hi", "--any-type"), ("retry", job.job_id)):
         refused = busctl(*arguments, NATS_URL=nats.url, **found)
         assert (refused.returncode, refused.stdout) == (1, "")
         assert "there is no job type" in refused.stderr

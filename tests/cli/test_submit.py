@@ -33,8 +33,18 @@ def test_a_result_of_several_lines_keeps_them(system: System) -> None:
     assert len(done.stdout.splitlines()) == 5
 
 
-def test_an_unknown_type_runs_default_and_says_so(system: System) -> None:
-    done = busctl("submit", "no-such-type", "hi", "--wait", **system.env)
+@pytest.mark.parametrize(
+    ("asked", "hint"),
+    [("transalte", "did you mean translate?"), ("no-such-type", "there is analyze, default, generate")],
+)
+def test_a_type_that_is_not_there_is_a_usage_error_that_names_what_may_be_meant(asked: str, hint: str) -> None:
+    refused = busctl("submit", asked, "hi", "--wait")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert f"there is no job type '{asked}'; {hint}" in " ".join(refused.stderr.replace("│", " ").split())
+
+
+def test_any_type_may_be_asked_for_and_default_runs_it_and_says_so(system: System) -> None:
+    done = busctl("submit", "no-such-type", "hi", "--wait", "--any-type", **system.env)
     assert (done.returncode, done.stdout) == (0, "✅ Processed: HI\n")
     assert done.stderr == "no job type 'no-such-type': running default\n"
 
