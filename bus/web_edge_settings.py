@@ -63,6 +63,11 @@ class WebEdgeSettings(Environment):
         "it a handshake is answered with 429. Unset, no limit. Behind a proxy set BUS_TRUSTED_PROXIES first, or all "
         "clients have its address.",
     )
+    max_connections_per_client: Count | None = Field(
+        None,
+        description="Most connections that one client, with BUS_AUTH=jwt one user, has open at one web process; past "
+        "it another one is closed with 4429, or with the plain protocol answered with 429. Unset, no limit.",
+    )
     handshake_rate_per_address: Annotated[float, Field(ge=0.001, le=1_000_000, allow_inf_nan=False)] | None = Field(
         None,
         description="WebSocket handshakes a second that one address may make for long at one web process; past it they "

@@ -34,6 +34,9 @@ TOKEN_EXPIRED = CloseCode(4401, "token_expired", "the token has expired; reconne
 FORBIDDEN = CloseCode(4403, "forbidden", "this client may not use this channel", reconnect=False)
 HANDSHAKE_TIMEOUT = CloseCode(4408, "handshake_timeout", "no connect frame came in time; reconnect", reconnect=True)
 TOO_MANY_REQUESTS = CloseCode(4429, "too_many_requests", "too many frames; send fewer and reconnect", reconnect=True)
+TOO_MANY_CONNECTIONS = CloseCode(
+    4429, "too_many_connections", "this client has too many connections open; close some and reconnect", reconnect=True
+)
 TOO_MUCH_READ = CloseCode(
     4429, "too_much_read", "too much was replayed to this client in too short a time; reconnect later", reconnect=True
 )
@@ -54,6 +57,7 @@ ALL = (
     HANDSHAKE_TIMEOUT,
     TOO_MANY_REQUESTS,
     TOO_MUCH_READ,
+    TOO_MANY_CONNECTIONS,
 )
 
 NO_RECONNECT = {str(close.code): close.reason for close in ALL if not close.reconnect}

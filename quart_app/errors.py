@@ -4,6 +4,7 @@ WebError
 ├── ChannelDefinitionError  a channel class cannot work (a `TypeError` too)
 ├── Refused                 a handler will not do what a valid frame asks for
 ├── TooFast                 a client asks for more than its rate allows
+├── TooManyConnections      a client has as many connections as it may
 ├── BadFrame                a frame that cannot be accepted
 ├── HandshakeFailed         a client's first frame was not what it must be
 ├── Unauthorized            a client does not prove who it is
@@ -57,6 +58,10 @@ class TooFast(WebError):
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         super().__init__(f"too much was asked for in too short a time; ask again in {seconds:.0f} s")
+
+
+class TooManyConnections(WebError):
+    """A client has as many connections as it may; close code 4429, or HTTP status 429."""
 
 
 class BadFrame(WebError):

@@ -143,6 +143,11 @@ class Hub:
             del self._groups[group]
             await feed.close()
 
+    def number_of(self, client_id: str) -> int:
+        """How many connections this client has here."""
+        feed = self._clients.get(client_id)
+        return 0 if feed is None else len(feed.members)
+
     def follows(self, member: HubMember) -> bool:
         """Whether it is known since when this process hears the events of the member's client."""
         feed = self._clients.get(member.client_id)

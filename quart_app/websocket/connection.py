@@ -14,11 +14,19 @@ from werkzeug.datastructures import Headers
 
 from bus import BusUnavailable
 from bus.messages import Event, Message
-from quart_app.close_codes import TOO_BIG, TOO_MANY_REQUESTS, TOO_MUCH_READ, TOO_SLOW, TRY_AGAIN, CloseCode
+from quart_app.close_codes import (
+    TOO_BIG,
+    TOO_MANY_CONNECTIONS,
+    TOO_MANY_REQUESTS,
+    TOO_MUCH_READ,
+    TOO_SLOW,
+    TRY_AGAIN,
+    CloseCode,
+)
 from quart_app.delivery.batch import Batch, View
 from quart_app.delivery.hub import Hub
 from quart_app.delivery.prepared import PreparedFrames
-from quart_app.errors import TooFast
+from quart_app.errors import TooFast, TooManyConnections
 from quart_app.finish import finished
 from quart_app.identity.authenticator import Authenticator
 from quart_app.identity.identity import Identity
@@ -284,6 +292,8 @@ class Connection:
         except TooFast:
             too_much_read.warn(client_id=self.client_id)
             self.close(TOO_MUCH_READ)
+        except TooManyConnections:
+            self.close(TOO_MANY_CONNECTIONS)
 
     def _wait(self, pending: PendingBatches, batch: Batch) -> None:
         if not pending.add(batch) and self._replayed:  # what overflows before is this process's doing, not the client's

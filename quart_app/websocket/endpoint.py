@@ -7,9 +7,9 @@ from quart import Response, Websocket, websocket
 from bus import BusUnavailable
 from bus.messages import Message, RefreshToken
 from quart_app.channel import Channel
-from quart_app.close_codes import FORBIDDEN, SERVICE_RESTART, UNAUTHORIZED, CloseCode
+from quart_app.close_codes import FORBIDDEN, SERVICE_RESTART, TOO_MANY_CONNECTIONS, UNAUTHORIZED, CloseCode
 from quart_app.delivery.batch import View
-from quart_app.errors import Forbidden, HandshakeFailed, KeysUnavailable, Unauthorized
+from quart_app.errors import Forbidden, HandshakeFailed, KeysUnavailable, TooManyConnections, Unauthorized
 from quart_app.identity.identity import Identity
 from quart_app.sparse_log import SparseLog
 from quart_app.websocket.connection import Connection
@@ -64,6 +64,8 @@ class Endpoint:
             except Unauthorized as error:
                 refused.warn(reason=str(error))
                 refusal = Response(f"{error}\n", 401, {"WWW-Authenticate": "Bearer"})
+            except TooManyConnections:
+                refusal = Response(f"{TOO_MANY_CONNECTIONS.reason}; see BUS_MAX_CONNECTIONS_PER_CLIENT\n", 429)
             except Forbidden:
                 refusal = Response(f"{FORBIDDEN.reason}\n", 403)
         self._metrics.refused(refusal)
@@ -83,6 +85,7 @@ class Endpoint:
             BusUnavailable, KeysUnavailable: it was not accepted, for want of NATS or of keys.
             Unauthorized: neither, for want of a valid token.
             Forbidden: its channel does not let it in.
+            TooManyConnections: it has as many as it may.
         """
         identity = await self._proved(socket) or await self._authenticator.identify(self._cookie(socket))
         connection = self._connection(socket, self._plain, identity)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from quart_app.close_codes import SERVICE_RESTART
 from quart_app.delivery.batch import View
 from quart_app.delivery.pipeline import Pipeline
+from quart_app.errors import TooManyConnections
 from quart_app.identity.authenticator import Authenticator
 from quart_app.identity.identity import Identity
 from quart_app.metrics import Metrics
@@ -56,9 +57,13 @@ class Reception:
             fresh: the client's id was made just now.
 
         Raises:
+            TooManyConnections: its client has as many as it may.
             BusUnavailable: NATS is away.
         """
-        await self.pipeline.hub.attach(connection, fresh=fresh)
+        hub, most = self.pipeline.hub, self.services.settings.max_connections_per_client
+        if most is not None and hub.number_of(connection.client_id) >= most:
+            raise TooManyConnections
+        await hub.attach(connection, fresh=fresh)
         connection.authorization.begin()
         if self.admission.closing:  # too late to be closed with the others
             connection.close(SERVICE_RESTART)
@@ -69,6 +74,7 @@ class Reception:
 
         Raises:
             BusUnavailable: NATS is away.
+            TooManyConnections: its client has as many as it may.
             TooFast: too much was read for this client already.
         """
         await self.attach(connection, fresh=greeting.session.fresh)

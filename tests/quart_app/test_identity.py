@@ -271,3 +271,22 @@ async def test_a_dead_url_of_keys_stops_no_known_key(system: System) -> None:
     status, said = await asyncio.to_thread(readiness, dead)
     assert status == 503
     assert "keys: the keys that tokens are verified with cannot be read: Connection refused" in said
+
+
+async def test_a_user_has_as_many_connections_as_a_client_may_and_others_theirs(system: System) -> None:
+    web = system.web(**JWT, BUS_MAX_CONNECTIONS_PER_CLIENT="2")
+    alice, options = {"token": token()}, {"subprotocols": ["bus.v1"]}
+    async with welcomed(web.ws_url, alice) as (first, _), welcomed(web.ws_url, alice):
+        async with client(web.ws_url, **options) as third:
+            await third.send({"action": "connect", "payload": alice})
+            assert await close_code(third) == 4429
+        with pytest.raises(InvalidStatus) as refused:
+            async with client(web.ws_url, **bearer(token())):
+                pass
+        assert refused.value.response.status_code == 429
+        async with welcomed(web.ws_url, {"token": token(sub="bob")}):
+            await first.ping()
+    async with welcomed(web.ws_url, alice):
+        pass
+    await until(web, "busctl_closed_total 4429 too_many_connections", 1)
+    web.stop()
