@@ -68,7 +68,7 @@ def test_json_without_wait_is_the_queued_job(system: System) -> None:
 
 
 def test_quiet_prints_nothing(system: System) -> None:
-    done = busctl("submit", "no-such-type", "hi", "--wait", "-q", **system.env)
+    done = busctl("submit", "no-such-type", "hi", "--wait", "--any-type", "-q", **system.env)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
