@@ -25,6 +25,8 @@ from testbed.ports import free_port
 
 BIN = Path(sys.executable).parent
 START_DEADLINE = 30.0
+LISTEN = "0A"
+"""The state of a socket that listens, as /proc/net/tcp has it."""
 
 SERVE = ("python", "-P", "-m", "quart_app")
 """What `busctl serve` turns into, without the time that the command line takes to say so."""
@@ -276,3 +278,8 @@ class Web(OurServer):
 
     def ready(self) -> bool:
         return answers(self.port)
+
+    def connections(self) -> int:
+        """How many connections its processes hold. Linux names an inode from accept to close, no longer."""
+        rows = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
+        return sum(row[1].endswith(f":{self.port:04X}") and row[3] != LISTEN and row[9] != "0" for row in rows)
