@@ -107,7 +107,10 @@ async def test_every_response_forbids_what_it_does_not_need(http: QuartClient) -
     paths = (
         {rule.rule for rule in rules} | {f"/static/{name}" for name in ASSETS} | {"/nowhere", "/static/none", "/system"}
     )
-    answers = {path: await http.get(path) for path in paths - {"/readyz"}}  # which asks servers
+    answers = {path: await http.get(path) for path in paths - {"/readyz", "/api/events"}}  # which ask servers
+    answers["/api/events"] = await http.get(
+        "/api/events", headers={"Origin": "https://x.example"}
+    )  # refused: it has no end
     answers["POST"] = await http.post("/system/")
     assert {answer.status_code for answer in answers.values()} == {200, 302, 308, 403, 404, 405}
     for path, answer in answers.items():
