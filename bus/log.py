@@ -86,6 +86,22 @@ def configure_logging(settings: Settings, *, whole_process: bool = False) -> Non
         sys.unraisablehook = _unraisable
 
 
+def log_to_their_loggers() -> None:
+    """Leave it to a program that is not ours what it shows, by the standard library's loggers; unless it uses structlog
+    itself, and has said."""
+    if not structlog.is_configured():
+        structlog.configure(
+            processors=[
+                structlog.stdlib.filter_by_level,
+                _exceptions_as_text,
+                _escape_all,
+                structlog.processors.KeyValueRenderer(key_order=["event"]),
+            ],
+            wrapper_class=structlog.stdlib.BoundLogger,
+            logger_factory=structlog.stdlib.LoggerFactory(),
+        )
+
+
 class Handler(logging.StreamHandler[Any]):
     """Writes lines. Of a record that cannot be made one it says whose it was, and not what: that may be secret."""
 

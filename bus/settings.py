@@ -12,6 +12,7 @@ from bus.identity_settings import IdentitySettings
 from bus.nats_settings import NatsSettings
 from bus.observe_settings import ObserveSettings
 from bus.origins import hosts, origins
+from bus.project_settings import ProjectSettings
 from bus.setting_values import (
     YEAR,
     Age,
@@ -28,7 +29,7 @@ from bus.setting_values import (
 from bus.web_edge_settings import WebEdgeSettings
 
 
-class Settings(ObserveSettings, IdentitySettings, NatsSettings, WebEdgeSettings):
+class Settings(ObserveSettings, ProjectSettings, IdentitySettings, NatsSettings, WebEdgeSettings):
     """Settings of one process, read from the environment once and passed down as an argument.
 
     Times are seconds and sizes are bytes. A value may also stand in a file that `<VARIABLE>_FILE` names; the variable
@@ -150,12 +151,6 @@ class Settings(ObserveSettings, IdentitySettings, NatsSettings, WebEdgeSettings)
     )
     stream_replicas: Annotated[int, Field(ge=1, le=5)] = Field(
         1, description="Replicas of the EVENTS stream in a NATS cluster. Applied as BUS_STREAM_MAX_AGE."
-    )
-    example_jobs: bool = Field(
-        True,
-        description="Whether there are the example jobs analyze, default, generate and translate. Without them a job "
-        "called default may be your own; without one, a request of unknown type is refused. The same for web "
-        "processes, workers and busctl.",
     )
     job_delay_scale: Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)] = Field(
         1.0, description="Factor on the time that the four example jobs pretend to work; 0 for no wait."

@@ -19,6 +19,7 @@ from cli.embedded import write_nats_config
 from cli.errors import CommandFailed, Interrupted
 from cli.local_system import LocalSystem, Plan
 from cli.options import NoColor
+from cli.reload import PACKAGES
 
 
 def _port(value: int) -> int:
@@ -65,12 +66,11 @@ def dev(
 
     Example: busctl dev --port 8080 --reload
     """
-    from workers.registry import discover  # here, because it imports every job, and other commands need none
+    from workers.own_code import directories
+    from workers.registry import discover_for  # here, because it imports every job, and other commands need none
 
     settings = Settings.load()
-    discover(
-        example_jobs=settings.example_jobs
-    )  # a job that cannot be used is said at once, not by two processes among the lines of two servers
+    discover_for(settings)  # a job that cannot be used is said at once, not by two processes among the lines of others
     own_nats, own_valkey = (name not in settings.model_fields_set for name in ("nats_url", "redis_url"))
     ports = {"--port": port}
     if own_nats:
@@ -87,8 +87,9 @@ def dev(
         redis_port=redis_port if own_valkey else None,
         data_dir=data_dir.absolute(),
         concurrency=concurrency,
-        reload=reload,
+        sources=[*PACKAGES, *directories(settings)] if reload else None,
         asks_for_tokens=settings.auth == "jwt",
+        page="/system/" if settings.app is None else "/",
     )
     plan.servers()
     with locked(plan.data_dir) as lock:

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Set
+from collections.abc import Awaitable, Callable, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from cli.errors import CommandFailed
 from cli.output import printable
 from cli.probes import http_ok, redis_answers, worker_listens
 from cli.processes import Processes
-from cli.reload import ROOT, Sources
+from cli.reload import Sources, short
 
 READY_SECONDS = 60.0
 ASK_EVERY = 0.1
@@ -53,6 +53,8 @@ class Plan:
         given: the settings that the environment has; for others there are values that suit one machine.
         data_dir: absolute.
         asks_for_tokens: whether clients have to prove who they are.
+        sources: what to watch, to start web and worker again when it changes; None to let them run.
+        page: the path of the page to look at.
         stream_max_bytes: most bytes of events, where the disk has less room than the settings ask for.
     """
 
@@ -64,7 +66,8 @@ class Plan:
     given: Set[str]
     data_dir: Path
     concurrency: int
-    reload: bool
+    sources: Sequence[Path] | None
+    page: str = "/system/"
     stream_max_bytes: int | None = None
     asks_for_tokens: bool = False
 
@@ -174,10 +177,10 @@ class LocalSystem:
             raise CommandFailed(
                 f"not ready within {READY_SECONDS:g} s: {names}; see the lines above. Everything was stopped"
             ) from None
-        ready = Text.assemble(("ready ", "bold green"), f"http://127.0.0.1:{self._plan.web_port}/system/")
+        ready = Text.assemble(("ready ", "bold green"), f"http://127.0.0.1:{self._plan.web_port}{self._plan.page}")
         Console(highlight=False).print(ready, soft_wrap=True)
-        if self._plan.reload:
-            await self._reload()
+        if self._plan.sources is not None:
+            await self._reload(Sources(self._plan.sources))
         await asyncio.Event().wait()
 
     async def _start(self, wanted: dict[str, tuple[list[str], Check]]) -> None:
@@ -203,13 +206,12 @@ class LocalSystem:
                 raise CommandFailed(f"{message}; see its last lines above. Everything else was stopped")
             self._show("dev", f"{message}; it starts again when a source file changes")
 
-    async def _reload(self) -> None:
-        sources = Sources()
+    async def _reload(self, sources: Sources) -> None:
         self._reloading = True
         while True:
             await asyncio.sleep(CHECK_INTERVAL)
             if changed := sources.changed():
-                names = ", ".join(str(path.relative_to(ROOT)) for path in changed[:3]) + ("…" if changed[3:] else "")
+                names = ", ".join(map(short, changed[:3])) + ("…" if changed[3:] else "")
                 self._show("dev", f"{names} changed; web and worker start again")
                 await self._processes.stop(self._plan.clients(), CLIENTS_GRACE)
                 self._launch(self._plan.clients())

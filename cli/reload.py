@@ -11,14 +11,14 @@ SUFFIXES = frozenset({".py", ".html", ".js", ".css"})
 
 
 class Sources:
-    """The source files of the packages that web and worker run.
+    """The source files of what web and worker run.
 
     Args:
-        directories: where to look, at any depth.
+        places: directories, in which it looks at any depth, and files.
     """
 
-    def __init__(self, directories: Sequence[Path] = PACKAGES) -> None:
-        self._directories = directories
+    def __init__(self, places: Sequence[Path]) -> None:
+        self._places = places
         self._seen = self._look()
 
     def changed(self) -> list[Path]:
@@ -29,11 +29,19 @@ class Sources:
 
     def _look(self) -> dict[Path, int]:
         seen = {}
-        for directory in self._directories:
-            for path in directory.rglob("*"):
+        for place in self._places:
+            for path in (place,) if place.is_file() else place.rglob("*"):
                 if path.suffix in SUFFIXES:
                     try:
                         seen[path] = path.stat().st_mtime_ns
                     except OSError:  # an editor is replacing it at this moment
                         continue
         return seen
+
+
+def short(path: Path) -> str:
+    """A path as people know it: below the current directory or ours."""
+    for place in (Path.cwd(), ROOT):
+        if path.is_relative_to(place):
+            return str(path.relative_to(place))
+    return str(path)

@@ -78,9 +78,9 @@ class Retry:
         Raises:
             BusError, CommandFailed, UnknownTaskType, JobDefinitionError: nothing was submitted, or perhaps it was.
         """
-        from workers.registry import discover  # here, because it imports every job, and other commands need none
+        from workers.registry import discover_for  # here, because it imports every job, and other commands need none
 
-        jobs = discover(example_jobs=settings.example_jobs)
+        jobs = discover_for(settings)
         async with Bus(settings, name="busctl retry") as bus:
 
             async def enqueue(job: JobState) -> None:

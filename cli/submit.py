@@ -22,7 +22,7 @@ from cli.output import Output, say, shortened
 from cli.streams import given
 from cli.when import At, In, begins
 from workers import submission
-from workers.registry import DEFAULT, Job, discover, resolve
+from workers.registry import DEFAULT, Job, discover_for, resolve
 
 NATS_TIMEOUT = 5.0
 MOST_NAMED = 12
@@ -136,7 +136,7 @@ def _find_jobs(settings: Settings, asked: str, beside: Console, *, any_type: boo
         BadParameter: none is; the message says which one may be meant.
         UnknownTaskType: none is, and there is none for any type either.
     """
-    jobs = discover(example_jobs=settings.example_jobs)
+    jobs = discover_for(settings)
     if asked in jobs:
         return jobs
     if not any_type:

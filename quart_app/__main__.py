@@ -9,8 +9,8 @@ import sys
 from bus import Settings
 from bus.escape import escaped
 from bus.log import configure_logging, warn_of_unknown_settings
-from quart_app.app import create_app
 from quart_app.asgi import CANNOT_START
+from quart_app.embedding import application
 from quart_app.errors import BadCertificate, CannotHeal, CannotListen
 from quart_app.server.control_socket import CANNOT_HEAL
 from quart_app.server.serve import Tls, raise_open_files, serve
@@ -34,7 +34,7 @@ def main() -> int:
         if arguments.workers == 1:
             serve(settings, arguments.bind, tls, arguments.control_socket)
             return 0
-        create_app(settings)  # what is wrong with jobs and channels is said once here, not by every process
+        application(settings)  # what is wrong with jobs and channels is said once here, not by every process
         raise_open_files()
         return 0 if asyncio.run(Supervisor(settings, arguments.bind, tls, arguments.workers).run()) else 1
     except (*CANNOT_START, CannotListen, BadCertificate) as error:

@@ -11,7 +11,7 @@ import structlog
 from quart import Quart
 
 from bus import Settings, traces
-from bus.log import configure_logging
+from bus.log import configure_logging, log_to_their_loggers
 from quart_app.channel import Channel
 from quart_app.channel_set import ChannelSet, console_channel, our_channels
 from quart_app.close_codes import SERVICE_RESTART
@@ -38,10 +38,15 @@ from quart_app.websocket.endpoint import Endpoint
 from quart_app.websocket.reception import Reception
 from quart_app.websocket.renewal import Renewal
 from quart_app.websocket.session import Sessions
-from workers.registry import discover
+from workers.registry import discover_for
 
 CLOSE_BEFORE_STOP = 1.0
 """Seconds between telling clients to come back and asking a server that does not drain to stop."""
+
+NOT_STARTED = (
+    "this application was not started: its server must send ASGI lifespan events, and whoever mounts it in another "
+    "application must start it with that one; see quart_app.serving"
+)
 
 log = structlog.get_logger(__name__)
 
@@ -51,14 +56,15 @@ def create_app(settings: Settings | None = None, channels: Iterable[type[Channel
 
     Args:
         settings: by default those of the environment.
-        channels: the WebSocket endpoints to serve, by default those of `quart_app.channels`.
+        channels: the WebSocket endpoints to serve, by default those that `our_channels` finds.
 
     Raises:
         SettingsError: a variable has a value that cannot be used, or names keys that cannot.
         JobDefinitionError, ChannelDefinitionError: a job or a channel is written in a way that cannot work, or two
             cannot be served together.
     """
-    return Edge(settings or Settings.load(), our_channels() if channels is None else ChannelSet(channels)).app
+    settings = settings or Settings.load()
+    return Edge(settings, our_channels(settings.channels) if channels is None else ChannelSet(channels)).app
 
 
 class Edge:
@@ -69,13 +75,14 @@ class Edge:
     Args:
         settings: of this process.
         channels: the WebSocket endpoints to serve.
+        embedded: in an application that is not ours, whose matter it is what is logged, and how.
 
     Raises:
         SettingsError: tokens are asked for, and none could be verified.
         JobDefinitionError, ChannelDefinitionError: a job is misdefined, or two channels want to be the page's.
     """
 
-    def __init__(self, settings: Settings, channels: ChannelSet) -> None:
+    def __init__(self, settings: Settings, channels: ChannelSet, *, embedded: bool = False) -> None:
         traces.require(settings)
         self.channels = channels
         self.settings = settings
@@ -84,7 +91,8 @@ class Edge:
         """What the application says of itself is in `channels`: how its console speaks is nobody else's matter."""
         self.metrics = Metrics()
         self.admission = Admission(settings.max_connections, self.metrics.connections, AddressLimit(settings))
-        self.services = Services.of(settings, discover(example_jobs=settings.example_jobs))
+        self.admission.not_yet = NOT_STARTED
+        self.services = Services.of(settings, discover_for(settings))
         self.pipeline = Pipeline(
             self.services.bus,
             self.served.events,
@@ -106,6 +114,7 @@ class Edge:
         )
         self.on_lost: Callable[[str], None] | None = None
         """Called with the reason when this process cannot work any more. Without one, `app` asks its server to stop."""
+        self.embedded = embedded
         self.app = self._app()
 
     def _app(self) -> Quart:
@@ -134,7 +143,10 @@ class Edge:
         return app
 
     async def _serve(self) -> AsyncGenerator[None, None]:
-        configure_logging(self.settings)
+        if self.embedded:
+            log_to_their_loggers()
+        else:
+            configure_logging(self.settings)
         self.sessions.warn_if_own_secret()
         traces.start(self.settings, "busctl-web")
         bus, hub = self.services.bus, self.pipeline.hub
@@ -154,6 +166,7 @@ class Edge:
             sampling = asyncio.create_task(self.metrics.sample(self.services.enqueuer.waiting), name="sample")
             stack.callback(sampling.cancel)
             await web_service(self.services, hub).start(bus)
+            self.admission.not_yet = None
             yield
             hub.close_all(SERVICE_RESTART)
             await asyncio.to_thread(traces.stop)

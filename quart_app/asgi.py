@@ -13,11 +13,11 @@ from quart import Quart
 
 from bus import BusError
 from bus.log import warn_of_unknown_settings
-from quart_app.errors import ChannelDefinitionError
+from quart_app.errors import ApplicationError, ChannelDefinitionError
 from workers.errors import JobDefinitionError
 
-CANNOT_START = (BusError, JobDefinitionError, ChannelDefinitionError)
-"""What is wrong with settings, jobs or channels; each says in one line what to do."""
+CANNOT_START = (BusError, JobDefinitionError, ChannelDefinitionError, ApplicationError)
+"""What is wrong with settings, jobs, channels or an application; each says in one line what to do."""
 
 
 class LazyApp:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from types import ModuleType
+from typing import Any
 
 from bus import Settings
 from bus.messages import Message
 from quart_app.channel import Channel
 from quart_app.errors import ChannelDefinitionError
+from workers.own_code import CHANNELS as ENTRY_POINTS
+from workers.own_code import named
 
 
 class ChannelSet:
@@ -79,14 +83,33 @@ def console_channel(settings: Settings) -> type[Channel] | None:
     return ConsoleChannel
 
 
-def our_channels() -> ChannelSet:
-    """The channels of this app.
+def our_channels(modules: Iterable[str] = ()) -> ChannelSet:
+    """The channels of this app, of modules of one's own and of installed packages.
 
-    They are imported here, so that one that cannot work is said as orderly as a bad setting.
+    They are imported here, so that one that cannot work is said as orderly as a bad setting. Where one is derived from
+    another, such as from `SystemChannel`, it takes its place.
+
+    Args:
+        modules: names of modules and packages with channels, as `BUS_CHANNELS` has them.
 
     Raises:
-        ChannelDefinitionError: a channel is written in a way that cannot work, or two cannot be served together.
+        ChannelDefinitionError: a module cannot be imported or has no channel, a channel is written in a way that cannot
+            work, or two cannot be served together.
     """
     from quart_app.channels import CHANNELS
 
-    return ChannelSet(CHANNELS)
+    found: dict[type[Channel], None] = dict.fromkeys(CHANNELS)
+    for source, targets in named("BUS_CHANNELS", modules, ENTRY_POINTS, ChannelDefinitionError):
+        channels = [channel for target in targets for channel in _channels_in(target)]
+        if not channels:
+            raise ChannelDefinitionError(f"{source} is neither a @channel class nor a module with one")
+        found.update(dict.fromkeys(channels))
+    return ChannelSet(one for one in found if not any(one in other.__mro__[1:] for other in found))
+
+
+def _channels_in(target: Any) -> Iterator[type[Channel]]:
+    """Those that a project decorated itself, not those that it imports to derive its own from."""
+    for value in vars(target).values() if isinstance(target, ModuleType) else (target,):
+        decorated = isinstance(value, type) and issubclass(value, Channel) and "path" in vars(value)
+        if decorated and not value.__module__.startswith("quart_app."):
+            yield value

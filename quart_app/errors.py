@@ -2,6 +2,7 @@
 
 WebError
 ├── ChannelDefinitionError  a channel class cannot work (a `TypeError` too)
+├── ApplicationError        an application that is to be served, or to be served in, cannot be
 ├── Refused                 a handler will not do what a valid frame asks for
 ├── TooFast                 a client asks for more than its rate allows
 ├── TooManyConnections      a client has as many connections as it may
@@ -33,6 +34,10 @@ class WebError(Exception):
 
 class ChannelDefinitionError(WebError, TypeError):
     """A channel class is written in a way that cannot work; raised when the class is made."""
+
+
+class ApplicationError(WebError):
+    """An application that is to be served, or in which all is to be served, cannot be."""
 
 
 class Refused(WebError):

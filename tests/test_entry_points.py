@@ -45,7 +45,7 @@ COMMANDS = {
     "dev": ["busctl", "dev"],
 }
 EXECUTED = {"serve": ["busctl", "serve", *ANYWHERE], "worker": ["busctl", "worker"]}
-ASYNCAPI = {"asyncapi": ["python", "-m", "quart_app.web.asyncapi"]}  # needs no settings
+ASYNCAPI = {"asyncapi": ["python", "-m", "quart_app.web.asyncapi"]}
 
 
 EVERYTHING = COMMANDS | WEB | WORKERS | ASYNCAPI | EXECUTED
@@ -188,7 +188,10 @@ def test_a_page_that_could_speak_to_two_channels_is_named_in_one_line(command: l
         @channel("/ws/second", name="second")
         class Second(SystemChannel): ...
 
-        CHANNELS = (SystemChannel, Second)
+        @channel("/ws/third", name="third")
+        class Third(SystemChannel): ...
+
+        CHANNELS = (Second, Third)
         """
     said = fails(command, tmp_path, **channels_of(source, tmp_path))
     assert said.startswith("error: the page at /system/ can use one SystemChannel only: serve one of ")

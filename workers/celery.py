@@ -8,13 +8,13 @@ from bus import BusError, Settings
 from workers.beside import run_beside
 from workers.config import create_celery, use_our_logging
 from workers.errors import JobDefinitionError
-from workers.registry import discover
+from workers.registry import discover_for
 from workers.remote_control import restrict
 from workers.tasks import register
 
 try:
     settings = Settings.load()
-    jobs = discover(example_jobs=settings.example_jobs)
+    jobs = discover_for(settings)
 except (BusError, JobDefinitionError) as error:
     raise SystemExit(f"error: {error}") from None
 

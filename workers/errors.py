@@ -7,6 +7,7 @@ WorkersError
 ├── Misfit                  a content or a result is not what its job takes or gives
 ├── UnknownTaskType         no job runs requests of this type
 ├── JobNotEnded             a job cannot be done again yet
+├── NoResult                a job that was waited for ended otherwise
 ├── BrokerUnavailable       Redis does not answer, or takes no tasks
 ├── BacklogFull             more jobs wait for Redis than this process may hold
 ├── TooManyJobs             a client has as many open jobs as it may
@@ -23,7 +24,7 @@ from datetime import datetime
 from typing import Self
 
 from bus import BusError
-from bus.messages import MOST_AHEAD, ErrorItem
+from bus.messages import MOST_AHEAD, ErrorItem, JobEvent, as_text
 
 MOST_NAMED = 20
 """Job types that an error names."""
@@ -84,6 +85,21 @@ class JobNotEnded(WorkersError):
     def __init__(self, job_id: str) -> None:
         self.job_id = job_id
         super().__init__(f"job {job_id} has not ended: wait for its end or cancel it, then retry it")
+
+
+class NoResult(WorkersError):
+    """A job that was waited for failed, or was cancelled.
+
+    Args:
+        job_id: which.
+        event: its end.
+    """
+
+    def __init__(self, job_id: str, event: JobEvent) -> None:
+        self.event = event
+        reason = getattr(event, "reason", None)
+        how = "was cancelled" if event.state == "job_cancelled" else f"failed: {reason or as_text(event.payload)}"
+        super().__init__(f"job {job_id} {how}")
 
 
 class BrokerUnavailable(WorkersError):

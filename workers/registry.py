@@ -1,7 +1,7 @@
 """Jobs: how to write one, and how they are found.
 
-A job is one function in a file of `workers/jobs/`, or of any installed package that names it under the entry
-point group `busctl.jobs`:
+A job is one function in a file of `workers/jobs/`, in a module that `BUS_JOBS` names, or of any installed package that
+names it under the entry point group `busctl.jobs`:
 
     @job
     def shout(content: str, job: JobContext) -> str:
@@ -18,27 +18,25 @@ import importlib
 import inspect
 import pkgutil
 import re
-import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from importlib.metadata import entry_points
 from types import MappingProxyType, ModuleType
 from typing import Any, TypeVar, overload
 
 from pydantic_core import from_json, to_json
 
-from bus import subjects
+from bus import Settings, subjects
 from bus.job_log import DEFAULT_QUEUE
 from workers.context import JobContext
 from workers.errors import JobDefinitionError, Misfit, UnknownTaskType
 from workers.outcomes import Fail, Retry
+from workers.own_code import JOBS, imported, named
 from workers.schedule import Schedule
 from workers.signature import Signature
 
-__all__ = ["Fail", "Job", "JobContext", "JobDefinitionError", "Retry", "discover", "job", "resolve"]
+__all__ = ["Fail", "Job", "JobContext", "JobDefinitionError", "Retry", "discover", "discover_for", "job", "resolve"]
 
-ENTRY_POINTS = "busctl.jobs"
 DEFAULT = "default"
 """The job type that runs requests of unknown type, if there is one."""
 EXAMPLES = ("analyze", "default", "generate", "translate")
@@ -209,18 +207,19 @@ def _is_exception(kind: object) -> bool:
     return isinstance(kind, type) and issubclass(kind, Exception)
 
 
-def discover(*, example_jobs: bool = True) -> Mapping[str, Job]:
-    """Every job of this package and of installed ones, by name.
+def discover(*, example_jobs: bool = True, modules: Iterable[str] = ()) -> Mapping[str, Job]:
+    """Every job of this package, of modules of one's own and of installed packages, by name.
 
     Args:
         example_jobs: whether those are among them that come with this package, as `BUS_EXAMPLE_JOBS` says.
+        modules: names of modules and packages with jobs, as `BUS_JOBS` has them.
 
     Raises:
         JobDefinitionError: two jobs have one name, a module or entry point cannot be imported or holds no job, or there
             is no job at all.
     """
     found: dict[str, Job] = {}
-    for source, job in _candidates(example_jobs):
+    for source, job in _candidates(example_jobs, modules):
         if (other := found.get(job.name)) is not None and other is not job:
             example = example_jobs and job.name in EXAMPLES
             way_out = ", or leave out the example jobs with BUS_EXAMPLE_JOBS=false" if example else ""
@@ -230,10 +229,15 @@ def discover(*, example_jobs: bool = True) -> Mapping[str, Job]:
         found[job.name] = job
     if not found:
         raise JobDefinitionError(
-            "there is no job: BUS_EXAMPLE_JOBS is false, and no installed package has a job "
-            f"under the entry point group {ENTRY_POINTS}"
+            "there is no job: BUS_EXAMPLE_JOBS is false, BUS_JOBS names no module, and no installed package has a job "
+            f"under the entry point group {JOBS}"
         )
     return MappingProxyType(found)
+
+
+def discover_for(settings: Settings) -> Mapping[str, Job]:
+    """What `discover` finds with these settings."""
+    return discover(example_jobs=settings.example_jobs, modules=settings.jobs)
 
 
 def resolve(jobs: Mapping[str, Job], task_type: str) -> Job:
@@ -253,33 +257,23 @@ def max_attempts_of(jobs: Mapping[str, Job], job_type: str) -> int:
     return MAX_ATTEMPTS if found is None else found.max_attempts
 
 
-def _candidates(example_jobs: bool) -> Iterator[tuple[str, Job]]:
+def _candidates(example_jobs: bool, modules: Iterable[str]) -> Iterator[tuple[str, Job]]:
     package = importlib.import_module("workers.jobs")
     for module in pkgutil.iter_modules(package.__path__, "workers.jobs."):
         if not example_jobs and module.name.removeprefix("workers.jobs.") in EXAMPLES:
             continue
-        yield from _jobs_in(_imported(module.name, partial(importlib.import_module, module.name)))
-    for entry in entry_points(group=ENTRY_POINTS):
-        source = f"entry point {entry.name} = {entry.value}"
-        target = _imported(source, entry.load)
-        if isinstance(target, Job):
-            yield source, target
-        elif isinstance(target, ModuleType) and (jobs := list(_jobs_in(target))):
-            yield from jobs
-        else:
+        load = partial(importlib.import_module, module.name)
+        yield from _jobs_in(imported(module.name, load, JobDefinitionError))
+    for source, targets in named("BUS_JOBS", modules, JOBS, JobDefinitionError):
+        found = [
+            (where, job)
+            for target in targets
+            for where, job in (_jobs_in(target) if isinstance(target, ModuleType) else [(source, target)])
+            if isinstance(job, Job)
+        ]
+        if not found:
             raise JobDefinitionError(f"{source} is neither a @job function nor a module with one")
-
-
-def _imported(what: str, load: Callable[[], T]) -> T:
-    try:
-        return load()
-    except JobDefinitionError:
-        raise
-    except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        place = "" if where.filename.startswith("<") else f" ({where.filename}, line {where.lineno})"
-        raise JobDefinitionError(f"{what} cannot be imported: {reason}{place}") from error
+        yield from found
 
 
 def _jobs_in(module: ModuleType) -> Iterator[tuple[str, Job]]:

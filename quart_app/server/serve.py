@@ -23,8 +23,7 @@ from hypercorn.config import Config, Sockets
 from bus import Bus, Settings
 from bus.metrics_listener import MetricsListener
 from bus.tracebacks import described
-from quart_app.app import Edge
-from quart_app.channel_set import our_channels
+from quart_app.embedding import application
 from quart_app.errors import BadCertificate, CannotHeal
 from quart_app.finish import FINISH_TIMEOUT
 from quart_app.server.control_socket import ControlSocket
@@ -161,7 +160,7 @@ def raise_open_files() -> int:
 
 
 async def _serve(settings: Settings, config: Config, listener: Listener, control_socket: int | None) -> None:
-    edge = Edge(settings, our_channels())
+    app, edge = application(settings)
     install(settings, closed=edge.metrics.closed_here, listener=listener)
     drain = Drain(settings, edge.admission, edge.pipeline.hub, listener)
     edge.on_lost = drain.give_up
@@ -184,7 +183,7 @@ async def _serve(settings: Settings, config: Config, listener: Listener, control
         if await _bus_answers(settings, drain):
             gc.freeze()
             gc.set_threshold(GARBAGE_THRESHOLD, 10, 10)
-            await hypercorn_serve(edge.app, config, shutdown_trigger=drained)
+            await hypercorn_serve(app, config, shutdown_trigger=drained)
             if drain.lost is not None:
                 raise CannotHeal(drain.lost)
     finally:

@@ -29,11 +29,13 @@ class Admission:
 
     def __init__(self, limit: int, gauge: Gauge, addresses: AddressLimit) -> None:
         self.addresses = addresses
-        self._limit = limit
+        self.limit = limit
         self._gauge = gauge
         self._open = 0
         self._left = asyncio.Event()
         self._handshakes: set[asyncio.Timeout] = set()
+        self.not_yet: str | None = None
+        """Why nobody may come in yet."""
         self.draining = False
         """Whether handshakes are refused because the process goes."""
         self.closing = False
@@ -49,9 +51,11 @@ class Admission:
             peer: its address, if it has one.
         """
         status = 503
-        if self.draining:
+        if self.not_yet is not None:
+            reason = self.not_yet
+        elif self.draining:
             reason = "this process is stopping; connect again"
-        elif self._open >= self._limit:
+        elif self._open >= self.limit:
             reason = "no room for another WebSocket; try again later"
         elif (too_much := self.addresses.refusal(peer)) is not None:
             status, reason = 429, too_much

@@ -42,7 +42,7 @@ async def test_ctrl_c_is_heard_while_a_question_swallows_it(tmp_path: Path) -> N
         given=frozenset(),
         data_dir=tmp_path,
         concurrency=1,
-        reload=False,
+        sources=None,
     )
     lock = os.open(tmp_path / "lock", os.O_CREAT | os.O_RDWR)
     try:

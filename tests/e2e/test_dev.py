@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -24,6 +23,7 @@ from websockets.typing import Origin
 from bus import Bus, Settings
 from testbed.ports import free_port
 from testbed.servers import BIN, Nats, Server, answers, wait_until
+from tests import own_project
 from tests.cli.command import busctl
 from tests.clients import client
 from tests.raw_jetstream import connected, require_live_is_the_servers_alone
@@ -353,24 +353,21 @@ def test_a_nats_of_the_environment_that_is_away_is_named(tmp_path: Path) -> None
 
 
 def test_reload_starts_web_and_worker_again_and_survives_a_mistake(dev: Dev) -> None:
-    tree = dev.directory / "tree"
-    for package in ("bus", "workers", "quart_app", "cli"):
-        shutil.copytree(ROOT / package, tree / package)
-    dev.env |= {"PYTHONPATH": str(tree)}
-    dev.program = [sys.executable, "-P", "-m", "cli"]
+    source = own_project.write(dev.directory) / "jobs.py"
+    dev.env |= own_project.ENV | {"PYTHONPATH": str(dev.directory)}
     dev.extra = ["--reload"]
     dev.start()
     web, worker = dev.child("quart_app"), dev.child("workers")
-    source = tree / "quart_app" / "web" / "pages.py"
-    good = source.read_text()
 
     source.write_text("this is no Python\n")
     wait_until(lambda: "web died with exit status 1; it starts again" in dev.output(), "word of the mistake", READY)
-    assert "quart_app/web/pages.py changed" in dev.output()
-    source.write_text(good)
+    assert "own_shop/jobs.py changed" in dev.output()
+    source.write_text(own_project.JOBS.replace("shout", "whisper"))
     wait_until(lambda: status(dev.page) == 200, "page", READY)
     assert dev.child("quart_app") != web
     assert dev.child("workers") != worker
+    with urllib.request.urlopen(dev.page, timeout=5) as page:  # noqa: S310
+        assert "whisper" in page.read().decode()
 
 
 def status(url: str) -> int:

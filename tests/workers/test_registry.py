@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from workers import registry
+from workers import own_code, registry
 from workers.errors import JobDefinitionError, UnknownTaskType
 from workers.registry import Job, JobContext, discover, job, max_attempts_of, resolve
 
@@ -74,7 +74,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def install(package: Path, code: str, entry_point: str) -> None:
     (package / "extra_jobs.py").write_text("from workers.registry import job, JobContext\n" + code)
-    text = f"[{registry.ENTRY_POINTS}]\n{entry_point}\n"
+    text = f"[{own_code.JOBS}]\n{entry_point}\n"
     (package / "extra-1.0.dist-info" / "entry_points.txt").write_text(text)
 
 
