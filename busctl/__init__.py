@@ -13,22 +13,24 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bus import Bus, BusError, Settings, SyncBus, SystemNotification
-    from bus.messages import ClientMessage, Event, Message
+    from bus.messages import ClientMessage, Event, Message, Reply
     from quart_app import create_app, init_app, serving
     from quart_app.channel import Channel, channel, event_handler, ws_handler
     from quart_app.channels.system import SystemChannel
     from quart_app.errors import Refused
+    from quart_app.identity.identity import Identity
     from workers.calling import SubmittedJob, submit
     from workers.errors import NoResult
     from workers.registry import Fail, JobContext, Retry, job
 
 _HOME = {
     "bus": ("Bus", "BusError", "Settings", "SyncBus", "SystemNotification"),
-    "bus.messages": ("ClientMessage", "Event", "Message"),
+    "bus.messages": ("ClientMessage", "Event", "Message", "Reply"),
     "quart_app": ("create_app", "init_app", "serving"),
     "quart_app.channel": ("Channel", "channel", "event_handler", "ws_handler"),
     "quart_app.channels.system": ("SystemChannel",),
     "quart_app.errors": ("Refused",),
+    "quart_app.identity.identity": ("Identity",),
     "workers.calling": ("SubmittedJob", "submit"),
     "workers.errors": ("NoResult",),
     "workers.registry": ("Fail", "JobContext", "Retry", "job"),
@@ -42,10 +44,12 @@ __all__ = [
     "ClientMessage",
     "Event",
     "Fail",
+    "Identity",
     "JobContext",
     "Message",
     "NoResult",
     "Refused",
+    "Reply",
     "Retry",
     "Settings",
     "SubmittedJob",

@@ -16,8 +16,9 @@ import typer
 from cli.errors import CommandFailed
 from cli.streams import flush_standard_streams, forget_odd_sizes, open_standard_streams
 
-RUN, TALK, LOOK = "Run the system", "Talk to it", "See how it is"
+WRITE, RUN, TALK, LOOK = "Begin a project", "Run the system", "Talk to it", "See how it is"
 COMMANDS = {
+    "new": WRITE,
     "dev": RUN,
     "serve": RUN,
     "worker": RUN,

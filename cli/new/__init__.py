@@ -1,0 +1,146 @@
+"""`busctl new`: a project of one's own, or one more job or channel in it, each with its test."""
+
+from __future__ import annotations
+
+import keyword
+import os
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from string import Template
+from typing import Annotated, Literal
+
+import typer
+
+from bus import Settings
+from cli.errors import CommandFailed
+from cli.options import NoColor, Quiet
+from cli.output import Output
+
+HERE = Path(__file__).parent
+PLACEHOLDER = "app_name"
+NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
+OURS = frozenset(["bus", "busctl", "busctl_client", "celery", "cli", "quart", "quart_app", "tests", "workers"])
+
+Kind = Annotated[
+    Literal["project", "job", "channel"],
+    typer.Argument(metavar="project|job|channel", help="What to write.", show_default=False),
+]
+Name = Annotated[
+    str,
+    typer.Argument(metavar="NAME", help="Its name: small letters, digits and underscores.", show_default=False),
+]
+In = Annotated[
+    str | None,
+    typer.Option(
+        "--in",
+        metavar="PACKAGE",
+        help="The package that a job or channel goes into; by default the first of BUS_JOBS or BUS_CHANNELS, as "
+        "bus.env has them.",
+    ),
+]
+
+
+def new(kind: Kind, name: Name, into: In = None, quiet: Quiet = False, no_color: NoColor = False) -> None:
+    """Write a small project of your own that works, or one more job or channel in it, each with its test.
+
+    Nothing that exists is overwritten.
+
+    Example: busctl new project shop
+    """
+    output = Output(as_json=False, quiet=quiet)
+    _check(name)
+    if kind == "project":
+        written = _project(name)
+        output.line(("Written: ", "green"), f"{name}/, {written} files.")
+        output.line("Next: ", (f"cd {name} && make dev", "bold"), ", then open http://127.0.0.1:8000/")
+        return
+    files = _one(kind, name, into)
+    _require_new(files)
+    for path, text in files.items():
+        _write(path, text)
+        output.line(("Written: ", "green"), str(path))
+    output.line("Next: ", ("make test", "bold"), ", and make it do something")
+
+
+def _check(name: str) -> None:
+    if not NAME.fullmatch(name) or keyword.iskeyword(name) or keyword.issoftkeyword(name):
+        raise typer.BadParameter(
+            f"{name!r} cannot be the name of a Python module; use small letters, digits and underscores, such as "
+            "print_order"
+        )
+    if name in OURS or name in sys.stdlib_module_names:
+        raise typer.BadParameter(f"{name!r} is the name of a module that there is already; choose another")
+
+
+def _project(name: str) -> int:
+    root = Path(name)
+    if root.exists():
+        raise CommandFailed(f"there is a {name} here already, which is left as it is; choose another name or folder")
+    count = 0
+    for source in sorted(path for path in (HERE / "project").rglob("*") if path.is_file()):
+        below = source.relative_to(HERE / "project")
+        if "__pycache__" in below.parts:
+            continue
+        target = root / str(below).replace(PLACEHOLDER, name).replace("dot_", ".")
+        _write(target, source.read_text().replace(PLACEHOLDER, name))
+        count += 1
+    return count
+
+
+def _one(kind: str, name: str, into: str | None) -> dict[Path, str]:
+    """The files of one job or channel, by path."""
+    variable = "BUS_JOBS" if kind == "job" else "BUS_CHANNELS"
+    package = into or _named(variable)
+    folder = Path(*package.split("."))
+    if not folder.is_dir():
+        raise CommandFailed(
+            f"there is no folder {folder} here for the package {package}; change to the folder of the project, or name "
+            "another package with --in"
+        )
+    words = {
+        "name": name,
+        "path": name.replace("_", "-"),
+        "class_name": "".join(part.title() for part in name.split("_")),
+        "title": name.replace("_", " ").capitalize(),
+        "module": f"{package}.{name}",
+    }
+    paths = {folder / f"{name}.py": f"{kind}.py.txt", Path("tests", f"test_{name}.py"): f"test_{kind}.py.txt"}
+    return {path: Template((HERE / source).read_text()).substitute(words) for path, source in paths.items()}
+
+
+def _named(variable: str) -> str:
+    """The first package that the environment names, or a file `bus.env` here."""
+    settings = Settings.load()
+    named = settings.jobs if variable == "BUS_JOBS" else settings.channels
+    for package in (*named, *_in_file(variable)):
+        return package
+    raise CommandFailed(
+        f"it is not said where it goes: there is no {variable}, and no bus.env here that has it; change to the folder "
+        "of the project ('busctl new project NAME' writes one), or name a package with --in"
+    )
+
+
+def _in_file(variable: str) -> Iterator[str]:
+    path = Path("bus.env")
+    if path.is_file():
+        for line in path.read_text().splitlines():
+            name, _, value = line.partition("=")
+            if name.strip() == variable:
+                yield from filter(None, (part.strip() for part in value.split(",")))
+
+
+def _require_new(files: dict[Path, str]) -> None:
+    there = [str(path) for path in files if path.exists()]
+    if there:
+        raise CommandFailed(f"there is already: {', '.join(there)}; nothing was written; choose another name")
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "w") as file:
+            file.write(text)
+    except OSError as error:
+        raise CommandFailed(f"cannot write {path}: {error.strerror}") from error

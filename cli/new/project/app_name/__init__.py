@@ -1,0 +1,1 @@
+"""Jobs, a channel and a page of our own, on busctl."""

@@ -1,0 +1,145 @@
+"""busctl new: what it writes works, with tests that pass, and it overwrites nothing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from testbed.servers import BIN
+from tests.cli.command import DEADLINE, PLAIN, ended
+
+OF_THE_KIT = '''
+"""What the kit promises, beyond what the project's own tests use."""
+
+import pytest
+
+from bus import SystemNotification
+from busctl import Bus
+from busctl.testing import Announcements, Closed, Communicators, RunningBus
+
+
+async def test_announcements_are_captured(bus: RunningBus, announcements: Announcements) -> None:
+    assert announcements.all() == []
+    async with Bus(bus.settings) as nats:
+        await nats.broadcast_event(SystemNotification(payload="tea is ready", level="warning"))
+        await nats.send_event(SystemNotification(payload="yours"), "ann")
+    [first, second] = announcements.all()
+    assert (first.text, first.level, first.group, first.client) == ("tea is ready", "warning", "system", None)
+    assert (second.text, second.group, second.client) == ("yours", None, "ann")
+
+
+def test_those_of_another_test_are_not(announcements: Announcements) -> None:
+    assert announcements.texts == []
+
+
+async def test_what_does_not_come_is_said_with_what_came(communicator: Communicators) -> None:
+    async with communicator() as client:
+        await client.send({"action": "ping"})
+        with pytest.raises(TimeoutError, match="within 0.3 s there was no job_result; there was pong"):
+            await client.collect("job_result", timeout=0.3)
+
+
+async def test_a_close_has_its_code(communicator: Communicators) -> None:
+    async with communicator(protocol="bus.v1") as client:
+        await client.send({"action": "ping"})
+        with pytest.raises(Closed) as closed:
+            await client.collect("welcome")
+        assert closed.value.code == 4400
+        with pytest.raises(Closed):
+            await client.receive()
+
+
+async def test_a_refused_handshake_has_its_status(communicator: Communicators) -> None:
+    with pytest.raises(Closed) as refused:
+        async with communicator(headers={"Origin": "https://evil.example"}):
+            pass
+    assert refused.value.code == 403
+    with pytest.raises(Closed) as missing:
+        async with communicator("/ws/nowhere"):
+            pass
+    assert missing.value.code == 404
+'''
+
+
+def new(folder: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return ended([BIN / "busctl", "new", *arguments], os.environ | PLAIN | env, cwd=folder)
+
+
+def require_written(folder: Path, *arguments: str) -> None:
+    done = new(folder, *arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new project, with one more job and one more channel."""
+    folder = tmp_path_factory.mktemp("new")
+    require_written(folder, "project", "shop")
+    require_written(folder / "shop", "job", "print_order")
+    require_written(folder / "shop", "channel", "price_watch")
+    return folder / "shop"
+
+
+def test_its_tests_pass(shop: Path) -> None:
+    (shop / "tests" / "test_kit.py").write_text(OF_THE_KIT)
+    command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider"]
+    done = subprocess.run(command, cwd=shop, capture_output=True, text=True, check=False, timeout=DEADLINE)
+    assert (done.returncode, "13 passed" in done.stdout) == (0, True), done.stdout + done.stderr
+
+
+def test_make_runs_what_busctl_and_pytest_need(shop: Path) -> None:
+    (shop / ".venv").mkdir(exist_ok=True)
+    (shop / ".venv" / ".installed").touch()
+    for target, command in (("dev", ".venv/bin/busctl dev --reload"), ("test", ".venv/bin/python -m pytest")):
+        told = subprocess.run(["make", "-n", target], cwd=shop, capture_output=True, text=True, check=True)
+        assert told.stdout == command + "\n"
+
+
+def test_compose_runs_our_commands_with_the_settings_of_the_project(shop: Path) -> None:
+    services = yaml.safe_load((shop / "compose.yaml").read_text())["services"]
+    assert set(services) == {"web", "worker", "nats", "valkey"}
+    for name in ("web", "worker"):
+        assert services[name]["env_file"] == "bus.env"
+        assert {"NATS_URL", "REDIS_URL"} <= set(services[name]["environment"])
+    yaml.safe_load((shop / ".github" / "workflows" / "ci.yml").read_text())
+
+
+def test_no_placeholder_is_left(shop: Path) -> None:
+    for path in shop.rglob("*"):
+        assert "app_name" not in str(path)
+        if path.suffix in (".py", ".toml", ".md", ".env", ".html", ".js", ".yaml", ".yml"):
+            assert "app_name" not in path.read_text(), path
+
+
+def test_nothing_is_overwritten(shop: Path) -> None:
+    before = {path: path.read_bytes() for path in shop.rglob("*") if path.is_file()}
+    for folder, arguments in ((shop.parent, ("project", "shop")), (shop, ("job", "tea")), (shop, ("channel", "rooms"))):
+        done = new(folder, *arguments)
+        assert done.returncode == 1
+        assert "choose another name" in done.stderr
+    assert {path: path.read_bytes() for path in shop.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    "name", ["Shop", "my-shop", "1shop", "class", "match", "json", "workers", "celery", "a.b", "../x"]
+)
+def test_a_name_that_cannot_be_imported_is_refused(tmp_path: Path, name: str) -> None:
+    done = new(tmp_path, "project", name)
+    assert done.returncode == 2
+    assert "choose another" in done.stderr or "cannot be the name of a Python module" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_where_a_job_goes_is_said_or_asked_for(tmp_path: Path) -> None:
+    done = new(tmp_path, "job", "tea")
+    assert (done.returncode, "name a package with --in" in done.stderr) == (1, True)
+    done = new(tmp_path, "job", "tea", BUS_JOBS="shop.jobs")
+    assert (done.returncode, "there is no folder shop/jobs here" in done.stderr) == (1, True)
+    (tmp_path / "shop" / "jobs").mkdir(parents=True)
+    assert new(tmp_path, "job", "tea", "--in", "shop.jobs").returncode == 0
+    assert (tmp_path / "shop" / "jobs" / "tea.py").is_file()
