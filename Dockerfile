@@ -9,6 +9,7 @@ COPY bus ./bus
 COPY workers ./workers
 COPY quart_app ./quart_app
 COPY cli ./cli
+COPY clients/js/src ./clients/js/src
 RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheels .
 
 FROM python:3.13-slim

@@ -59,6 +59,3 @@ ALL = (
     TOO_MUCH_READ,
     TOO_MANY_CONNECTIONS,
 )
-
-NO_RECONNECT = {str(close.code): close.reason for close in ALL if not close.reconnect}
-"""With which a page does not come back by itself, and why."""

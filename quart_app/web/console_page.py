@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from quart import Blueprint, render_template, request
 
-from quart_app import close_codes
 from quart_app.channel import Channel
 from quart_app.services import Services
 
@@ -28,7 +27,6 @@ def console_page(services: Services, channel: type[Channel] | None) -> Blueprint
             "console.html",
             socket_path=request.root_path + channel.path,
             max_frame_bytes=services.settings.max_frame_bytes,
-            no_reconnect=close_codes.NO_RECONNECT,
             asks_token=services.settings.auth == "jwt",
         )
 

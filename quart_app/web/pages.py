@@ -8,7 +8,6 @@ from quart import Blueprint, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as Redirect
 
 from bus.messages import MOST_AHEAD
-from quart_app import close_codes
 from quart_app.channel_set import ChannelSet
 from quart_app.services import Services
 
@@ -50,7 +49,6 @@ def pages(services: Services, channels: ChannelSet) -> Blueprint:
             socket_path=request.root_path + spoken_to.path,
             max_frame_bytes=services.settings.max_frame_bytes,
             most_ahead=MOST_AHEAD,
-            no_reconnect=close_codes.NO_RECONNECT,
         )
 
     return routes

@@ -172,7 +172,7 @@ async def test_a_reload_shows_what_was_written_so_far_and_goes_on(browser: Brows
 @pytest.mark.parametrize(
     ("end", "badge", "reason"),
     [
-        (JobCancelled(payload="🚫 Job cancelled"), "Cancelled", "🚫 Job cancelled"),
+        (JobCancelled(payload="🚫 Job cancelled"), "Cancelled", "The job was cancelled."),
         (JobFailed(payload="❌ Job failed: no more paper"), "Failed", "❌ Job failed: no more paper"),
     ],
 )

@@ -36,8 +36,8 @@ def test_the_table_has_every_type_that_is_given_and_no_other() -> None:
     assert set(listed) - PYDANTICS == set(given()) - PYDANTICS
 
 
-def test_the_page_sends_again_only_what_may_be_accepted_later() -> None:
-    script = (ROOT / "quart_app/web/static/jobs.js").read_text()
+def test_clients_send_again_only_what_may_be_accepted_later() -> None:
+    script = (ROOT / "clients/js/src/errors.js").read_text()
     passing = re.findall(r'"(\w+)"', script.partition("const PASSING = new Set([")[2].partition("]")[0])
     assert passing
     assert set(passing) <= {one.type for one in OF_REQUESTS if one.again}

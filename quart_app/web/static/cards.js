@@ -1,13 +1,13 @@
 // Jobs in the document, a card for each.
 
+import { readable } from "./client/json.js";
 import { fill, made } from "./elements.js";
-import { readable } from "./json.js";
 import { coming, past, show } from "./times.js";
-import { LABELS, name, reasons } from "./words.js";
+import { LABELS, name, reasons, why } from "./words.js";
 
 const NEARLY = 8; // pixels from the end of a text within which a reader is at its end
 
-/** Shows jobs as `jobs.js` has them. Text from outside goes through `textContent` only. */
+/** Shows jobs as a client has them. Text from outside goes through `textContent` only. */
 export class Cards {
   #list;
   #items = new Map();
@@ -24,32 +24,32 @@ export class Cards {
     const item = made("job-template");
     this.#items.set(job, item);
     this.#list.prepend(item);
-    fill(item, { type: job.type, content: readable(job.content) });
+    fill(item, { type: job.taskType, content: readable(job.content) });
     item.querySelector("progress").ariaLabel = `Progress: ${name(job)}`;
     item.querySelector("[data-action=cancel]").addEventListener("click", () => job.cancelling || this.onCancel(job));
     item.querySelector("[data-action=retry]").addEventListener("click", () => this.onRetry(job));
-    this.changed(job, ["text"]);
+    this.changed(job, ["state"]);
   }
 
   /** Show a job again of which these `keys` have changed. */
   changed(job, keys) {
-    if (keys.every((key) => key === "output")) {
+    if (keys.every((key) => key === "text")) {
       this.#writeSoon(job);
       return;
     }
     const item = this.#items.get(job);
-    item.dataset.phase = job.phase;
+    item.dataset.phase = job.state;
     fill(item, {
-      phase: LABELS[job.phase],
+      phase: LABELS[job.state],
       attempt: [job.retryOf && "retry", job.attempt > 1 && `attempt ${job.attempt}`].filter(Boolean).join(", "),
       reasons: reasons(job),
       id: job.id ?? "",
-      reason: job.phase !== "done" && job.output?.text ? job.text : "",
-      message: job.message ?? "",
+      reason: job.text ? why(job) : "",
+      message: job.progress?.message ?? "",
     });
     this.#write(job);
     this.#scheduled(item, job);
-    show(item.querySelector("[data-field=time]"), job.at, past);
+    show(item.querySelector("[data-field=time]"), job.endedAt ?? job.startedAt ?? job.submittedAt, past);
     this.#buttons(item, job);
   }
 
@@ -72,7 +72,7 @@ export class Cards {
     this.#writing.delete(job);
     const item = this.#items.get(job);
     const box = item.querySelector("[data-field=text]");
-    const text = (job.phase !== "done" && job.output?.text) || job.text;
+    const text = job.text || why(job);
     const shown = box.textContent;
     if (text !== shown) {
       const atEnd = box.scrollHeight - box.scrollTop - box.clientHeight < NEARLY;
@@ -82,7 +82,7 @@ export class Cards {
       } else {
         box.textContent = text;
       }
-      if (atEnd && (grown || job.phase === "started")) {
+      if (atEnd && (grown || job.state === "started")) {
         box.scrollTop = box.scrollHeight;
       }
     }
@@ -91,20 +91,21 @@ export class Cards {
 
   #scheduled(item, job) {
     const line = item.querySelector("[data-field=scheduled]");
-    line.hidden = job.phase !== "scheduled";
+    line.hidden = job.state !== "scheduled";
     if (!line.hidden) {
-      show(line.querySelector("time"), new Date(job.notBefore), coming);
+      show(line.querySelector("time"), job.notBefore, coming);
     }
   }
 
   #progress(item, job) {
     const bar = item.querySelector("progress");
-    const told = job.progress != null || job.message || !job.output?.text; // else the text shows that it goes on
-    item.querySelector("[data-field=progress]").hidden = job.phase !== "started" || !told;
-    if (job.progress == null) {
+    const told = job.progress || !job.text; // else the text shows that it goes on
+    item.querySelector("[data-field=progress]").hidden = job.state !== "started" || !told;
+    const value = job.progress?.value ?? null;
+    if (value === null) {
       bar.removeAttribute("value"); // moves without saying how far
     } else {
-      bar.value = job.progress;
+      bar.value = value;
     }
   }
 
@@ -112,11 +113,11 @@ export class Cards {
     const cancel = item.querySelector("[data-action=cancel]");
     cancel.textContent = job.cancelling ? "Cancelling…" : "Cancel";
     cancel.ariaDisabled = String(Boolean(job.cancelling)); // not disabled: that would take the focus away
-    const open = ["scheduled", "queued", "started", "retrying"].includes(job.phase);
+    const open = ["scheduled", "queued", "started", "retrying"].includes(job.state);
     this.#offer(item, job, cancel, this.onCancel && open);
     const retry = item.querySelector("[data-action=retry]");
-    retry.textContent = job.phase === "unsent" ? "Try again" : "Retry";
-    this.#offer(item, job, retry, this.onRetry && ["unsent", "failed", "cancelled"].includes(job.phase));
+    retry.textContent = job.state === "unsent" ? "Try again" : "Retry";
+    this.#offer(item, job, retry, this.onRetry && ["unsent", "failed", "cancelled"].includes(job.state));
   }
 
   #offer(item, job, button, wanted) {

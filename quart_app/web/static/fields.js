@@ -4,7 +4,7 @@
 // leave it out. `read` raises an `Error` with what is wrong. Names and texts of a schema go through `textContent` only.
 
 import { make } from "./elements.js";
-import { parse, readable } from "./json.js";
+import { parse, readable } from "./client/json.js";
 
 const LINES = new Set(["string", "integer", "number"]); // types of items that are written one in a line
 const LONG = 200; // characters a text may have from which on it gets several lines

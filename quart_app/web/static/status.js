@@ -1,6 +1,6 @@
 // How the connection stands, in words, with a button that does not wait.
 
-import { NOT_SIGNED_IN } from "./connection.js";
+import { NOT_SIGNED_IN } from "./client/connection.js";
 import { element } from "./elements.js";
 
 export class Status {
@@ -15,7 +15,7 @@ export class Status {
     element("reconnect").addEventListener("click", onReconnect);
   }
 
-  /** Show a phase as `Connection` tells it. */
+  /** Show the state of a client. */
   show(phase) {
     clearInterval(this.#countdown);
     const box = element("connection");

@@ -7,7 +7,7 @@ import { ContentForm } from "./form.js";
 import { LaterField } from "./later.js";
 import { Status } from "./status.js";
 import { coming } from "./times.js";
-import { LABELS, name } from "./words.js";
+import { LABELS, name, why } from "./words.js";
 
 const MOST_SPOKEN = 20;
 const LONGEST_SPOKEN = 200; // characters; a screen reader's user reads the rest in the list
@@ -47,11 +47,11 @@ export class View {
     element("history-dismiss").addEventListener("click", () => this.history(""));
   }
 
-  connection(phase) {
-    const connected = phase.name === "connected";
+  connection(state) {
+    const connected = state.name === "connected";
     this.#opened ||= connected;
     this.#hold(connected ? "" : "Not connected: what you type is kept, to be submitted when the connection is back.");
-    this.#status.show(phase);
+    this.#status.show(state);
   }
 
   /** Say why the form was not sent; nothing with "". */
@@ -67,22 +67,22 @@ export class View {
     }
   }
 
-  submitted({ ref }) {
-    this.later.submitted(ref);
-    this.fields.submitted(ref);
+  submitted({ key }) {
+    this.later.submitted(key);
+    this.fields.submitted(key);
     this.refuse("");
   }
 
   /** Show at the fields of a job what is wrong with its content, or with its time. */
-  misfit({ ref, payload }) {
-    this.later.refused(ref, payload);
-    this.fields.refused(ref, payload);
+  misfit({ key, error }) {
+    this.later.refused(key, error.items);
+    this.fields.refused(key, error.items);
   }
 
   added(job) {
     element("jobs-empty").hidden = true;
     this.#cards.added(job);
-    this.#tell(job, ["text"]);
+    this.#tell(job, ["state"]);
   }
 
   /** Show a job again of which these `keys` have changed. */
@@ -114,10 +114,14 @@ export class View {
   }
 
   #tell(job, keys) {
-    if (job.text && keys.includes("text") && this.#opened) {
-      this.#say(`${LABELS[job.phase]}: ${job.text}`);
-    } else if (job.phase === "scheduled" && keys.includes("phase") && this.#opened) {
-      this.#say(`Scheduled for ${coming(new Date(job.notBefore))}: ${name(job)}`);
+    if (!keys.includes("state") || !this.#opened) {
+      return;
+    }
+    const text = job.state === "done" ? job.text : why(job);
+    if (text) {
+      this.#say(`${LABELS[job.state]}: ${text}`);
+    } else if (job.state === "scheduled") {
+      this.#say(`Scheduled for ${coming(job.notBefore)}: ${name(job)}`);
     }
   }
 

@@ -1,21 +1,17 @@
 // The operator's console: every job, what runs them, and what people are told.
 //
-//   Asking       questions to the server and their answers, over the Connection and Session of the system page
+//   client/      the connection, and questions to the server with their answers (clients/js)
 //   route        which view is shown, and of what: the fragment of the address
 //   JobsView     the list of jobs (Filter, FilterBar, JobRows, JobList), JobView one of them (JobStory, StoredEvents)
 //   WorkersView, WebView, StreamView    what SystemWatch finds
 //   AnnounceView announcements; Acting cancels and retries; SignIn asks who somebody is
 
-import { Connection } from "../connection.js";
+import { connect } from "../client/index.js";
 import { element, trim } from "../elements.js";
-import { Session } from "../session.js";
 import { Status } from "../status.js";
-import { beOneTab } from "../tab.js";
 import { clock } from "../times.js";
-import { onWake } from "../wake.js";
 import { Acting } from "./acting.js";
 import { AnnounceView } from "./announce_view.js";
-import { Asking } from "./asking.js";
 import { JobView } from "./job_view.js";
 import { JobsView } from "./jobs_view.js";
 import { current } from "./route.js";
@@ -26,17 +22,11 @@ import { WebView } from "./web_view.js";
 import { WorkersView } from "./workers_view.js";
 
 const MOST_SPOKEN = 20;
-const { socket, noReconnect } = element("console").dataset;
+const { socket } = element("console").dataset;
 
-await beOneTab(); // before anything is recalled
-
-const asking = new Asking((frame) => {
-  if (connection.connected) {
-    connection.send(frame);
-  }
-  return connection.connected;
-});
-const ask = (action, payload) => asking.ask(action, payload);
+// Every announcement that is still kept, each time the page is opened.
+const client = connect({ url: socket, prefix: "busctl.console-", token, cursors: { client: 0, system: 0 } });
+const ask = (action, payload) => client.request(action, payload);
 const acting = new Acting({ ask, say });
 const views = {
   jobs: new JobsView({ ask, acting }),
@@ -47,56 +37,38 @@ const views = {
   announce: new AnnounceView({ ask, acting, say }),
 };
 const system = new SystemWatch({ ask, changed: showSystem });
-const signIn = new SignIn({ ask, onToken: () => connection.open() });
-const status = new Status({ onReconnect: () => connection.open(), say, focus: () => element("main").focus() });
+const signIn = new SignIn({ ask, onToken: () => client.reconnect() });
+const status = new Status({ onReconnect: () => client.reconnect(), say, focus: () => element("main").focus() });
 let shown = null; // name of the view
 
-// Every announcement that is still kept, each time the page is opened.
-const session = new Session({ name: "console-session", token, begin: { system: 0 } });
-const connection = new Connection(new URL(socket, location.href.replace(/^http/, "ws")), session, {
-  noReconnect: JSON.parse(noReconnect),
-  onPhase: showPhase,
-  onWelcome: () => {},
-  onFrame: hear,
-});
+client.on("jobs_page", ({ payload }) => views.jobs.take(payload));
+client.on("job_events", ({ payload }) => views.job.take(payload));
+client.on("jobs_acted", ({ payload }) => acting.take(payload));
+client.on("system_notification", (frame) => views.announce.notices.show(frame, new Date(frame.at)));
+client.on("token_expiring", ({ payload }) => signIn.expiring(payload));
+client.on("error", (frame, error) => alarm(error.message));
+client.on("state", showState);
 
-const HEARS = {
-  jobs_page: ({ payload }) => views.jobs.take(payload),
-  job_events: ({ payload }) => views.job.take(payload),
-  jobs_acted: ({ payload }) => acting.take(payload),
-  system_notification: (frame) => views.announce.notices.show(frame, new Date(frame.at)),
-  token_expiring: ({ payload }) => signIn.expiring(payload),
-  error: ({ payload }) => alarm(payload?.map?.(({ msg }) => msg).join("\n") || "The server reported an error."),
-};
-
-function hear(frame) {
-  if (asking.take(frame) && frame.action !== "job_events") {
-    return; // whoever asked has it
-  }
-  HEARS[frame.action]?.(frame);
-}
-
-function showPhase(phase) {
-  const connected = phase.name === "connected";
-  const asksWho = signIn.show(phase);
+function showState(state) {
+  const connected = state.name === "connected";
+  const asksWho = signIn.show(state);
   const root = element("console");
   element("views").hidden = asksWho;
   root.dataset.offline = String(!connected);
   for (const button of root.querySelectorAll("[data-act]")) {
     button.disabled = !connected;
   }
-  const away = phase.name === "waiting" || (phase.name === "closed" && !asksWho);
+  const away = state.name === "waiting" || (state.name === "closed" && !asksWho);
   if (away && element("offline").hidden) {
     element("offline-text").textContent =
       `Not connected. What you see is as it was at ${clock.format(new Date())}; it goes on by itself.`;
   }
-  element("offline").hidden = !away && !(phase.name === "connecting" && !element("offline").hidden);
+  element("offline").hidden = !away && !(state.name === "connecting" && !element("offline").hidden);
   if (!connected) {
-    asking.lost();
     acting.lost();
   }
-  status.show(phase);
-  Object.values(views).forEach((view) => view.connection(phase));
+  status.show(state);
+  Object.values(views).forEach((view) => view.connection(state));
   if (connected) {
     system.look();
   }
@@ -151,6 +123,4 @@ function say(text) {
 
 element("alert-dismiss").addEventListener("click", () => alarm(""));
 addEventListener("hashchange", showRoute);
-onWake(() => connection.wake());
 showRoute();
-connection.open();

@@ -27,7 +27,7 @@ export class JobRows {
   #looks = 0; // how often something else was looked at
   #timer = 0;
 
-  /** `ask(action, payload)` as `Asking` has it; `changed()` is called when anything is different. */
+  /** `ask(action, payload)` is `request` of a client; `changed()` is called when anything is different. */
   constructor({ ask, changed }) {
     this.ask = ask;
     this.changed = changed;

@@ -1,8 +1,8 @@
 // One job: its life, what can be done with it, its events as they are stored and as its client saw them.
 
 import { Cards } from "../cards.js";
+import { Jobs } from "../client/jobs.js";
 import { element, make } from "../elements.js";
-import { Jobs } from "../jobs.js";
 import { coming, past } from "../times.js";
 import { span } from "./amounts.js";
 import { copyButton, pane } from "./json_pane.js";
@@ -75,7 +75,7 @@ export class JobView {
       this.#events.add(event);
       this.#story.take(event);
       if (event.shown) {
-        this.#jobs.take(event.shown, new Date(event.at));
+        this.#jobs.take({ at: event.at, ...event.shown });
       }
     }
     if (!events.length && first) {
@@ -93,17 +93,20 @@ export class JobView {
     this.#drawn = {};
     element("client-side").replaceChildren();
     const cards = new Cards(element("client-side"));
-    this.#jobs = new Jobs({
-      added: (job) => cards.added(job),
-      changed: (job, keys) => cards.changed(job, keys),
-      removed: (job) => cards.removed(job),
+    this.#jobs = new Jobs();
+    this.#jobs.subscribe(({ type, job }) => {
+      if (type === "added") {
+        cards.added(job);
+        job.subscribe((keys) => cards.changed(job, keys));
+      }
     });
   }
 
   async #watch() {
     const job = this.#job;
     try {
-      await this.#ask("watch_job", job);
+      const { payload } = await this.#ask("watch_job", job);
+      this.take(payload);
     } catch (error) {
       const unknown = error.is?.("unknown_job");
       if (job === this.#job && (unknown || element("job-page").hidden)) {

@@ -1,7 +1,7 @@
 // JSON for people to read and to take along.
 
+import { readable } from "../client/json.js";
 import { make } from "../elements.js";
-import { readable } from "../json.js";
 
 const COPIED = 1500; // milliseconds for which a button says so
 

@@ -1,6 +1,6 @@
 // Who is no operator is told what is needed, and may bring it. A token lives as long as this tab.
 
-import { NOT_SIGNED_IN } from "../connection.js";
+import { NOT_SIGNED_IN } from "../client/connection.js";
 import { element } from "../elements.js";
 import { recall, remember } from "../storage.js";
 import { past } from "../times.js";
@@ -13,7 +13,7 @@ export const token = () => recall(TOKEN) ?? undefined;
 export class SignIn {
   #ask;
 
-  /** `onToken()` is called when there is another token to connect with; `ask` as `Asking` has it. */
+  /** `onToken()` is called when there is another token to connect with; `ask(action, payload)` is `request` of a client. */
   constructor({ ask, onToken }) {
     this.#ask = ask;
     element("sign-in-form").addEventListener("submit", (event) => {

@@ -10,13 +10,16 @@ const PONG_WITHIN = 10_000;
 const AWAKE_WITHIN = 1_500; // for a pong when somebody looks at the page again
 const FIRST_DELAY = 1_000;
 const LONGEST_DELAY = 30_000;
-export const NOT_SIGNED_IN = 4401;
 const LASTED = 5_000; // a connection that lived this long was a good one: delays begin small again
 
+export const NOT_SIGNED_IN = 4401;
+/** After these nothing is gained by connecting again: docs/reference/close-codes.md. */
+export const NO_RECONNECT = [1002, 1007, 1009, 4400, NOT_SIGNED_IN, 4403];
+
 /**
- * One WebSocket at a time. `onPhase` gets `{name}`: connecting, connected (welcomed, and the replay has arrived),
- * waiting (`until`) or closed (`code`, `reason`); `onWelcome` what the session makes of the welcome; `onFrame` every
- * other frame that is new.
+ * One WebSocket at a time. `token()` gives, or promises, what proves who this is. `onState` gets `{name}`: connecting,
+ * connected (welcomed, and the replay has arrived), waiting (`until`) or closed (`code`, `reason`); `onWelcome` what the
+ * session makes of the welcome; `onFrame` every other frame that is new; `onRaw` everything, as it goes and comes.
  */
 export class Connection {
   #socket = null;
@@ -24,52 +27,72 @@ export class Connection {
   #attempts = 0;
   #connectedAt = 0;
   #welcomed = false;
-  #phase = "closed";
+  #state = "closed";
+  #opening = null; // the latest open(): one that waits for a token may be overtaken
 
-  constructor(url, session, { noReconnect, onPhase, onWelcome, onFrame }) {
-    this.url = url;
-    this.session = session;
-    this.noReconnect = noReconnect; // code -> reason
-    this.onPhase = onPhase;
-    this.onWelcome = onWelcome;
-    this.onFrame = onFrame;
+  constructor({ url, WebSocket, token, session, onState, onWelcome, onFrame, onRaw }) {
+    Object.assign(this, { url, WebSocket, token, session, onState, onWelcome, onFrame, onRaw });
   }
 
   get connected() {
-    return this.#phase === "connected";
-  }
-
-  get waiting() {
-    return this.#phase === "waiting";
+    return this.#state === "connected";
   }
 
   /** Connect now, whatever was being waited for. */
-  open() {
+  async open() {
     this.#drop();
-    const socket = new WebSocket(this.url, [SUBPROTOCOL]);
-    socket.onopen = () => this.#greet();
-    socket.onmessage = ({ data }) => this.#heard(data);
-    socket.onclose = ({ code, reason }) => this.#lost(code, reason);
-    this.#socket = socket;
+    const opening = (this.#opening = {});
     this.#after(OPEN_WITHIN, () => this.#lost());
     this.#enter({ name: "connecting" });
+    try {
+      const token = await this.token();
+      if (opening === this.#opening) {
+        this.#dial(token);
+      }
+    } catch (error) {
+      if (opening === this.#opening) {
+        this.#lost(undefined, error.message);
+      }
+    }
   }
 
   /** Somebody looks at the page again: see at once whether there is a connection still, and open one if not. */
   wake() {
-    if (this.waiting) {
+    if (this.#state === "waiting") {
       this.open();
     } else if (this.connected) {
       this.#ping(AWAKE_WITHIN, () => this.open());
     }
   }
 
+  /** Be as if the network had broken. */
+  lose() {
+    if (this.#socket) {
+      this.#lost();
+    }
+  }
+
+  close(reason) {
+    this.#drop();
+    this.#enter({ name: "closed", reason });
+  }
+
   send(frame) {
+    this.onRaw(true, frame);
     this.#socket.send(JSON.stringify(frame));
   }
 
-  #greet() {
-    this.send(this.session.connect());
+  #dial(token) {
+    const socket = new this.WebSocket(this.url, [SUBPROTOCOL]);
+    socket.onopen = () => this.#greet(token);
+    socket.onmessage = ({ data }) => this.#heard(data);
+    socket.onclose = ({ code, reason }) => this.#lost(code, reason);
+    socket.onerror = () => {}; // its close follows
+    this.#socket = socket;
+  }
+
+  #greet(token) {
+    this.send(this.session.connect(token));
     this.#after(WELCOME_WITHIN, () => this.#lost());
   }
 
@@ -81,6 +104,8 @@ export class Connection {
       console.warn("the server sent a frame that is no JSON; it is not shown", data);
       return;
     }
+    this.onRaw(false, frame);
+    const socket = this.#socket;
     if (frame.action === "welcome" && !this.#welcomed) {
       this.#welcomed = true;
       this.#connectedAt = Date.now();
@@ -90,7 +115,7 @@ export class Connection {
     } else if (this.session.isNew(frame)) {
       this.onFrame(frame);
     }
-    if (this.#welcomed) {
+    if (this.#welcomed && socket === this.#socket) {
       this.#watch();
       if (!this.connected && !this.session.replaying) {
         this.#enter({ name: "connected" });
@@ -112,12 +137,12 @@ export class Connection {
   #lost(code, reason) {
     const welcomed = this.#welcomed;
     this.#drop();
-    // A token that has expired is in a cookie that may have been renewed meanwhile: that is worth one attempt.
-    if (code in this.noReconnect && !(code === NOT_SIGNED_IN && welcomed)) {
+    // A token that has expired may have been renewed meanwhile, in a cookie or by `token()`: that is worth one attempt.
+    if (NO_RECONNECT.includes(code) && !(code === NOT_SIGNED_IN && welcomed)) {
       if (!welcomed && code !== NOT_SIGNED_IN) {
         this.session.forget();
       }
-      this.#enter({ name: "closed", code, reason: reason || this.noReconnect[code] });
+      this.#enter({ name: "closed", code, reason: reason || "the server has closed the connection" });
       return;
     }
     if (this.#connectedAt && Date.now() - this.#connectedAt > LASTED) {
@@ -128,11 +153,13 @@ export class Connection {
     const delay = (ceiling * (1 + Math.random())) / 2;
     this.#attempts += 1;
     this.#after(delay, () => this.open());
-    this.#enter({ name: "waiting", until: Date.now() + delay });
+    const offline = globalThis.navigator?.onLine === false;
+    this.#enter({ name: "waiting", until: Date.now() + delay, code, reason, offline });
   }
 
   #drop() {
     clearTimeout(this.#timer);
+    this.#opening = null;
     this.#welcomed = false;
     if (this.#socket) {
       this.#socket.onopen = this.#socket.onmessage = this.#socket.onclose = null;
@@ -146,8 +173,8 @@ export class Connection {
     this.#timer = setTimeout(action, milliseconds);
   }
 
-  #enter(phase) {
-    this.#phase = phase.name;
-    this.onPhase(phase);
+  #enter(state) {
+    this.#state = state.name;
+    this.onState(Object.freeze(state));
   }
 }

@@ -1,14 +1,11 @@
-// Who this tab is to the server, and which events it has: `connect`, `welcome` and the cursors of `bus.v1`.
-
-import { recall, remember } from "./storage.js";
+// Who a client is to the server, and which events it has: `connect`, `welcome` and the cursors of `bus.v1`.
 
 const CLIENT = "client"; // the scope of events without a group
 const REMEMBERED = 1000; // events by which one that comes twice is known
 
 /** Outlives connections and, but for the cursors, reloads. */
 export class Session {
-  #name;
-  #token;
+  #memory;
   #known; // {clientId, epoch, resume, groups} of the last welcome; resume as renewed since
   #cursors; // scope -> the last sequence that arrived
   #floor = {}; // the same when this connection, or what it has live, began
@@ -17,15 +14,13 @@ export class Session {
   #missing = 0; // events of that replay
 
   /**
-   * `name` is what this tab remembers it by; `token()` what proves who somebody is, where nothing else does; `begin` the
-   * cursors of a new page. By itself that shows every job of this client, on other devices too where people sign in, and
-   * what was announced since the tab was first opened.
+   * `begin` are the cursors of a new page. By itself that shows every job of this client, on other devices too where
+   * people sign in, and what was announced since the tab was first opened.
    */
-  constructor({ name = "session", token = () => undefined, begin = {} } = {}) {
-    this.#name = name;
-    this.#token = token;
-    this.#known = recall(name);
-    this.#cursors = { ...this.#known?.groups, [CLIENT]: 0, ...begin };
+  constructor(memory, begin) {
+    this.#memory = memory;
+    this.#known = memory.recall("session");
+    this.#cursors = { ...this.#known?.groups, ...begin };
   }
 
   get replaying() {
@@ -33,12 +28,12 @@ export class Session {
   }
 
   /** The first frame of a connection. */
-  connect() {
+  connect(token) {
     this.#missing = 0;
-    return { action: "connect", payload: { token: this.#token(), resume: this.#known?.resume, cursors: this.#cursors } };
+    return { action: "connect", payload: { token, resume: this.#known?.resume, cursors: this.#cursors } };
   }
 
-  /** Be who the server says; returns whether it is the client, and the history, from before. */
+  /** Be who the server says; returns that, and whether it is the client, and the history, from before. */
   welcome(welcome) {
     const { client_id: clientId, epoch, resume, cursors } = welcome;
     const first = !this.#known; // nothing was seen before, so nothing is missing
@@ -56,18 +51,19 @@ export class Session {
     const { [CLIENT]: _, ...now } = cursors;
     const groups = this.#known && sameStream ? this.#known.groups : now;
     this.#known = { clientId, epoch, resume, groups };
-    remember(this.#name, this.#known);
+    this.#memory.remember("session", this.#known);
     this.#floor = { ...this.#cursors };
     this.#welcome = welcome;
     this.#missing = welcome.replayed;
     this.#catchUp();
-    return { sameClient, recovered: first || (sameClient && sameStream && welcome.recovered) };
+    const { replayed } = welcome;
+    return { clientId, first, sameClient, replayed, recovered: first || (sameClient && sameStream && welcome.recovered) };
   }
 
   /** Come back with this token from now on: the one before expires. */
   renew(resume) {
     this.#known = { ...this.#known, resume };
-    remember(this.#name, this.#known);
+    this.#memory.remember("session", this.#known);
   }
 
   /** Whether a frame brings something new; it counts as seen from then on. */
@@ -93,7 +89,7 @@ export class Session {
 
   /** Come as a stranger next time: the server does not take what this tab remembers. */
   forget() {
-    remember(this.#name, null);
+    this.#memory.remember("session", null);
     if (this.#known) {
       this.#known.resume = undefined;
     }

@@ -1,6 +1,6 @@
-// JSON as the page reads and shows it.
+// JSON as it is read and shown.
 
-// A JavaScript number would round an integer of so many digits. Browsers that can keep its digits show and send them.
+// A JavaScript number would round an integer of so many digits. Where JSON.rawJSON is known, its digits are kept.
 const exact = JSON.rawJSON && ((key, value, context) => (inexact(value, context) ? JSON.rawJSON(context.source) : value));
 
 /** The value of a JSON text. Raises `SyntaxError`. */

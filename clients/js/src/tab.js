@@ -3,23 +3,24 @@
 // A browser copies sessionStorage when a tab is duplicated, and for window.open(). Each tab holds a lock as long as it
 // lives: whoever remembers an id whose lock another tab holds is a copy, and begins as a tab of its own.
 
-import { forgetAll, recall, remember } from "./storage.js";
+import { storageOfTab } from "./memory.js";
+import { newKey } from "./keys.js";
 
 const RELEASED_WITHIN = 2_000; // milliseconds; a page that is loaded again may ask before its former self is gone
 
 /** Resolves when what this tab remembers is its own: what is a copy of another tab's is forgotten. */
-export async function beOneTab() {
-  if (!navigator.locks) {
-    return; // in a page over plain HTTP: a copy cannot be told from its original
+export async function beOneTab(memory) {
+  if (!memory.storage || memory.storage !== storageOfTab() || !globalThis.navigator?.locks) {
+    return; // what all tabs share is nobody's copy; in a page over plain HTTP a copy cannot be told from its original
   }
-  const known = recall("tab");
+  const known = memory.recall("tab");
   if (known && !(await hold(known))) {
-    forgetAll();
+    memory.forgetAll();
   } else if (known) {
     return;
   }
-  const id = crypto.randomUUID();
-  remember("tab", id);
+  const id = newKey();
+  memory.remember("tab", id);
   await hold(id);
 }
 
