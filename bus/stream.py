@@ -244,6 +244,22 @@ class EventStream:
         """
         return await self._jetstream.info()
 
+    async def subjects(self, subject: str) -> AsyncGenerator[str, None]:
+        """The subjects that have events, of those that a subject with wildcards means; NATS tells them by the thousand.
+
+        Raises:
+            BusUnavailable: NATS is away, or silent past `append_timeout`.
+        """
+        told = 0
+        while True:
+            answer = await self._info(subjects_filter=subject, offset=told)
+            page = answer["state"].get("subjects") or {}
+            for name in page:
+                yield name
+            told += len(page)
+            if not page or told >= answer.get("total", 0):
+                return
+
     async def _info(self, **details: object) -> dict[str, Any]:
         try:
             return await self._jetstream.info(**details)

@@ -9,10 +9,10 @@ from rich.console import Console
 
 from bus import Bus, Settings
 from cli.errors import CommandFailed, Interrupted
+from cli.job_ids import find
 from cli.names import Job, client_option
 from cli.options import AsJson, NoColor, Quiet, Server, Timeout, client_settings
 from cli.output import Output, say, shortened
-from cli.owner import owner_of
 from workers import submission
 from workers.submission import Cancellation
 
@@ -32,7 +32,7 @@ def cancel(
 
     Exits with 0 when the job is cancelled, and with 1 when it had ended already or is not known.
 
-    Example: busctl cancel 3f1c0a5be2774d0f
+    Example: busctl cancel 3f1c0a5b
     """
     output = Output(as_json=as_json, quiet=quiet)
     settings = client_settings(server, timeout)
@@ -41,6 +41,7 @@ def cancel(
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; see with 'busctl watch --job {job}' whether it was cancelled") from None
     state = done.job
+    job = state.job_id
     output.record(job_id=job, client_id=state.client_id, state=state.state, seq=state.seq, text=state.last.payload)
     if not done.cancelled:
         raise CommandFailed(f"job {job} had ended already: {shortened(state.last.payload)}")
@@ -52,4 +53,4 @@ def cancel(
 
 async def _cancel(settings: Settings, client_id: str | None, job_id: str) -> Cancellation:
     async with Bus(settings, name="busctl cancel") as bus:
-        return await submission.cancel(bus, client_id or await owner_of(bus, job_id), job_id)
+        return await submission.cancel(bus, *await find(bus, job_id, client_id))

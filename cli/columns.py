@@ -27,6 +27,7 @@ class Column:
         style: of its cells, unless they have one.
         right: whether its cells end below each other.
         whole: never crop a cell of it, but in a narrow terminal.
+        grows: it takes what the others leave; without one, the last does.
     """
 
     name: str
@@ -36,25 +37,31 @@ class Column:
     style: str = ""
     right: bool = False
     whole: bool = False
+    grows: bool = False
 
 
 class Columns:
     """Lays out rows.
 
     Args:
-        columns: from left to right; the last takes what is left.
+        columns: from left to right.
         room: columns of the terminal; None for no bound, where nothing is cropped.
     """
 
     def __init__(self, columns: Sequence[Column], room: int | None) -> None:
         self._room = room
         self._last = columns[-1]
+        self._grows = next((column for column in columns if column.grows), self._last)
         wide = sum(column.most + len(WIDE_GAP) for column in columns)
         self._whole = room is None or wide <= room
         self._gap = WIDE_GAP if self._whole else " "
         self._sizes = {column: column.most if self._whole else column.least for column in columns}
         while room is not None and len(self._sizes) > 1 and self._used > room:
             self._shrink(min(self._sizes, key=lambda column: column.rank), room)
+        if next(reversed(self._sizes)) is self._grows:
+            self._last = self._grows
+        elif room is not None and self._grows in self._sizes:
+            self._sizes[self._grows] += room - self._used
 
     def header(self) -> list[Part]:
         """The names of the columns that are shown."""

@@ -11,28 +11,30 @@ from cli.listed_job import ListedJob
 from cli.output import Output, Part, room
 from cli.when import about, local_minute
 
-JOB_ID_WIDTH = 16
-"""Characters of most job ids; those of jobs with a key have more."""
-ROOM_FOR_IDS = 80
-"""Columns of a terminal from which on these are whole too."""
+SHORTEST_ID = 8
+"""Characters of an id that a terminal shows at least; every command takes the beginning of one."""
 
 JOB_COLUMNS = (
     Column("TYPE", 9, 20, 4),
-    Column("CLIENT", 8, 22, 2),
     Column("STATE", 9, 9, 8),
     Column("TRY", 3, 3, 1, "dim", right=True),
     Column("AGE", 4, 4, 6, "dim", right=True),
     Column("TOOK", 4, 4, 3, "dim", right=True),
-    Column("TEXT", 10, 24, 5),
+    Column("TEXT", 10, 24, 5, grows=True),
+    Column("CLIENT", 8, 22, 2),
 )
 SCHEDULED_COLUMNS = (
     Column("TYPE", 9, 20, 4),
-    Column("CLIENT", 8, 22, 2),
     Column("WHEN", 20, 20, 6),
     Column("IN", 7, 7, 8, right=True),
-    Column("CONTENT", 10, 24, 5),
+    Column("CONTENT", 10, 24, 5, grows=True),
+    Column("CLIENT", 8, 22, 2),
 )
 """Each beside that of the job's id."""
+
+
+WHOLE_ID = 16
+"""Characters of most ids; those of jobs with a key have more."""
 
 
 class JobTable:
@@ -69,16 +71,17 @@ class JobTable:
             "CONTENT": self._cut(job.content),
         }
         if self._room is None:
-            self._print(row, Columns(self._fitting(0), None))
+            self._print(row, Columns(self._fitting(WHOLE_ID), None))
         else:
             self._rows.append(row)
 
     def end(self) -> None:
         """Print what is left."""
         if self._rows:
-            columns = Columns(self._fitting(max(len(str(row["JOB"])) for row in self._rows)), self._room)
+            length = _telling_apart([str(row["JOB"]) for row in self._rows])
+            columns = Columns(self._fitting(length), self._room)
             for row in self._rows:
-                self._print(row, columns)
+                self._print(row | {"JOB": str(row["JOB"])[:length]}, columns)
 
     def _cut(self, text: str) -> str:
         return text if self._room is None else text[:LONGEST_SHOWN]
@@ -89,7 +92,15 @@ class JobTable:
             self._output.line(*columns.header())
         self._output.line(*self._columns.row(row))
 
-    def _fitting(self, longest_id: int) -> list[Column]:
-        whole = JOB_ID_WIDTH if self._room is not None and self._room < ROOM_FOR_IDS else max(JOB_ID_WIDTH, longest_id)
-        job = Column("JOB", whole, whole, 7, "bold", whole=True)
+    def _fitting(self, id_width: int) -> list[Column]:
+        job = Column("JOB", id_width, id_width, 7, "bold", whole=True)
         return [job, *(column for column in self._others if column.name != "CLIENT" or self._with_client)]
+
+
+def _telling_apart(ids: Sequence[str]) -> int:
+    """How many characters of each id are enough to tell it from all the others."""
+    different = set(ids)
+    length = SHORTEST_ID
+    while len({job_id[:length] for job_id in different}) < len(different):
+        length += 1
+    return length

@@ -22,7 +22,10 @@ def name(kind: str) -> Callable[[str | None], str | None]:
     return check
 
 
-Job = Annotated[str, typer.Argument(metavar="JOB", callback=name("job id"), help="The job's id.", show_default=False)]
+Job = Annotated[
+    str,
+    typer.Argument(metavar="JOB", callback=name("job id"), help="The job's id, or its beginning.", show_default=False),
+]
 
 
 def client_option(what: str) -> typer.models.OptionInfo:

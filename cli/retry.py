@@ -13,10 +13,10 @@ from bus.job_log import JobState
 from cli.errors import CommandFailed, Interrupted
 from cli.events import record, standing
 from cli.hand_over import hand_over
+from cli.job_ids import find
 from cli.names import Job, client_option
 from cli.options import AsJson, NoColor, Quiet, Server, Timeout, client_settings
 from cli.output import Output, say
-from cli.owner import owner_of
 from cli.submit import JobKey
 from workers import submission
 from workers.client_jobs import ClientJobs
@@ -40,7 +40,7 @@ def retry(
     The new job is the same client's, and the job that has ended stays as it is. Exits with 0 once the new one is
     stored, and with 1 when the job has not ended or is not known.
 
-    Example: busctl retry 3f1c0a5be2774d0f
+    Example: busctl retry 3f1c0a5b
     """
     command = Retry(job, client, key, Console(stderr=True, highlight=False, quiet=quiet))
     output = Output(as_json=as_json, quiet=quiet)
@@ -86,12 +86,12 @@ class Retry:
             async def enqueue(job: JobState) -> None:
                 await hand_over(bus, settings, job, self.say)
 
-            client_id = self._client_id or await owner_of(bus, self._job_id)
+            client_id, job_id = await find(bus, self._job_id, self._client_id)
             try:
                 return await submission.retry(
                     bus,
                     jobs,
-                    self._job_id,
+                    job_id,
                     client_id=client_id,
                     job_id=submission.new_job_id(client_id, self._key),
                     queue=nullcontext(enqueue),

@@ -12,6 +12,7 @@ from bus import Bus, Interruption, Settings, Stored, subjects
 from cli.columns import Column, Columns
 from cli.errors import Interrupted
 from cli.events import INTERRUPTIONS, is_news, level, moment, record, style, text
+from cli.job_ids import find
 from cli.live_text import LiveText
 from cli.names import client_option, name
 from cli.options import AsJson, NoColor, Quiet, Server, Timeout, client_settings
@@ -31,7 +32,12 @@ Group = Annotated[
 ]
 Job = Annotated[
     str | None,
-    typer.Option("--job", metavar="JOB", callback=name("job id"), help="Only this job's events, from its first on."),
+    typer.Option(
+        "--job",
+        metavar="JOB",
+        callback=name("job id"),
+        help="Only this job's events, from its first on; the beginning of its id will do.",
+    ),
 ]
 
 
@@ -54,50 +60,50 @@ def watch(
     """
     if group and (client or job):
         raise typer.BadParameter("--group goes with neither --client nor --job: an event is for a group or a client")
-    watcher = Watcher(
-        _subjects(client, group, job), Output(as_json=as_json, quiet=quiet), quiet=quiet, one_job=job is not None
-    )
+    watcher = Watcher(Output(as_json=as_json, quiet=quiet), quiet=quiet, one_job=job is not None)
     settings = client_settings(server, timeout)
     try:
-        asyncio.run(watcher.run(settings, after=0 if job else None))
+        asyncio.run(_watch(settings, watcher, client, group, job))
     except KeyboardInterrupt:
         shown = f"{watcher.shown} event{'' if watcher.shown == 1 else 's'}"
         raise Interrupted(f"interrupted after {shown}") from None
 
 
-def _subjects(client: str | None, group: str | None, job: str | None) -> tuple[str, ...]:
-    if group:
-        return (subjects.group(group),)
-    if job and client:
-        return subjects.job(client, job), subjects.output(client, job)
-    if job:
-        return subjects.any_client(job), subjects.any_output(job)
-    return (subjects.client(client) if client else subjects.STREAM_SUBJECTS,)
+async def _watch(settings: Settings, watcher: Watcher, client: str | None, group: str | None, job: str | None) -> None:
+    async with Bus(settings, name="busctl watch") as bus:
+        followed: tuple[str, ...]
+        if group:
+            followed = (subjects.group(group),)
+        elif job:
+            owner, job = await find(bus, job, client)
+            followed = subjects.job(owner, job), subjects.output(owner, job)
+        else:
+            followed = (subjects.client(client) if client else subjects.STREAM_SUBJECTS,)
+        await watcher.run(bus, followed, after=0 if job else None)
 
 
 class Watcher:
-    """Prints the events of some subjects.
+    """Prints events.
 
     Args:
-        followed: `bus.` subjects, wildcards allowed.
         output: where events go; sentences about NATS go to standard error.
         quiet: leave those out too.
         one_job: they are those of one job, so that what it writes is one text.
     """
 
-    def __init__(self, followed: tuple[str, ...], output: Output, *, quiet: bool, one_job: bool) -> None:
+    def __init__(self, output: Output, *, quiet: bool, one_job: bool) -> None:
         self.shown = 0
-        self._followed = followed
         self._live = LiveText(output, self._tell) if one_job else None
         self._output = output
         self._beside = Console(stderr=True, highlight=False, quiet=quiet)
 
-    async def run(self, settings: Settings, *, after: int | None) -> None:
-        """Print until cancelled: what was stored after this sequence, or from now on."""
-        async with (
-            Bus(settings, name="busctl watch") as bus,
-            bus.follow(*self._followed, after=after, on_interruption=self._tell_of) as events,
-        ):
+    async def run(self, bus: Bus, followed: tuple[str, ...], *, after: int | None) -> None:
+        """Print until cancelled: what was stored after this sequence, or from now on.
+
+        Args:
+            followed: `bus.` subjects, wildcards allowed.
+        """
+        async with bus.follow(*followed, after=after, on_interruption=self._tell_of) as events:
             self._tell("watching; Ctrl+C ends it")
             try:
                 async for stored in events:

@@ -26,6 +26,12 @@ async def queued(bus: Bus, client_id: str, content: str = "hi") -> JobState:
     return await job_log.create(bus.stream, client_id, request, job_id=job_log.new_job_id())
 
 
+def shown_in(columns: int, *arguments: str, **env: str) -> list[str]:
+    """What a terminal of that width shows."""
+    shown = busctl("jobs", *arguments, COLUMNS=str(columns), FORCE_COLOR="1", TERM="xterm", **env).stdout
+    return [Text.from_ansi(line).plain for line in shown.splitlines()]
+
+
 def listed(nats: Nats, *arguments: str) -> list[dict[str, Any]]:
     shown = busctl("jobs", "--json", *arguments, NATS_URL=nats.url)
     assert (shown.returncode, shown.stderr) == (0, "")
@@ -77,12 +83,38 @@ async def test_for_people_each_job_is_one_line_of_a_table(nats: Nats, bus: Bus) 
     assert "--limit" in more
 
 
-async def test_in_80_columns_the_id_is_whole(nats: Nats, bus: Bus) -> None:
+async def test_in_80_columns_the_text_has_most_room_and_ids_are_short_and_tell_jobs_apart(nats: Nats, bus: Bus) -> None:
+    request = JobRequest(task_type="default", job_type="default", content="z" * 500)
+    for job_id in ("aaaabbbbccccdd01", "aaaabbbbccccdd02"):
+        await job_log.create(bus.stream, "five", request, job_id=job_id)
+    alike = shown_in(80, "--limit", "2", NATS_URL=nats.url)
+    assert [line.split()[0] for line in alike[1:3]] == ["aaaabbbbccccdd01", "aaaabbbbccccdd02"]
     job = await queued(bus, "five", "z" * 500)
-    shown = busctl("jobs", NATS_URL=nats.url, COLUMNS="80", FORCE_COLOR="1", TERM="xterm").stdout
-    lines = [Text.from_ansi(line) for line in shown.splitlines()]
-    assert any(job.job_id in line and "z…" in line for line in lines)
-    assert all(line.cell_len <= 80 for line in lines)
+    header, line, *_ = shown_in(80, "--limit", "1", NATS_URL=nats.url)
+    assert line.split()[0] == job.job_id[:8]
+    assert line.count("z") > 25
+    assert header.split()[-1] == "CLIENT"
+    assert line.split()[-1] == "five"
+    assert all(len(line) <= 80 for line in (*alike, header, line))
+
+
+async def test_a_beginning_of_an_id_is_enough_everywhere(nats: Nats, bus: Bus) -> None:
+    request = JobRequest(task_type="default", job_type="default", content="x")
+    for client_id, job_id in (("ann", "cafe0001"), ("ann", "cafe0002"), ("bob", "cafe1111")):
+        await job_log.create(bus.stream, client_id, request, job_id=job_id)
+    several = busctl("cancel", "cafe", NATS_URL=nats.url)
+    assert (several.returncode, several.stdout) == (1, "")
+    assert "3 jobs begin with cafe: " in several.stderr
+    assert "cafe0001 of ann" in several.stderr
+    assert "type more of the one you mean" in several.stderr
+    assert busctl("cancel", "cafe1", NATS_URL=nats.url).stdout == "Job cafe1111 cancelled.\n"
+    assert busctl("cancel", "cafe", "--client", "bob", NATS_URL=nats.url).returncode == 1  # it had ended
+    assert busctl("cancel", "cafe0001", NATS_URL=nats.url).returncode == 0
+    assert "no job caf is known" in busctl("cancel", "caf", NATS_URL=nats.url).stderr  # too little to go by
+    assert (
+        "no job beef0 of the client ann is known"
+        in busctl("cancel", "beef0", "--client", "ann", NATS_URL=nats.url).stderr
+    )
 
 
 async def test_what_another_program_wrote_on_a_jobs_subject_is_passed_over(nats: Nats, bus: Bus) -> None:

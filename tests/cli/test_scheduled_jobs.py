@@ -87,7 +87,7 @@ async def test_among_all_jobs_they_are_told_apart_from_those_that_wait_for_a_wor
 async def test_80_columns_are_enough(nats: Nats, bus: Bus) -> None:
     job = await scheduled(bus, "s4-with-quite-a-long-name", 30 * DAY + HOUR, "z" * 500)
     shown = in_terminal("jobs", "--scheduled", columns=80, NATS_URL=nats.url)
-    [row] = [line for line in shown.lines if job.job_id in line.plain]
+    [row] = [line for line in shown.lines if job.job_id[:8] in line.plain]
     assert " 30 d " in row.plain
     assert "z…" in row.plain
     assert all(line.cell_len <= 80 for line in shown.lines)
