@@ -17,7 +17,8 @@ from cli.errors import CommandFailed
 HOW_ON = "choose another with --data-dir"
 SERVERS = ("nats", "valkey")
 SECRET, AUTH_SECRET = "secret", "auth-secret"
-OUR_FILES = frozenset({*SERVERS, SECRET, AUTH_SECRET, "lock"})
+LOGS = "logs"
+OUR_FILES = frozenset({*SERVERS, SECRET, AUTH_SECRET, LOGS, "lock"})
 """All that we put there. A directory with something else in it is not ours alone, and keeps its mode."""
 
 

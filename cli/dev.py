@@ -17,7 +17,7 @@ from cli.data_dir import locked
 from cli.disk import fitting_stream
 from cli.embedded import write_nats_config
 from cli.errors import CommandFailed, Interrupted
-from cli.local_system import LocalSystem, Plan
+from cli.local_system import PAGE, LocalSystem, Plan
 from cli.options import NoColor
 from cli.reload import PACKAGES
 
@@ -40,6 +40,10 @@ DataDir = Annotated[
     Path, typer.Option("--data-dir", metavar="DIR", help="Where NATS and Valkey keep their data over a restart.")
 ]
 Concurrency = Annotated[int, typer.Option("--concurrency", metavar="N", min=1, help="Jobs that run at a time.")]
+Verbose = Annotated[
+    bool,
+    typer.Option("-v", "--verbose", metavar="", help="Show every line of every process, and not only what matters."),
+]
 Reload = Annotated[
     bool, typer.Option("--reload", metavar="", help="Restart web and worker when a source file changes.")
 ]
@@ -53,13 +57,15 @@ def dev(
     data_dir: DataDir = Path(".busctl"),
     concurrency: Concurrency = 2,
     reload: Reload = False,
+    verbose: Verbose = False,
     no_color: NoColor = False,
 ) -> None:
     """Run NATS, Valkey, a worker and the web process in this terminal.
 
-    Prints "ready" and the page's address on standard output when all of them answer; their logs go to standard
-    error. If NATS_URL or REDIS_URL is set, that server is used instead of starting one. It answers for the host names
-    of this machine alone, unless BUS_ALLOWED_HOSTS says otherwise. With BUS_AUTH=jwt, busctl token mints tokens for it.
+    Prints "ready" and the page's address on standard output when all of them answer. What matters goes to standard
+    error, a line each; all that they write, into files in the data directory. If NATS_URL or REDIS_URL is set, that
+    server is used instead of starting one. It answers for the host names of this machine alone, unless
+    BUS_ALLOWED_HOSTS says otherwise. With BUS_AUTH=jwt, busctl token mints tokens for it.
 
     Ctrl+C stops everything (exit status 130), and so does SIGTERM (0). When one of them dies, the others are
     stopped too (1). A second Ctrl+C kills at once.
@@ -89,7 +95,8 @@ def dev(
         concurrency=concurrency,
         sources=[*PACKAGES, *directories(settings)] if reload else None,
         asks_for_tokens=settings.auth == "jwt",
-        page="/system/" if settings.app is None else "/",
+        verbose=verbose,
+        page=PAGE if settings.app is None else "/",
     )
     plan.servers()
     with locked(plan.data_dir) as lock:

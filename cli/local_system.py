@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+import webbrowser
 from collections.abc import Awaitable, Callable, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +15,16 @@ from rich.console import Console
 from rich.text import Text
 
 from bus.ending import end_task
-from cli.data_dir import AUTH_SECRET, SERVERS, secret
+from cli.data_dir import AUTH_SECRET, LOGS, SERVERS, secret
+from cli.dev_output import DevOutput
 from cli.embedded import nats_command, valkey_command
 from cli.errors import CommandFailed
-from cli.output import printable
+from cli.keys import pressed
 from cli.probes import http_ok, redis_answers, worker_listens
 from cli.processes import Processes
 from cli.reload import Sources, short
 
+PAGE = "/system/"
 READY_SECONDS = 60.0
 ASK_EVERY = 0.1
 CHECK_INTERVAL = 1.0
@@ -37,8 +40,8 @@ LOOPBACK = "localhost,*.localhost,127.0.0.1,[::1]"
 KEYS = ("auth_secret", "auth_public_key", "auth_jwks")
 """The settings that say which tokens are valid."""
 
-PROCESS_STYLES = {"nats": "cyan", "valkey": "magenta", "worker": "yellow", "web": "green", "dev": "bold blue"}
-WIDTH = max(map(len, PROCESS_STYLES))
+QUIET = ("-W", "ignore:You're running the worker with superuser privileges")
+"""For Python: Celery's advice is for who runs a worker for others."""
 
 Check = Callable[[], Awaitable[bool]]
 
@@ -55,6 +58,7 @@ class Plan:
         asks_for_tokens: whether clients have to prove who they are.
         sources: what to watch, to start web and worker again when it changes; None to let them run.
         page: the path of the page to look at.
+        verbose: whether every line of every process is shown.
         stream_max_bytes: most bytes of events, where the disk has less room than the settings ask for.
     """
 
@@ -67,9 +71,24 @@ class Plan:
     data_dir: Path
     concurrency: int
     sources: Sequence[Path] | None
-    page: str = "/system/"
+    page: str = PAGE
+    verbose: bool = False
     stream_max_bytes: int | None = None
     asks_for_tokens: bool = False
+
+    @property
+    def url(self) -> str:
+        """Of the page to look at."""
+        return f"http://127.0.0.1:{self.web_port}{self.page}"
+
+    def told(self, name: str) -> str:
+        """What is said of a part once it answers."""
+        return {
+            "nats": f"listens on {self.nats_url}, its own pages on http://127.0.0.1:{(self.nats_ports or (0, 0))[1]}",
+            "valkey": f"listens on {self.redis_url}",
+            "web": f"serves http://127.0.0.1:{self.web_port}/",
+            "worker": f"takes jobs, {self.concurrency} at a time",
+        }[name]
 
     def servers(self) -> dict[str, tuple[list[str], Check]]:
         """By name, the commands of the servers to start, and how to ask each whether it is ready.
@@ -99,7 +118,7 @@ class Plan:
                 lambda: http_ok(self.web_port, "/readyz"),
             ),
             "worker": (
-                [*python, "workers", *alone, "--concurrency", str(self.concurrency)],
+                [*python[:2], *QUIET, *python[2:], "workers", *alone, "--concurrency", str(self.concurrency)],
                 lambda: worker_listens(self.redis_url),
             ),
         }
@@ -134,11 +153,15 @@ class LocalSystem:
 
     def __init__(self, plan: Plan, lock: int) -> None:
         self._plan = plan
-        self._logs = Console(stderr=True, highlight=False)
         self._signals: asyncio.Queue[int] = asyncio.Queue()
-        self._processes = Processes(self._show, keep_open=[lock])
+        self._output = DevOutput(
+            plan.data_dir / LOGS, verbose=plan.verbose, on_unread=lambda: self._signals.put_nowait(signal.SIGPIPE)
+        )
+        self._show = self._output.show
+        self._processes = Processes(self._output.hear, keep_open=[lock])
         self._unready: set[str] = set()
         self._reloading = False
+        self._restarting: asyncio.Task[None] | None = None
 
     async def run(self) -> int:
         """Run until a signal, and return its number.
@@ -157,8 +180,9 @@ class LocalSystem:
             try:
                 await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                await asyncio.gather(*map(end_task, tasks))
+                await asyncio.gather(*map(end_task, (*tasks, self._restarting)))
                 await self._stop()
+                self._output.close()
         for task in (dying, living):
             if not task.cancelled():
                 task.result()
@@ -173,12 +197,24 @@ class LocalSystem:
                 await self._start(self._plan.servers())
                 await self._start(self._plan.clients())
         except TimeoutError:
+            for name in sorted(self._unready):
+                self._output.show_last_words(name)
             names = " and ".join(sorted(self._unready))
             raise CommandFailed(
-                f"not ready within {READY_SECONDS:g} s: {names}; see the lines above. Everything was stopped"
+                f"not ready within {READY_SECONDS:g} s: {names}; see the last lines above. Everything was stopped"
             ) from None
-        ready = Text.assemble(("ready ", "bold green"), f"http://127.0.0.1:{self._plan.web_port}{self._plan.page}")
+        ready = Text.assemble(("ready ", "bold green"), self._plan.url)
         Console(highlight=False).print(ready, soft_wrap=True)
+        if self._plan.page == PAGE:
+            web = f"http://127.0.0.1:{self._plan.web_port}"
+            self._show("dev", f"the console: {web}/console/, the wire: {web}/asyncapi/docs/")
+        self._show("dev", f"every line of every process: {short(self._plan.data_dir / LOGS)}")
+        if sys.stdin is not None and sys.stdin.isatty():
+            self._show("dev", "press o to open the page, r to restart the worker, q to quit")
+        with pressed(self._on_key):
+            await self._stay()
+
+    async def _stay(self) -> None:
         if self._plan.sources is not None:
             await self._reload(Sources(self._plan.sources))
         await asyncio.Event().wait()
@@ -190,6 +226,7 @@ class LocalSystem:
             for name in sorted(self._unready):
                 if await wanted[name][1]():
                     self._unready.discard(name)
+                    self._show(name, self._plan.told(name))
             await asyncio.sleep(ASK_EVERY)
 
     def _launch(self, wanted: dict[str, tuple[list[str], Check]]) -> None:
@@ -203,8 +240,24 @@ class LocalSystem:
             process = await self._processes.deaths.get()
             message = f"{process.name} died with {process.how_it_ended()}"
             if not (self._reloading and process.name in self._plan.clients()):
+                await process.said_all()
+                self._output.show_last_words(process.name)
                 raise CommandFailed(f"{message}; see its last lines above. Everything else was stopped")
             self._show("dev", f"{message}; it starts again when a source file changes")
+
+    def _on_key(self, key: str) -> None:
+        match key.lower():
+            case "o":
+                asyncio.get_running_loop().run_in_executor(None, webbrowser.open, self._plan.url)
+            case "q":
+                self._signals.put_nowait(signal.SIGTERM)
+            case "r" if self._restarting is None or self._restarting.done():
+                self._restarting = asyncio.create_task(self._restart_worker(), name="restart the worker")
+
+    async def _restart_worker(self) -> None:
+        self._show("dev", "the worker starts again")
+        await self._processes.stop(["worker"], CLIENTS_GRACE)
+        await self._start({"worker": self._plan.clients()["worker"]})
 
     async def _reload(self, sources: Sources) -> None:
         self._reloading = True
@@ -230,11 +283,3 @@ class LocalSystem:
     async def _stop_in_order(self) -> None:
         await self._processes.stop(self._plan.clients(), CLIENTS_GRACE)
         await self._processes.stop(self._plan.servers(), SERVERS_GRACE)
-
-    def _show(self, name: str, line: str) -> None:
-        text = Text.assemble((f"{name:>{WIDTH}} │ ", PROCESS_STYLES[name]), printable(line))
-        try:
-            self._logs.print(text, soft_wrap=True)
-        except SystemExit:
-            # That is how Rich reports that nobody reads standard error any more.
-            self._signals.put_nowait(signal.SIGPIPE)

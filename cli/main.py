@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Iterable
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -35,6 +36,9 @@ COMMANDS = {
     "top": LOOK,
 }
 """Each is the function of that name in the module of that name; and the panel of the help that it stands in."""
+
+NAMES = ("busctl", "qbusctl")
+"""systemd has a busctl too, hence the second one."""
 
 TAKES_ALL = {"allow_extra_args": True, "ignore_unknown_options": True}
 """For `worker`, which hands on what it does not know itself."""
@@ -70,7 +74,6 @@ def application(names: Iterable[str] = COMMANDS) -> typer.Typer:
         name="busctl",
         rich_markup_mode="markdown",
         pretty_exceptions_enable=False,
-        add_completion=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback(invoke_without_command=True)(busctl)
@@ -98,9 +101,15 @@ def _run() -> int:
         arguments = _decoded(sys.argv[1:])
         # For what is no command, such as --help or a word that is misspelt, all of them are needed.
         app = application(arguments[:1] if arguments and arguments[0] in COMMANDS else COMMANDS)
-        return app(arguments, prog_name="busctl", standalone_mode=False) or 0
+        return app(arguments, prog_name=_called(), standalone_mode=False) or 0
     except Exception as error:
         return _told(error)
+
+
+def _called() -> str:
+    """The name by which it was called, for which the shell's completion is."""
+    name = Path(sys.argv[0]).name
+    return name if name in NAMES else NAMES[0]
 
 
 def _told(error: Exception) -> int:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from bus import InvalidName, subjects
+from cli import completion
 
 
 def name(kind: str) -> Callable[[str | None], str | None]:
@@ -24,7 +25,13 @@ def name(kind: str) -> Callable[[str | None], str | None]:
 
 Job = Annotated[
     str,
-    typer.Argument(metavar="JOB", callback=name("job id"), help="The job's id, or its beginning.", show_default=False),
+    typer.Argument(
+        metavar="JOB",
+        callback=name("job id"),
+        autocompletion=completion.job_ids,
+        help="The job's id, or its beginning.",
+        show_default=False,
+    ),
 ]
 
 

@@ -12,6 +12,7 @@ import typer
 
 from bus import BusError, NotPermitted, SyncBus, SystemNotification, UnsupportedServer, times
 from bus.messages import Level
+from cli import completion
 from cli.audience import Client, Group, User, audience
 from cli.errors import CommandFailed, Interrupted
 from cli.events import moment
@@ -61,6 +62,7 @@ Importance = Annotated[
         "--level",
         metavar="|".join(get_args(Level)),
         parser=_level,
+        autocompletion=completion.levels,
         help="How much it matters: a critical one stays in view until it is dismissed.",
     ),
 ]

@@ -93,9 +93,13 @@ class Process:
             self._show(self.name, f"did not stop within {grace:g} s and was killed")
             self.kill()
             await self.ended.wait()
-        await asyncio.wait({self._output}, timeout=LAST_WORDS)
+        await self.said_all()
         self._output.cancel()
         await asyncio.gather(self._output, return_exceptions=True)
+
+    async def said_all(self) -> None:
+        """Wait until everything that it wrote before it ended was heard, for a second at most."""
+        await asyncio.wait({self._output}, timeout=LAST_WORDS)
 
     async def _read_lines(self, descriptor: int) -> None:
         reader = asyncio.StreamReader()

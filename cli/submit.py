@@ -13,6 +13,7 @@ from rich.console import Console
 
 from bus import Settings, client_ids
 from bus.messages import TaskPayload
+from cli import completion
 from cli.content import content_of
 from cli.errors import Interrupted
 from cli.job_submission import JobSubmission
@@ -39,7 +40,14 @@ def _length(what: str, most: int) -> Any:
 
 
 JobType = Annotated[
-    str, typer.Argument(metavar="TYPE", callback=_length("a job type", 64), help="What to do.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="TYPE",
+        callback=_length("a job type", 64),
+        autocompletion=completion.job_types,
+        help="What to do.",
+        show_default=False,
+    ),
 ]
 Content = Annotated[
     list[str],

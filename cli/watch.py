@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from bus import Bus, Interruption, Settings, Stored, subjects
+from cli import completion
 from cli.columns import Column, Columns
 from cli.errors import Interrupted
 from cli.events import INTERRUPTIONS, is_news, level, moment, record, style, text
@@ -36,6 +37,7 @@ Job = Annotated[
         "--job",
         metavar="JOB",
         callback=name("job id"),
+        autocompletion=completion.job_ids,
         help="Only this job's events, from its first on; the beginning of its id will do.",
     ),
 ]
