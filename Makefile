@@ -9,7 +9,7 @@ SPREAD := -n 5 --dist loadfile --no-loadscope-reorder
 SLOWEST_FIRST := tests/workers/test_lost_workers.py tests/e2e tests/chaos tests/workers tests/quart_app tests/cli tests
 FAST := -m "not servers"
 
-.PHONY: help install dev test test-fast fuzz chaos check asyncapi bench lock clean
+.PHONY: help install dev test test-fast fuzz chaos check asyncapi axe bench lock clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -50,6 +50,9 @@ asyncapi: install ## Validate the AsyncAPI document with the official parser (ne
 	$(BIN)/python -m quart_app.web.asyncapi > tests/asyncapi/node_modules/asyncapi.json
 	node tests/asyncapi/validate.mjs tests/asyncapi/node_modules/asyncapi.json
 
+axe: ## Fetch what looks for barriers in the pages, for the tests that do (needs npm)
+	npm ci --prefix tests/axe --ignore-scripts --no-audit --no-fund
+
 BENCH := .venv-bench
 
 bench: install $(BENCH)/.installed ## Measure against others: TOPICS="fan_out jobs" ROUNDS=n QUICK=1; WRITE=1 for the page
@@ -71,4 +74,4 @@ lock: ## Pin what pyproject.toml asks for (needs uv)
 
 clean: ## Remove what make and busctl dev have made
 	rm -rf .venv .venv-bench .busctl .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis \
-		tests/asyncapi/node_modules benchmarks/node_modules benchmarks/results
+		tests/asyncapi/node_modules tests/axe/node_modules benchmarks/node_modules benchmarks/results

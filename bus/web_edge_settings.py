@@ -57,6 +57,12 @@ class WebEdgeSettings(Environment):
         "of the web process; with off, for nobody.",
     )
 
+    dev_socket: str = Field(
+        "",
+        description="Set by busctl dev for its own web process: the Unix socket at which the page asks it for a fault "
+        "to be tried. busctl serve does not look at it.",
+    )
+
     max_connections_per_address: Count | None = Field(
         None,
         description="Most WebSockets that one address, or one /64 network of IPv6, has open at one web process; past "

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from bus.ending import end_task
 from cli.data_dir import AUTH_SECRET, LOGS, SERVERS, secret
+from cli.dev_faults import DevFaults
 from cli.dev_output import DevOutput
 from cli.embedded import nats_command, valkey_command
 from cli.errors import CommandFailed
@@ -159,6 +160,7 @@ class LocalSystem:
         )
         self._show = self._output.show
         self._processes = Processes(self._output.hear, keep_open=[lock])
+        self._faults = DevFaults(self._processes, self._show)
         self._unready: set[str] = set()
         self._reloading = False
         self._restarting: asyncio.Task[None] | None = None
@@ -172,7 +174,7 @@ class LocalSystem:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self._signals.put_nowait, number)
-        async with self._processes:
+        async with self._processes, self._faults:
             signalled = asyncio.create_task(self._signals.get())
             living = asyncio.create_task(self._live())
             dying = asyncio.create_task(self._first_death())
@@ -233,7 +235,7 @@ class LocalSystem:
         for name, (command, _) in wanted.items():
             # What the servers store is for nobody else; what jobs store is for the jobs to say.
             umask = 0o077 if name in SERVERS else -1
-            self._processes.start(name, command, self._plan.env(), umask=umask)
+            self._processes.start(name, command, self._plan.env() | self._faults.env, umask=umask)
 
     async def _first_death(self) -> None:
         while True:
@@ -271,6 +273,7 @@ class LocalSystem:
 
     async def _stop(self) -> None:
         """Stop in order; on one more signal, kill."""
+        self._faults.thaw()
         self._show("dev", "stopping; press Ctrl+C again to kill at once")
         again = asyncio.create_task(self._signals.get())
         orderly = asyncio.create_task(self._stop_in_order())

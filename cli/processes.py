@@ -165,6 +165,10 @@ class Processes:
         self._reaper.started(process.pid)
         return process
 
+    def running(self, name: str) -> Process | None:
+        """The child of this name; None when there is none, or it has ended."""
+        return next((one for one in self._running if one.name == name and not one.ended.is_set()), None)
+
     async def stop(self, names: Iterable[str], grace: float) -> None:
         """End these together: SIGTERM in their order, and SIGKILL to those that take longer than `grace` seconds."""
         chosen = [process for name in names for process in self._running if process.name == name]

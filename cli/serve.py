@@ -57,6 +57,7 @@ def serve(
     """
     if (certfile is None) != (keyfile is None):
         raise typer.BadParameter("--certfile and --keyfile go together")
+    os.environ.pop("BUS_DEV_SOCKET", None)  # that is for `busctl dev` alone
     sys.stdout.flush()
     # The web process takes this one's place, so signals and the exit status need no forwarding. -P: a directory
     # named like one of our packages, where the command happens to be typed, is not imported.

@@ -23,7 +23,9 @@ from quart_app.metrics import Metrics, metrics
 from quart_app.services import Services
 from quart_app.web.asyncapi import asyncapi
 from quart_app.web.asyncapi.security import security_of
+from quart_app.web.compressed import compress_pages
 from quart_app.web.console_page import console_page
+from quart_app.web.dev_faults import dev_faults
 from quart_app.web.health import health
 from quart_app.web.hosts import answer_for
 from quart_app.web.pages import pages
@@ -126,10 +128,12 @@ class Edge:
         app.asgi_app = TrustedProxies(below, trusted, headers)  # type: ignore[method-assign]
         app.config["MAX_CONTENT_LENGTH"] = self.settings.max_frame_bytes
         secure_responses(app, self.settings.hsts_max_age)
+        compress_pages(app)
         app.register_blueprint(health(self.services, self.admission, self.authenticator))
         app.register_blueprint(metrics(self.metrics, self.settings.metrics_token))
         app.register_blueprint(pages(self.services, self.channels))
         app.register_blueprint(console_page(self.services, self.console))
+        app.register_blueprint(dev_faults(self.settings.dev_socket))
         security, root_path = security_of(self.settings), self.settings.root_path
         app.register_blueprint(asyncapi(self.channels, self.services.jobs, security, root_path))
         for blueprint in http_api(self.reception, self.channels, security):

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, BrowserContext, Locator, Page, async_playwright, expect
 
-from bus import Bus, Settings, Stored, SyncBus, SystemNotification
+from bus import Bus, Settings, Stored, SyncBus, SystemNotification, subjects
 from bus.messages import Level
 from testbed.servers import Web
 from testbed.system import System, running
@@ -103,16 +103,27 @@ class SystemPage:
             self.troubles.append(f"{kind}: {text}")
 
     def job(self, content: str) -> Locator:
-        """The card of the job with this content."""
-        return self.jobs.filter(has=self.page.locator(".job-content", has_text=content))
+        """The job with this content, whose beginning its row shows."""
+        return self.jobs.filter(has=self.page.locator(".job-open", has_text=content))
+
+    def chip(self, state: str) -> Locator:
+        """The button that shows the jobs of a state alone, with their number; "All" for every state."""
+        return self.page.locator("#filter-states button", has_text=re.compile(f"^{state}[0-9]"))
+
+    async def find(self, text: str) -> None:
+        """Show only the jobs that say this."""
+        await self.page.get_by_label("Search").fill(text)
 
     def spoken(self, beginning: str) -> Locator:
         """What a screen reader was told that begins so."""
         return self.page.locator("#spoken > p", has_text=re.compile(f"^{re.escape(beginning)}"))
 
+    async def choose(self, task_type: str) -> None:
+        await self.page.get_by_label("What should be done?").select_option(task_type)
+
     async def submit(self, task_type: str, content: str) -> None:
         """Choose, type, press the button."""
-        await self.page.get_by_role("radio", name=task_type).check()
+        await self.choose(task_type)
         await self.content.fill(content)
         await self.button.click()
 
@@ -158,6 +169,16 @@ async def system_page(browser: Browser | BrowserContext, url: str, **options: An
         yield tab
 
 
+async def client_of(system: System, job: Locator) -> str:
+    """The client id of the page that submitted a job."""
+    async with Bus(Settings.load(nats_url=system.nats.url)) as bus:
+        queued = await bus.stream.first(subjects.any_client(await id_of(job)))
+    address = subjects.parse(queued.subject) if queued is not None else None
+    assert address is not None
+    assert address.client_id is not None
+    return address.client_id
+
+
 async def broadcast(system: System, text: str, level: Level | None = None, expires_at: str | None = None) -> None:
     """Announce something as any other process would."""
 
@@ -181,6 +202,19 @@ async def stored(system: System, action: str, content: str) -> list[Stored]:
             await asyncio.sleep(0.05)
 
 
+async def opened(job: Locator) -> Locator:
+    """Show everything about a job, and return that."""
+    button = job.locator(".job-open")
+    if await button.get_attribute("aria-expanded") == "false":
+        await button.press("Enter")
+    return job.locator(".job-detail")
+
+
+async def id_of(job: Locator) -> str:
+    """The id of a job that the server has accepted."""
+    return await (await opened(job)).locator(".job-id").inner_text()
+
+
 async def expect_result(job: Locator, text: str) -> None:
     await expect(job.locator(".badge")).to_have_text("Done")
-    assert text in (await job.locator(".job-text").inner_text())
+    assert text in (await (await opened(job)).locator(".job-text").inner_text())

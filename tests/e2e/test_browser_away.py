@@ -12,7 +12,16 @@ from playwright.async_api import Browser, Locator, WebSocketRoute, expect
 
 from testbed.servers import Web, Worker
 from testbed.system import System
-from tests.e2e.browser import DEADLINE, SystemPage, broadcast, expect_result, stored, system_for_pages, system_page
+from tests.e2e.browser import (
+    DEADLINE,
+    SystemPage,
+    broadcast,
+    expect_result,
+    opened,
+    stored,
+    system_for_pages,
+    system_page,
+)
 from tests.e2e.patient import let_end
 from tests.proxy import proxy_of
 from tests.tokens import SHARED, token
@@ -59,13 +68,15 @@ async def test_a_killed_server_is_waited_for_and_nothing_typed_is_lost(browser: 
     async with system_page(browser, web.url + "/system/") as tab:
         await tab.content.fill("typed before the crash")
         await tab.lose(web)
-        await expect(tab.button).to_be_disabled()
-        await expect(tab.page.locator("#submit-reason")).to_contain_text("Not connected")
+        await expect(tab.page.locator("#submit-reason")).to_contain_text("sent when the connection is back")
+        await tab.button.click()
+        await expect(tab.job("typed before the crash").locator(".badge")).to_have_text("Sending")
+        await tab.content.fill("not submitted")
         await asyncio.to_thread(web.start)
         await tab.expect_connected()
-        await expect(tab.content).to_have_value("typed before the crash")
-        await tab.button.click()
         await expect_result(tab.job("typed before the crash"), "crash")
+        await expect(tab.page.locator("#resumed")).to_have_text("Back again, nothing was missed")
+        await expect(tab.content).to_have_value("not submitted")
 
 
 async def test_a_person_may_reconnect_at_once(browser: Browser, web: Web) -> None:
@@ -97,7 +108,8 @@ async def test_a_reload_shows_a_running_job_and_then_its_result_once(
         await expect(tab.job("reloaded").locator(".badge")).to_have_text("Running")
         await tab.reload()
         await expect(tab.job("reloaded").locator(".badge")).to_have_text("Running")
-        await expect(tab.job("reloaded").locator(".job-content")).to_have_text("reloaded,\nin two lines")
+        detail = await opened(tab.job("reloaded"))
+        await expect(detail.locator(".job-content")).to_have_text("reloaded,\nin two lines")
         await expect(tab.job("reloaded").locator(".job-type")).to_have_text("patient")
         let_end(system, "reloaded,\nin two lines")
         await expect_result(tab.job("reloaded"), "as long as it took")
@@ -164,9 +176,9 @@ async def test_a_tab_that_is_a_copy_of_another_is_a_client_of_its_own(browser: B
     async with await browser.new_context() as visitor, system_page(visitor, web.url + "/system/") as tab:
         await tab.submit("default", "of the first tab")
         await expect(tab.job("of the first tab").locator(".badge")).to_have_text("Queued")
-        async with tab.page.expect_popup() as opened:
+        async with tab.page.expect_popup() as popup:
             await tab.page.evaluate("void window.open(location.href)")  # with a copy of what the tab remembers
-        copy = SystemPage(await opened.value)
+        copy = SystemPage(await popup.value)
         await copy.expect_connected()
         await expect(copy.jobs).to_have_count(0)
         await copy.submit("default", "of the copy")
@@ -194,12 +206,13 @@ async def test_where_people_sign_in_the_cookie_says_who_it_is_and_every_tab_show
         given = token(sub=sub, iss=None, aud=None, exp=int(time.time()) + lasts)
         return [{"name": "id", "value": given, "url": web.url, "httpOnly": True, "sameSite": "Strict"}]
 
-    async with await browser.new_context() as visitor, await visitor.new_page() as opened:
-        tab = SystemPage(opened)
-        await opened.goto(page)
-        await expect(tab.connection).to_have_text("You are not signed in: a token is needed, and none came")
+    async with await browser.new_context() as visitor, await visitor.new_page() as opened_page:
+        tab = SystemPage(opened_page)
+        await opened_page.goto(page)
+        await expect(tab.connection).to_have_text("Not signed in")
+        await expect(opened_page.locator("#closed")).to_contain_text("not signed in: a token is needed, and none came")
         await visitor.add_cookies(cookie("alice", 600))
-        await tab.reconnect_button.click()
+        await opened_page.get_by_role("button", name="Connect again").click()
         await tab.expect_connected()
         await tab.submit("default", "alice's")
         await expect(tab.job("alice's").locator(".badge")).to_have_text("Queued")
@@ -306,12 +319,12 @@ async def test_a_job_that_was_not_accepted_says_why_until_it_proves_to_be_stored
             await tab.submit("default", "late")
             job = tab.job("late")
             await expect(job.locator(".badge")).to_have_text("Not accepted")
-            await expect(job.locator(".job-text")).not_to_be_empty()
+            await expect(job.locator(".job-brief")).not_to_be_empty()
             await tab.expect_connected()
         finally:
             system.nats.resume()  # which reads now what it was sent
         await expect(job.locator(".badge")).to_have_text("Queued")
-        await expect(job.get_by_role("button")).to_have_text(["Cancel"])
+        await expect(job.locator(".job-acts button:visible")).to_have_text(["Cancel"])
 
 
 READ_EVENTS = """async () => {

@@ -12,7 +12,7 @@ from playwright.async_api import Browser, Locator, expect
 from testbed.servers import Web
 from testbed.system import System, running
 from tests import own_jobs, typed_jobs
-from tests.e2e.browser import SystemPage, chromium, system_page
+from tests.e2e.browser import SystemPage, chromium, opened, system_page
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -46,7 +46,7 @@ async def tab(chrome: Browser, page: Web) -> AsyncIterator[SystemPage]:
 
 
 async def choose(tab: SystemPage, job: str) -> None:
-    await tab.page.get_by_role("radio", name=job).check()
+    await tab.choose(job)
 
 
 def control(tab: SystemPage, label: str) -> Locator:
@@ -64,7 +64,7 @@ def error_of(tab: SystemPage, label: str) -> Locator:
 async def result(tab: SystemPage) -> object:
     newest = tab.jobs.first
     await expect(newest.locator(".badge")).to_have_text("Done")
-    return json.loads(await newest.locator(".job-text").inner_text())
+    return json.loads(await (await opened(newest)).locator(".job-text").inner_text())
 
 
 async def test_each_kind_of_field_reaches_the_job_as_its_type(tab: SystemPage) -> None:
@@ -157,7 +157,7 @@ async def test_a_value_that_is_no_object_has_one_field(tab: SystemPage) -> None:
     await control(tab, "With what?").fill("1\n2\n3")
     await tab.button.click()
     assert await result(tab) == 6
-    await expect(tab.jobs.first.locator(".job-content")).to_have_text("[1,2,3]")
+    await expect(tab.jobs.first.locator(".job-open")).to_have_text("[1,2,3]")
 
 
 async def test_a_job_of_text_keeps_its_one_field(tab: SystemPage) -> None:

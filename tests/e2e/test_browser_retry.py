@@ -35,10 +35,8 @@ async def test_a_job_that_waits_says_why_and_until_when_and_can_be_cancelled(bro
         await tab.submit("flaky", "3000")
         job = tab.job("3000")
         await expect(job.locator(".badge")).to_have_text("Waiting")
-        await expect(job.locator(".job-text")).to_contain_text(
-            "Waiting to be tried again: there is no ink, attempt 2 at "
-        )
-        await expect(tab.spoken("Waiting: Waiting to be tried again: there is no ink")).to_have_count(1)
+        await expect(job.locator(".job-brief")).to_contain_text("there is no ink, attempt 2 at ")
+        await expect(tab.spoken("Waiting: there is no ink")).to_have_count(1)
         await tab.page.reload()
         await expect(job.locator(".badge")).to_have_text("Waiting")
         await job.get_by_role("button", name="Cancel").click()
@@ -60,7 +58,7 @@ async def test_a_job_that_failed_is_done_again_as_a_new_one(browser: Browser, we
     async with system_page(browser, web.url + "/system/") as tab:
         await tab.submit("flaky", "never")
         jobs = tab.job("never")
-        await expect(jobs.locator(".job-text")).to_have_text("there is no paper")
+        await expect(jobs.locator(".job-reason")).to_have_text("there is no paper")
         await jobs.get_by_role("button", name="Retry").click()
         await expect(jobs).to_have_count(2)
         await expect(jobs.first.locator(".badge")).to_have_text("Failed")

@@ -15,7 +15,7 @@ from bus import Bus, Settings, subjects
 from bus.messages import Event, JobCancelled, JobFailed, JobOutput, JobResult, JobStarted
 from testbed.servers import Web
 from testbed.system import System, running
-from tests.e2e.browser import SECRET, SystemPage, chromium, expect_result, system_page
+from tests.e2e.browser import SECRET, SystemPage, chromium, expect_result, id_of, system_page
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -74,7 +74,7 @@ class Job:
     async def submitted(cls, bus: Bus, tab: SystemPage, content: str) -> Job:
         await tab.submit("default", content)
         await expect(tab.job(content).locator(".badge")).to_have_text("Queued")
-        queued = await bus.stream.last(subjects.any_client(await tab.job(content).locator("code").inner_text()))
+        queued = await bus.stream.last(subjects.any_client(await id_of(tab.job(content))))
         assert queued is not None
         return cls(bus, queued.subject)
 
@@ -146,7 +146,7 @@ async def test_a_new_attempt_replaces_what_the_one_before_wrote(browser: Browser
         await expect(text).to_have_text("")
         await job.write("the ", "answer", attempt=2)
         await expect(text).to_have_text("the answer")
-        await expect(tab.job("again").locator(".job-head")).to_contain_text("attempt 2")
+        await expect(tab.job("again").locator(".job-line")).to_contain_text("attempt 2")
 
 
 async def test_a_reload_shows_what_was_written_so_far_and_goes_on(browser: Browser, web: Web, bus: Bus) -> None:
@@ -172,8 +172,8 @@ async def test_a_reload_shows_what_was_written_so_far_and_goes_on(browser: Brows
 @pytest.mark.parametrize(
     ("end", "badge", "reason"),
     [
-        (JobCancelled(payload="🚫 Job cancelled"), "Cancelled", "The job was cancelled."),
-        (JobFailed(payload="❌ Job failed: no more paper"), "Failed", "❌ Job failed: no more paper"),
+        (JobCancelled(payload="🚫 Job cancelled"), "Cancelled", ""),
+        (JobFailed(payload="❌ Job failed: no more paper", reason="no more paper"), "Failed", "no more paper"),
     ],
 )
 async def test_what_was_written_stays_readable_when_a_job_has_no_result(
@@ -187,7 +187,7 @@ async def test_what_was_written_stays_readable_when_a_job_has_no_result(
         for _ in range(2):
             await expect(tab.job("cut short").locator(".badge")).to_have_text(badge)
             await expect(tab.job("cut short").locator(".job-text")).to_have_text("so far")
-            await expect(tab.job("cut short").locator(".job-reason")).to_have_text(reason)
+            await expect(tab.job("cut short").locator(".job-detail > p").first).to_have_text(reason)
             await tab.page.reload()
             await tab.expect_connected()
 

@@ -118,11 +118,16 @@ def family(pid: int) -> list[int]:
     return [one for child in children(pid) for one in (child, *family(child))]
 
 
-def gone(pid: int) -> bool:
+def state(pid: int) -> str:
+    """As `ps` has it; X for one that is not there."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in ("Z", "X")
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
-        return True
+        return "X"
+
+
+def gone(pid: int) -> bool:
+    return state(pid) in ("Z", "X")
 
 
 def require_nothing_left(dev: Dev, pids: list[int]) -> None:
@@ -157,6 +162,31 @@ def running(first_dev: Dev) -> Dev:
     """One that runs; started again, with what it kept, if the test before ended it."""
     first_dev.revive()
     return first_dev
+
+
+def post(url: str, origin: str) -> tuple[int, str]:
+    request = urllib.request.Request(url, method="POST", headers={"Origin": origin})  # noqa: S310
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+            return answer.status, answer.read().decode().strip()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode().strip()
+
+
+async def test_its_page_may_kill_a_worker_and_freeze_redis_and_jobs_end_all_the_same(running: Dev) -> None:
+    origin = running.page.removesuffix("/system/")
+    before = set(children(running.child("workers")))
+    status, told = post(f"{origin}/dev/faults/kill-worker", origin)
+    assert (status, told.startswith("killed the worker's processes")) == (200, True)
+    assert {int(pid) for pid in told.rpartition("processes ")[2].split(", ")} == before
+    valkey = running.child("valkey")
+    assert post(f"{origin}/dev/faults/freeze-redis", origin) == (200, "froze Redis for 5 s")
+    assert state(valkey) == "T"
+    assert post(f"{origin}/dev/faults/freeze-redis", origin) == (409, "Redis is frozen already")
+    async with client(running.ws_url) as browser:
+        await browser.submit("default", "meanwhile")
+        os.kill(valkey, signal.SIGCONT)  # here nobody waits for the 5 s
+        await browser.receive_until("job_result", 60)
 
 
 async def test_started_used_interrupted_and_started_again(running: Dev) -> None:

@@ -1,25 +1,39 @@
 // The form that asks for a job's content: one field of text, or fields made from the JSON Schema of what the job takes.
 
 import { field, resolve } from "./fields.js";
+import { recall, remember } from "./storage.js";
 
 const PLACE = ["system_message", "payload", "content"]; // where errors of a frame are about the content
+const TEXT = ""; // in a draft, what is typed for any job of text
 
 export class ContentForm {
-  #form;
+  #type;
+  #summary;
   #text;
   #typed = new Map(); // by job type, once it was chosen
   #ref = null; // of the job that was submitted last, if its fields are still there
+  #draft = recall("draft") ?? { type: null, typed: {} };
 
-  constructor(form, content) {
-    this.#form = form;
+  /** `summary` says what the chosen job does; `content` is where a text is typed. */
+  constructor(form, { type, summary, content }) {
+    this.#type = type;
+    this.#summary = summary;
     this.content = content;
     this.#text = content.closest("fieldset");
-    form.addEventListener("change", ({ target }) => target.name === "task_type" && this.#show());
+    type.value = this.#draft.type ?? type.value;
+    type.selectedIndex = Math.max(0, type.selectedIndex); // a type there is no more
+    put(this.#text, this.#draft.typed[TEXT]);
+    form.addEventListener("input", ({ target }) => {
+      if (target === type) {
+        this.#show();
+      }
+      this.#keep();
+    });
     this.#show();
   }
 
   get type() {
-    return this.#form.elements.task_type.value;
+    return this.#type.value;
   }
 
   /** The content as JSON has it; undefined when something that was typed cannot be read, which is shown then. */
@@ -33,8 +47,8 @@ export class ContentForm {
     this.#ref = ref;
     if (!this.#shown) {
       this.content.value = "";
+      this.#keep();
     }
-    this.focus();
   }
 
   /** Show at its fields what is wrong with the job that was submitted last. */
@@ -54,9 +68,11 @@ export class ContentForm {
   }
 
   #show() {
-    const { schema } = this.#form.querySelector("[name=task_type]:checked").dataset;
+    const { schema, summary } = this.#type.selectedOptions[0].dataset;
+    this.#summary.textContent = summary;
     if (schema && !this.#typed.has(this.type)) {
       const fields = new Fields(JSON.parse(schema));
+      put(fields.element, this.#draft.typed[this.type]);
       this.#typed.set(this.type, fields);
       this.#text.after(fields.element);
     }
@@ -68,6 +84,30 @@ export class ContentForm {
     }
     this.#ref = null;
   }
+
+  // A reload must not lose what somebody has typed.
+  #keep() {
+    const shown = this.#shown;
+    this.#draft.type = this.type;
+    this.#draft.typed[shown ? this.type : TEXT] = typed(shown?.element ?? this.#text);
+    remember("draft", this.#draft);
+  }
+}
+
+// What is typed in the fields of a set, in their order; no password.
+function typed({ elements }) {
+  return [...elements].map(({ type, checked, value }) => {
+    return type === "checkbox" ? checked : type === "password" ? "" : value;
+  });
+}
+
+function put({ elements }, values) {
+  if (values?.length !== elements.length) {
+    return; // nothing was typed, or the job takes something else now
+  }
+  [...elements].forEach((element, index) => {
+    element[element.type === "checkbox" ? "checked" : "value"] = values[index];
+  });
 }
 
 /** The fields of one job. */

@@ -1,5 +1,6 @@
 // The field that says when a job is to begin, if not at once. It is folded away until somebody wants it.
 
+import { recall, remember } from "./storage.js";
 import { coming } from "./times.js";
 
 const NOT_WHOLE = "This is no whole date and time. Complete it, or empty it to run the job at once.";
@@ -23,7 +24,8 @@ export class LaterField {
       event.preventDefault(); // a browser cannot show what is wrong in a box that is shut
       this.#refuse(NOT_WHOLE);
     });
-    this.#tell(); // a browser may have kept what was typed over a reload
+    this.#input.value = recall("later") ?? "";
+    this.#tell();
   }
 
   /** The time in RFC 3339, or null for at once; undefined when it cannot be, which is shown then. */
@@ -82,6 +84,7 @@ export class LaterField {
 
   // A time in a box that is shut again still counts, so it is told.
   #tell() {
+    remember("later", this.#input.value || null); // over a reload
     const known = this.#input.value && !Number.isNaN(this.#time.valueOf());
     this.#box.querySelector("[data-field=chosen]").textContent = known ? `: ${coming(this.#time)}` : "";
   }

@@ -1,6 +1,7 @@
 // Announcements in the document: all in a list, and what is critical above everything else until it is dismissed.
 
 import { element, fill, made, trim } from "./elements.js";
+import { linked } from "./links.js";
 import { recall, remember } from "./storage.js";
 import { past, show } from "./times.js";
 
@@ -8,6 +9,7 @@ const MOST_NOTICES = 100;
 const MOST_BANNERS = 5; // the list has all of them
 const MOST_DISMISSED = 100;
 const LONGEST_NAME = 60; // characters of an announcement in the name of its button
+const LONG = { characters: 240, lines: 5 }; // what is longer is folded
 const MINUTE = 60_000;
 
 const LEVELS = { warning: "Warning", critical: "Critical" };
@@ -21,7 +23,7 @@ export class Notices {
 
   /**
    * `onFocusLost` is called when what had the focus is gone. `place` says where else they are than at the elements of
-   * these ids: `list` in `log`, `empty` in place of that, `banners`.
+   * these ids: `list` in `log`, `empty` in place of that, `banners`; a `link` says how many there are.
    */
   constructor({ onFocusLost = () => {}, place = {} }) {
     this.#onFocusLost = onFocusLost;
@@ -70,7 +72,7 @@ export class Notices {
     const repeated = others.filter((other) => other.querySelector("[data-field=text]").textContent === text);
     const keys = [...repeated.flatMap((other) => this.#keys.get(other)), keyOf(frame)];
     this.#keys.set(banner, keys.slice(-MOST_DISMISSED));
-    const button = banner.querySelector("button");
+    const button = banner.querySelector("[data-action=dismiss]");
     button.ariaLabel = `Dismiss: ${text.slice(0, LONGEST_NAME)}`;
     button.addEventListener("click", () => this.#dismiss(banner));
     this.#place.banners.prepend(banner);
@@ -99,7 +101,7 @@ export class Notices {
     item.remove();
     this.#fit("Nothing that was announced still holds.");
     if (focused) {
-      const next = this.#place.banners.querySelector("button");
+      const next = this.#place.banners.querySelector("[data-action=dismiss]");
       next ? next.focus() : this.#onFocusLost();
     }
   }
@@ -108,6 +110,10 @@ export class Notices {
     const { list, log, empty } = this.#place;
     const none = !list.childElementCount;
     log.hidden = none;
+    if (this.#place.link) {
+      this.#place.link.hidden = none;
+      this.#place.link.textContent = `${list.childElementCount} announced`;
+    }
     empty.hidden = !none;
     if (none && words) {
       empty.textContent = words;
@@ -117,7 +123,24 @@ export class Notices {
 
 function filled(template, { payload, level }, at) {
   const item = made(template);
-  fill(item, { text: String(payload), level: LEVELS[level] ?? "" });
+  const text = String(payload);
+  fill(item, { level: LEVELS[level] ?? "" });
+  item.querySelector("[data-field=text]").append(...linked(text));
+  const unfold = item.querySelector("[data-action=unfold]");
+  unfold.hidden = text.length <= LONG.characters && text.split("\n").length <= LONG.lines;
+  item.classList.toggle("folded", !unfold.hidden);
+  requestAnimationFrame(() => {
+    const { clientHeight, scrollHeight } = unfold.parentElement.querySelector("p");
+    if (clientHeight && scrollHeight <= clientHeight) {
+      item.classList.remove("folded"); // there is room for all of it
+      unfold.hidden = true;
+    }
+  });
+  unfold.addEventListener("click", () => {
+    const folded = item.classList.toggle("folded");
+    unfold.ariaExpanded = String(!folded);
+    unfold.textContent = folded ? "Show all" : "Show less";
+  });
   show(item.querySelector("time"), at, past);
   return item;
 }

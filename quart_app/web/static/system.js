@@ -1,69 +1,61 @@
 // The system page: submit jobs, see their results and the announcements.
-//
-//   client/   what anybody can import: the connection, the jobs, what this tab remembers (clients/js)
-//   View      the document, with Cards for its jobs and the Status of the connection
-//   Notices   the announcements in it
 
 import { connect } from "./client/index.js";
 import { element } from "./elements.js";
+import { Drawer } from "./drawer.js";
 import { Notices } from "./notices.js";
-import { midnight } from "./times.js";
+import { SystemNotices } from "./system_notices.js";
 import { View } from "./view.js";
 
 const { socket, maxFrameBytes } = element("system").dataset;
 
-const CUT = "Older history is no longer kept: jobs and announcements from before may be missing here.";
-const STRANGER = "The server no longer knows this page: jobs that it submitted before are not followed any more.";
+const MOST_JOBS = 1000;
 
+const client = connect({
+  url: socket,
+  maxFrameBytes: Number(maxFrameBytes),
+  mostJobs: MOST_JOBS,
+});
 const view = new View({
   onSubmit: submit,
   onCancel: (job) => job.cancel(),
-  onRetry: (job) => job.retry(),
+  onRepeat: (job) => view.jobs.submitted(job.state === "done" ? job.again() : job.retry()),
   onReconnect: () => client.reconnect(),
 });
-const notices = new Notices({ onFocusLost: () => view.fields.focus() });
-const client = connect({ url: socket, maxFrameBytes: Number(maxFrameBytes) });
+const notices = new Notices({ onFocusLost: () => view.fields.focus(), place: { link: element("to-notices") } });
+const systemNotices = new SystemNotices();
+const drawer = new Drawer({ drop: () => client.drop() });
 
+client.on("frame", (frame) => drawer.take(frame));
 client.on("state", (state) => view.connection(state));
-client.on("welcome", ({ sameClient, recovered }) => recovered || view.history(sameClient ? CUT : STRANGER));
-client.on("system_notification", (frame) => notices.show(frame, new Date(frame.at)));
-client.on("error", (frame, error) => view.alert(error.message));
-client.jobs.subscribe(({ type, job }) => {
-  if (type === "added") {
-    view.added(job);
-    job.subscribe((keys) => changed(job, keys));
-  } else if (type === "removed") {
-    view.removed(job);
+client.on("welcome", (welcome) => view.welcome(welcome));
+client.on("system_notification", (frame) => {
+  notices.show(frame, new Date(frame.at));
+  if (client.state.name === "connected") {
+    systemNotices.show(frame); // what came while the page was away is no news
   }
-  const ended = [...client.jobs].filter((job) => job.ended || job.state === "interrupted").length;
-  view.counted({ open: client.jobs.size - ended, ended });
+});
+client.on("error", (frame, { message }) => view.alert(message));
+client.jobs.subscribe(({ type, job }) => {
+  view.jobs.show(client.jobs);
+  if (type === "added") {
+    job.subscribe(() => view.jobs.changed(job));
+  }
+  if (type !== "removed") {
+    view.changed(job);
+  }
 });
 
-function changed(job, keys) {
-  view.changed(job, keys);
-  if (keys.includes("error") && job.error?.items) {
-    view.misfit(job);
-  }
-}
-
 function submit(type, content, notBefore) {
-  if (client.state.name !== "connected") {
-    return;
-  }
+  let job;
   try {
-    view.submitted(client.submit(type, content, { notBefore }));
+    job = client.submit(type, content, { notBefore });
   } catch (error) {
     if (!(error instanceof RangeError)) {
       throw error;
     }
     view.refuse(error.message);
+    return;
   }
+  view.submitted(job);
 }
-
-// What is tomorrow now is today after midnight.
-function tellTheDay() {
-  [...client.jobs].filter(({ state }) => state === "scheduled").forEach((job) => view.changed(job, ["notBefore"]));
-  setTimeout(tellTheDay, midnight() - Date.now());
-}
-
-tellTheDay();

@@ -10,6 +10,9 @@ export function past(at) {
   return (daysAhead(at) === 0 ? clock : calendar).format(at);
 }
 
+/** The same with the date, whatever day it is. */
+export const exact = (at) => calendar.format(at);
+
 /** When something comes. */
 export function coming(at) {
   const day = ["today", "tomorrow"][daysAhead(at)];

@@ -1,31 +1,44 @@
 // The system page's document: its form, its jobs and how the connection stands; and in words what it shows.
 // `notices.js` shows announcements.
 
-import { Cards } from "./cards.js";
-import { element, trim } from "./elements.js";
+import { many } from "./amounts.js";
+import { element } from "./elements.js";
 import { ContentForm } from "./form.js";
+import { JobList } from "./job_list.js";
 import { LaterField } from "./later.js";
+import { Speaker } from "./speaker.js";
 import { Status } from "./status.js";
 import { coming } from "./times.js";
-import { LABELS, name, why } from "./words.js";
+import { LABELS, name, outcome, written } from "./words.js";
 
-const MOST_SPOKEN = 20;
-const LONGEST_SPOKEN = 200; // characters; a screen reader's user reads the rest in the list
+const KEPT = "Not connected: a job that you submit now is kept in this tab, and sent when the connection is back.";
+const CLOSED = "Not connected: a job that you submit now is kept in this tab, and sent once you have connected again.";
+const CUT = "Older history is no longer kept: jobs and announcements from before may be missing here.";
+const STRANGER = "The server no longer knows this page: jobs that it submitted before are not followed any more.";
+const TOLD = 10_000; // milliseconds
+const touched = matchMedia("(pointer: coarse)");
 
 /** Text from outside goes through `textContent` only. */
 export class View {
-  #cards;
   #status;
+  #speaker = new Speaker();
+  #missed = 0; // events that came when the page was back
+  #resumed = 0; // the timer that takes away what is said of that
   #opened = false; // whether it was connected once: what is there from before the page was opened is no news
 
-  constructor({ onSubmit, onCancel, onRetry, onReconnect }) {
-    this.#cards = new Cards(element("jobs"), { onCancel, onRetry });
-    this.#status = new Status({ onReconnect, say: (text) => this.#say(text), focus: () => this.fields.focus() });
+  constructor({ onSubmit, onCancel, onRepeat, onReconnect }) {
+    this.jobs = new JobList({ cancel: onCancel, repeat: onRepeat });
+    this.#status = new Status({
+      onReconnect,
+      say: (text) => this.#speaker.say(text),
+      focus: () => this.fields.focus(),
+      explain: (text) => tell("closed", text),
+    });
     this.form = element("submit");
     this.content = element("content");
-    this.fields = new ContentForm(this.form, this.content);
+    const { content } = this;
+    this.fields = new ContentForm(this.form, { type: element("task-type"), summary: element("task-summary"), content });
     this.later = new LaterField(element("later"));
-    this.button = element("submit-button");
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
       const notBefore = this.later.read();
@@ -34,31 +47,51 @@ export class View {
         onSubmit(this.fields.type, content, notBefore);
       }
     });
-    this.content.addEventListener("keydown", (event) => {
+    content.addEventListener("keydown", (event) => {
       if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
         event.preventDefault();
-        if (!this.button.disabled) {
-          this.form.requestSubmit();
-        }
+        this.form.requestSubmit();
       }
     });
-    this.content.addEventListener("input", () => this.refuse(""));
+    content.addEventListener("input", () => this.refuse(""));
+    element("closed-reconnect").addEventListener("click", onReconnect);
     element("alert-dismiss").addEventListener("click", () => this.alert(""));
     element("history-dismiss").addEventListener("click", () => this.history(""));
   }
 
   connection(state) {
-    const connected = state.name === "connected";
-    this.#opened ||= connected;
-    this.#hold(connected ? "" : "Not connected: what you type is kept, to be submitted when the connection is back.");
+    if (state.name === "connected") {
+      this.#back();
+      this.#opened = true;
+      this.jobs.loaded();
+    } else if (state.name === "closed") {
+      this.jobs.loaded(); // there is nothing to wait for
+    }
+    const away = { connected: "", closed: CLOSED, waiting: KEPT }; // while it connects, what held before does
+    element("submit-reason").textContent = away[state.name] ?? element("submit-reason").textContent;
     this.#status.show(state);
+  }
+
+  /** What the server has said of what was missed, as the client tells it. */
+  welcome({ sameClient, recovered, replayed }) {
+    this.#missed = replayed;
+    if (!recovered) {
+      this.history(sameClient ? CUT : STRANGER);
+    }
+  }
+
+  #back() {
+    if (this.#opened && element("history").hidden) {
+      const words = this.#missed ? `caught up with ${many(this.#missed, "event")}` : "nothing was missed";
+      element("resumed").textContent = `Back again, ${words}`;
+      clearTimeout(this.#resumed);
+      this.#resumed = setTimeout(() => (element("resumed").textContent = ""), TOLD);
+    }
   }
 
   /** Say why the form was not sent; nothing with "". */
   refuse(text) {
-    const error = element("content-error");
-    error.textContent = text;
-    error.hidden = !text;
+    tell("content-error", text);
     if (text) {
       this.content.setAttribute("aria-invalid", "true");
       this.fields.focus();
@@ -67,76 +100,50 @@ export class View {
     }
   }
 
-  submitted({ key }) {
-    this.later.submitted(key);
-    this.fields.submitted(key);
+  submitted(job) {
+    this.later.submitted(job.key);
+    this.fields.submitted(job.key);
     this.refuse("");
+    if (touched.matches) {
+      document.activeElement.blur(); // the keyboard on the screen would cover the job
+    } else {
+      this.fields.focus();
+    }
+    this.jobs.submitted(job);
   }
 
-  /** Show at the fields of a job what is wrong with its content, or with its time. */
-  misfit({ key, error }) {
-    this.later.refused(key, error.items);
-    this.fields.refused(key, error.items);
-  }
-
-  added(job) {
-    element("jobs-empty").hidden = true;
-    this.#cards.added(job);
-    this.#tell(job, ["state"]);
-  }
-
-  /** Show a job again of which these `keys` have changed. */
-  changed(job, keys) {
-    this.#cards.changed(job, keys);
-    this.#tell(job, keys);
-  }
-
-  removed(job) {
-    this.#cards.removed(job);
-  }
-
-  counted({ open, ended }) {
-    element("jobs-count").textContent = open + ended ? `${open} open, ${ended} ended` : "";
+  /** A job has another state: tell it in words, and at the form's fields what was wrong there. */
+  changed(job) {
+    const { error, key, notBefore, state } = job;
+    if (state === "refused") {
+      this.later.refused(key, error.items);
+      this.fields.refused(key, error.items);
+    }
+    if (!this.#opened) {
+      return;
+    }
+    if (state === "scheduled") {
+      this.#speaker.tell(`Scheduled for ${coming(notBefore)}`, name(job));
+    } else if (!["sending", "queued", "started"].includes(state)) {
+      this.#speaker.tell(LABELS[state], outcome(job) || written(job) || name(job));
+    }
   }
 
   alert(text) {
-    element("alert-text").textContent = text;
-    element("alert").hidden = !text;
+    tell("alert", text);
   }
 
   /** Say that some of the past is out of reach; nothing with "". */
   history(text) {
-    element("history-text").textContent = text;
-    element("history").hidden = !text;
+    tell("history", text);
     if (text) {
-      this.#say(text);
+      this.#speaker.say(text);
     }
   }
+}
 
-  #tell(job, keys) {
-    if (!keys.includes("state") || !this.#opened) {
-      return;
-    }
-    const text = job.state === "done" ? job.text : why(job);
-    if (text) {
-      this.#say(`${LABELS[job.state]}: ${text}`);
-    } else if (job.state === "scheduled") {
-      this.#say(`Scheduled for ${coming(job.notBefore)}: ${name(job)}`);
-    }
-  }
-
-  #hold(reason) {
-    if (reason && document.activeElement === this.button) {
-      this.fields.focus(); // a disabled button would take the focus with it
-    }
-    this.button.disabled = Boolean(reason);
-    element("submit-reason").textContent = reason;
-  }
-
-  #say(text) {
-    const line = document.createElement("p");
-    line.textContent = text.slice(0, LONGEST_SPOKEN);
-    element("spoken").append(line);
-    trim(element("spoken"), MOST_SPOKEN, "firstElementChild");
-  }
+// Show a text in its place; nothing with "".
+function tell(place, text) {
+  (element(`${place}-text`) ?? element(place)).textContent = text;
+  element(place).hidden = !text;
 }

@@ -1,5 +1,6 @@
 // A job in words.
 
+import { going, span } from "./amounts.js";
 import { readable } from "./client/json.js";
 import { clock } from "./times.js";
 
@@ -21,22 +22,46 @@ export const LABELS = {
   interrupted: "Interrupted",
 };
 
-/** Why earlier attempts failed; why the latest did, `why` says. */
-export function reasons({ attempt, reasons }) {
-  const earlier = reasons.filter((one) => one.attempt < attempt);
-  return earlier.map((one) => `Attempt ${one.attempt} failed: ${one.reason}`).slice(-MOST_REASONS).join("\n");
-}
-
-/** Why a job is as it is, where that needs a reason; else nothing. */
-export function why({ state, reason, attempt, nextAt }) {
-  if (state !== "retrying") {
-    return reason;
-  }
-  const next = nextAt ? `at ${clock.format(nextAt)}` : "when a worker is free";
-  return `Waiting to be tried again: ${reason}, attempt ${attempt + 1} ${next}`;
+/** Why earlier attempts failed; why the latest did, the job's text says. */
+export function reasons(job) {
+  const earlier = job.reasons.filter(({ attempt }) => attempt < job.attempt);
+  return earlier.map(({ attempt, reason }) => `Attempt ${attempt} failed: ${reason}`).slice(-MOST_REASONS).join("\n");
 }
 
 /** What it is called, where its content is too long. */
 export function name({ taskType, content }) {
   return readable(content).slice(0, LONGEST_NAME) || taskType;
 }
+
+/** What it has written, while it runs, and afterwards as a whole. */
+export function written({ text, value }) {
+  return value === undefined ? text : readable(value, 2);
+}
+
+/** Why it is as it is, where its state alone does not say it. */
+export function outcome({ attempt, error, nextAt, reason, state }) {
+  if (state === "cancelled") {
+    return error?.by ? `By ${error.by}` : "";
+  }
+  if (state !== "retrying") {
+    return reason;
+  }
+  return `${reason}, attempt ${attempt + 1} ${nextAt ? `at ${clock.format(nextAt)}` : "when a worker is free"}`;
+}
+
+/** How often it was tried. */
+export function attempts({ attempt, retryOf }) {
+  return [retryOf && "retry", attempt > 1 && `attempt ${attempt}`].filter(Boolean).join(", ");
+}
+
+/** How long it runs or ran; nothing before it does. */
+export function took({ state, startedAt, endedAt }) {
+  const ran = startedAt && (endedAt || state === "started");
+  return ran ? (endedAt ? span(endedAt - startedAt) : going(Date.now() - startedAt)) : "";
+}
+
+/** Whether it has not ended, and can be called off. */
+export const isOpen = (state) => ["sending", "scheduled", "queued", "started", "retrying"].includes(state);
+
+/** Whether it can be done once more. */
+export const mayRepeat = (state) => ["unsent", "done", "failed", "cancelled"].includes(state);

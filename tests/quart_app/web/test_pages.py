@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
@@ -14,21 +15,9 @@ from bus.messages import MOST_AHEAD
 from quart_app import create_app
 from workers.registry import discover
 
-MODULES = (
-    "system.js",
-    "cards.js",
-    "client/client.js",
-    "client/index.js",
-    "elements.js",
-    "fields.js",
-    "form.js",
-    "later.js",
-    "notices.js",
-    "status.js",
-    "storage.js",
-    "times.js",
-    "view.js",
-    "words.js",
+STATIC = Path(__file__).parents[3] / "quart_app/web/static"
+MODULES = sorted(
+    path.relative_to(STATIC).as_posix() for folder in (".", "client") for path in STATIC.glob(f"{folder}/*.js")
 )
 ASSETS = ("favicon.svg", "style.css", *MODULES)
 

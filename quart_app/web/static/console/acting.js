@@ -1,7 +1,7 @@
 // Cancel and retry: asks whether that is meant, tells the server, and shows how far it has come.
 
 import { element, make } from "../elements.js";
-import { count, many } from "./amounts.js";
+import { count, many } from "../amounts.js";
 import { jobHref } from "./route.js";
 
 const WORDS = {

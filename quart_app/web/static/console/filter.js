@@ -1,7 +1,7 @@
 // Which jobs are listed: as the address has it, as the server is asked, and in words.
 
 import { past } from "../times.js";
-import { many } from "./amounts.js";
+import { many } from "../amounts.js";
 import { ENDED, label, STATES } from "./states.js";
 
 const MINUTE = 60_000;

@@ -1,7 +1,7 @@
 // What jobs can be filtered by: states with their numbers, type, client, text and time.
 
 import { element, make } from "../elements.js";
-import { count } from "./amounts.js";
+import { count } from "../amounts.js";
 import { RECENT } from "./filter.js";
 import { label, phase, STATES } from "./states.js";
 

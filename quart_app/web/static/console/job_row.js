@@ -2,7 +2,7 @@
 
 import { make } from "../elements.js";
 import { past } from "../times.js";
-import { away, going, span } from "./amounts.js";
+import { away, going, span } from "../amounts.js";
 import { href, jobHref } from "./route.js";
 import { badge, ENDED } from "./states.js";
 

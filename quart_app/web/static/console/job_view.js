@@ -1,11 +1,12 @@
 // One job: its life, what can be done with it, its events as they are stored and as its client saw them.
 
-import { Cards } from "../cards.js";
+import { span } from "../amounts.js";
 import { Jobs } from "../client/jobs.js";
+import { copyButton } from "../copying.js";
 import { element, make } from "../elements.js";
+import { JobItem } from "../job_item.js";
 import { coming, past } from "../times.js";
-import { span } from "./amounts.js";
-import { copyButton, pane } from "./json_pane.js";
+import { pane } from "./json_pane.js";
 import { JobStory } from "./job_story.js";
 import { href, jobHref } from "./route.js";
 import { badge } from "./states.js";
@@ -92,12 +93,13 @@ export class JobView {
     this.#story = new JobStory();
     this.#drawn = {};
     element("client-side").replaceChildren();
-    const cards = new Cards(element("client-side"));
     this.#jobs = new Jobs();
     this.#jobs.subscribe(({ type, job }) => {
       if (type === "added") {
-        cards.added(job);
-        job.subscribe((keys) => cards.changed(job, keys));
+        const item = new JobItem(job);
+        item.open(true);
+        job.subscribe(() => item.draw());
+        element("client-side").prepend(item.element);
       }
     });
   }

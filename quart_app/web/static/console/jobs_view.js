@@ -1,7 +1,7 @@
 // The list of jobs with all that belongs to it: filters, what is selected, what can be done with all of them.
 
 import { element } from "../elements.js";
-import { count, many, share } from "./amounts.js";
+import { count, many, share } from "../amounts.js";
 import { Filter } from "./filter.js";
 import { FilterBar } from "./filter_bar.js";
 import { JobList } from "./job_list.js";

@@ -1,24 +1,8 @@
 // JSON for people to read and to take along.
 
 import { readable } from "../client/json.js";
+import { copyButton } from "../copying.js";
 import { make } from "../elements.js";
-
-const COPIED = 1500; // milliseconds for which a button says so
-
-/** A button that copies what `text()` gives. */
-export function copyButton(text, name = "Copy") {
-  const button = make("button", { type: "button", className: "quiet small" }, name);
-  button.addEventListener("click", async () => {
-    try {
-      await navigator.clipboard.writeText(text()); // in secure contexts only
-      button.textContent = "Copied";
-    } catch {
-      button.textContent = copyOld(text()) ? "Copied" : "Not allowed";
-    }
-    setTimeout(() => (button.textContent = name), COPIED);
-  });
-  return button;
-}
 
 /** A value, a text as it is, with a name and a button that copies it. */
 export function pane(title, value) {
@@ -40,14 +24,4 @@ export function marked(value, shown) {
     return line;
   });
   return make("div", { className: "code", tabIndex: 0, role: "group", ariaLabel: "Event as JSON" }, ...lines);
-}
-
-// Where a page is plain HTTP, browsers copy only what is selected.
-function copyOld(text) {
-  const field = make("textarea", { value: text, className: "unseen" });
-  document.body.append(field);
-  field.select();
-  const done = document.execCommand("copy");
-  field.remove();
-  return done;
 }

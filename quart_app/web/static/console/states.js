@@ -16,7 +16,7 @@ export const STATES = [
 ];
 export const ENDED = new Set(["job_result", "job_failed", "job_cancelled"]);
 
-/** As a card on the system page has it. */
+/** As the system page has it. */
 export const phase = (state) => STEPS[state] ?? state;
 export const label = (state) => LABELS[phase(state)] ?? state;
 

@@ -1,9 +1,10 @@
 // The events of a job as they are stored: each opens to its JSON, and what clients are not shown is marked.
 
+import { copyButton } from "../copying.js";
 import { make } from "../elements.js";
 import { past } from "../times.js";
-import { bytes, count, many, span } from "./amounts.js";
-import { copyButton, marked } from "./json_pane.js";
+import { bytes, count, many, span } from "../amounts.js";
+import { marked } from "./json_pane.js";
 
 const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
 

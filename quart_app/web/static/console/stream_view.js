@@ -2,7 +2,7 @@
 
 import { element, make } from "../elements.js";
 import { past } from "../times.js";
-import { away, bytes, count, many, share, span } from "./amounts.js";
+import { away, bytes, count, many, share, span } from "../amounts.js";
 import { href } from "./route.js";
 import { figure, gauge, replace } from "./system_parts.js";
 

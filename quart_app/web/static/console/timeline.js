@@ -2,7 +2,7 @@
 
 import { make } from "../elements.js";
 import { clock, past } from "../times.js";
-import { going, span } from "./amounts.js";
+import { going, span } from "../amounts.js";
 
 const LEAST = 2; // percent of the bar, so that what was short can be seen
 

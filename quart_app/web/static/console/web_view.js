@@ -2,7 +2,7 @@
 
 import { element, make } from "../elements.js";
 import { past } from "../times.js";
-import { away, bytes, count, many, span } from "./amounts.js";
+import { away, bytes, count, many, span } from "../amounts.js";
 import { go, href } from "./route.js";
 import { figure, replace, table } from "./system_parts.js";
 

@@ -1,7 +1,7 @@
 // Workers, what runs there, and queues.
 
 import { element, make } from "../elements.js";
-import { count, many, span } from "./amounts.js";
+import { count, many, span } from "../amounts.js";
 import { jobHref } from "./route.js";
 import { figure, gauge, replace, table } from "./system_parts.js";
 

@@ -1,0 +1,44 @@
+"""Pages and static files travel compressed to those who take that (RFC 9110 section 8.4).
+
+Nothing of them depends on who asks, so their length tells nobody a secret.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+
+from quart import Quart, Response, request
+
+LEAST = 600
+"""Bytes; what is shorter gains nothing."""
+ENDPOINTS = {"static", "pages.system", "console.page", "asyncapi.docs"}
+TYPES = {"text/css", "text/html", "text/javascript", "image/svg+xml"}
+
+
+def compress_pages(app: Quart) -> None:
+    """Compress what the endpoints above answer.
+
+    Args:
+        app: the application.
+    """
+    known: dict[str, tuple[str, bytes]] = {}  # by path, a static file as its entity tag names it
+
+    @app.after_request
+    async def compress(response: Response) -> Response:
+        if request.endpoint not in ENDPOINTS or response.status_code != 200 or response.mimetype not in TYPES:
+            return response
+        response.vary.add("Accept-Encoding")
+        tag, _ = response.get_etag()
+        body = await response.get_data(as_text=False)
+        if len(body) < LEAST or request.accept_encodings["gzip"] <= 0:
+            return response
+        of, packed = known.get(request.path, ("", b""))
+        if tag is None or of != tag:
+            packed = await asyncio.to_thread(gzip.compress, body, mtime=0)
+        if tag is not None:
+            known[request.path] = tag, packed
+            response.set_etag(tag, weak=True)  # the same thing, though not byte for byte
+        response.set_data(packed)
+        response.content_encoding = "gzip"
+        return response
