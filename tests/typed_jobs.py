@@ -1,10 +1,10 @@
-"""Jobs that take and give more than text, for systems of tests; `resize` is the example of the documentation."""
+"""Jobs that take and give more than text, for systems of tests."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-RESIZE = (Path(__file__).parents[1] / "examples" / "resize.py").read_text()
+RESIZE = (Path(__file__).parent / "resize_job.py").read_text()
 
 OTHERS = '''
 from datetime import date

@@ -9,7 +9,7 @@ import typer
 from pydantic import BaseModel, Field
 
 from cli.content import content_of
-from examples.resize import resize
+from tests.resize_job import resize
 from workers.registry import Job
 
 
