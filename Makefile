@@ -1,4 +1,4 @@
-# make dev | test | check | bench need Python 3.11 or newer, and git; each makes .venv first.
+# make dev | test | check | bench | docs need Python 3.11 or newer, and git; each makes .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -9,7 +9,7 @@ SPREAD := -n 5 --dist loadfile --no-loadscope-reorder
 SLOWEST_FIRST := tests/workers/test_lost_workers.py tests/e2e tests/chaos tests/workers tests/quart_app tests/cli tests
 FAST := -m "not servers"
 
-.PHONY: help install dev test test-fast fuzz chaos check asyncapi axe bench lock clean
+.PHONY: help install dev test test-fast fuzz chaos check asyncapi axe bench docs lock clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -64,6 +64,16 @@ $(BENCH)/.installed: benchmarks/requirements.lock benchmarks/package-lock.json
 	if command -v npm > /dev/null; then npm ci --prefix benchmarks --ignore-scripts --no-audit --no-fund; fi
 	@touch $@
 
+DOCS := .venv-docs
+
+docs: $(DOCS)/.installed ## Make the documentation site in site/; a link that leads nowhere fails
+	$(DOCS)/bin/python docs/make_site.py
+
+$(DOCS)/.installed: docs/requirements.lock
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r docs/requirements.lock
+	@touch $@
+
 lock: ## Pin what pyproject.toml asks for (needs uv)
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
 		--extra otel pyproject.toml -o requirements.lock
@@ -71,7 +81,9 @@ lock: ## Pin what pyproject.toml asks for (needs uv)
 		--constraint requirements.lock --extra embedded --extra otel --group dev pyproject.toml -o requirements-dev.lock
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
 		--constraint requirements-dev.lock benchmarks/requirements.in -o benchmarks/requirements.lock
+	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
+		docs/requirements.in -o docs/requirements.lock
 
 clean: ## Remove what make and busctl dev have made
-	rm -rf .venv .venv-bench .busctl .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis \
-		tests/asyncapi/node_modules tests/axe/node_modules benchmarks/node_modules benchmarks/results
+	rm -rf .venv .venv-bench .venv-docs .site site .busctl .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \
+		.hypothesis tests/asyncapi/node_modules tests/axe/node_modules benchmarks/node_modules benchmarks/results

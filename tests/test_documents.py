@@ -1,4 +1,4 @@
-"""Links in documents lead to files that exist, and to headings that they have."""
+"""Links in documents lead to files that exist, and to headings that they have; every page is on the site."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
+
+from docs.make_site import stage
 
 ROOT = Path(__file__).parent.parent
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").glob("*.md")]
@@ -25,3 +27,12 @@ def test_links_lead_somewhere(page: Path) -> None:
         target = (page.parent / path).resolve() if path else page
         assert target.exists(), f"there is no {path}"
         assert not anchor or anchor in anchors(target), f"{target.name} has no heading #{anchor}"
+
+
+def test_every_page_can_be_found_on_the_site(tmp_path: Path) -> None:
+    stage(tmp_path)
+    home = (tmp_path / "pages/index.md").read_text()
+    assert "(how-to/add-a-job.md)" in home
+    assert "(source/quart_app/channels/system.py.md)" in home
+    assert (tmp_path / "pages/source/quart_app/channels/system.py.md").exists()
+    assert '"decisions/001-holders-instead-of-leases.md"' in (tmp_path / "zensical.toml").read_text()
