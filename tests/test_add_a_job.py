@@ -53,13 +53,12 @@ def test_the_jobs_run(package: Path, fresh: System) -> None:
     fresh.worker(**found)
     assert "HELLO!" in run(["submit", "shout", "hello", "--wait"], fresh.env | found)
     assert "sales until today" in run(["submit", "morning_report", "sales", "--wait"], fresh.env | found)
-    milk, green = [
-        run(shlex.split(line)[1:], fresh.env | found)
-        for line in blocks("add-a-job.md", "sh").splitlines()
-        if line.startswith("busctl submit tea")
-    ]
+    commands = [shlex.split(line)[1:] for line in blocks("add-a-job.md", "sh").splitlines() if "--at" not in line]
+    milk, green = [run(command, fresh.env | found) for command in commands if "--wait" in command]
+    (later,) = [busctl(*command, **fresh.env | found) for command in commands if "--in" in command]
     assert json.loads(milk) == {"cents": 550, "text": "2 cups of black tea"}
     assert json.loads(green) == {"cents": 500, "text": "2 cups of green tea"}
+    assert (later.returncode, "scheduled for" in later.stderr) == (0, True)
 
 
 def test_the_tests_pass(package: Path) -> None:

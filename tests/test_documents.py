@@ -36,3 +36,18 @@ def test_every_page_can_be_found_on_the_site(tmp_path: Path) -> None:
     assert "(source/quart_app/channels/system.py.md)" in home
     assert (tmp_path / "pages/source/quart_app/channels/system.py.md").exists()
     assert '"decisions/001-holders-instead-of-leases.md"' in (tmp_path / "zensical.toml").read_text()
+
+
+def test_the_figures_of_the_readme_are_those_that_were_measured() -> None:
+    costs = (ROOT / "README.md").read_text().partition("## What it costs")[2].partition("## ")[0]
+    measured = set(re.findall(r"[\d.,]*\d", (ROOT / "docs/reference/performance.md").read_text()))
+    rows = [row for row in costs.splitlines() if row.startswith("| ")][1:]
+    figures = {figure for row in rows for figure in re.findall(r"\d+\.\d+|\b319\b", row.partition("|")[2])}
+    assert len(figures) > 12
+    assert figures <= measured
+
+
+def test_pictures_are_small() -> None:
+    pictures = [*(ROOT / "docs/img").glob("*.png"), *(ROOT / "docs/img").glob("*.svg")]
+    assert pictures
+    assert sum(picture.stat().st_size for picture in pictures) < 300_000
