@@ -8,17 +8,22 @@ A comment on the line before a fence says what is special about it, and is not s
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from testbed.servers import BIN
+from tests.cli.command import PLAIN, ended
+
+TUTORIAL = sorted((Path(__file__).parents[1] / "docs/tutorial").glob("*.md"))
 FENCE = re.compile(
     r"^(?:<!-- (?P<note>[^\n]*) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
 )
 FILE = re.compile(r"`([\w/]+\.py)`:\s*$")
-"""How the paragraph before a block says that the block is that file, or the next part of it."""
+"""How the paragraph before a block says that the block is that file."""
 ASSIGNED = re.compile(r"[A-Z][A-Z0-9_]*=.*", re.DOTALL)
 OPERATORS = frozenset("();<>|&")
 
@@ -29,7 +34,7 @@ class Block:
 
     Args:
         language: as the fence names it: `sh`, `python`, nothing for what a command prints.
-        file: the file that it is, or a part of.
+        file: the file that it is.
         shown: what the page says that it prints, line by line.
     """
 
@@ -78,15 +83,13 @@ def blocks(page: Path) -> Iterator[Block]:
         yield Block(page, fence["language"], fence["text"], note, file[1] if file else None, tuple(shown))
 
 
-def write_files(pages: Iterable[Path], folder: Path) -> None:
-    """Write the files that pages have their reader write, as the package `shop` of a project in a folder."""
-    (folder / "shop").mkdir()
-    (folder / "shop/__init__.py").touch()
-    for block in (block for page in pages for block in blocks(page) if block.file):
-        file = folder / str(block.file)
-        file.parent.mkdir(exist_ok=True)
-        before = f"{file.read_text()}\n\n" if file.exists() else ""
-        file.write_text(before + block.text)
+def tutorials_project(folder: Path) -> Path:
+    """The project that the tutorial has its reader make in a folder, with every file that it has them write."""
+    done = ended([BIN / "busctl", "new", "project", "shop"], os.environ | PLAIN, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    for block in (block for page in TUTORIAL for block in blocks(page) if block.file):
+        (folder / "shop" / str(block.file)).write_text(block.text)
+    return folder / "shop"
 
 
 def commands(block: Block) -> Iterator[Command]:

@@ -12,7 +12,7 @@ import inspect
 import os
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,9 @@ from cli.main import application
 from testbed.servers import BIN, Web
 from testbed.system import System, running
 from tests.cli.command import DEADLINE, PLAIN, ended
-from tests.document_blocks import Block, Command, blocks, commands, write_files
+from tests.document_blocks import TUTORIAL, Block, Command, blocks, commands, tutorials_project
 
 ROOT = Path(__file__).parent.parent
-TUTORIAL = sorted((ROOT / "docs/tutorial").glob("*.md"))
 PAGES = [ROOT / "README.md", ROOT / "examples/README.md", *sorted((ROOT / "docs/how-to").glob("*.md"))]
 ELSEWHERE = {
     "docs/how-to/http.md": "tests/quart_app/http/test_jobs.py",
@@ -48,10 +47,8 @@ def name(page: Path) -> str:
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of who follows the tutorial, with every file that it has them write."""
-    folder = tmp_path_factory.mktemp("tutorial")
-    write_files(TUTORIAL, folder)
-    return folder
+    """The project of who has followed the tutorial to its end."""
+    return tutorials_project(tmp_path_factory.mktemp("followed"))
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +72,7 @@ def followed(tmp_path_factory: pytest.TempPathFactory, shop: Path, copy: Path) -
 
 @pytest.fixture(scope="module")
 def web(followed: System) -> Web:
-    return followed.web(BUS_CHANNELS="shop.channels")
+    return followed.web(BUS_CHANNELS="shop.channels", BUS_APP="shop.app:app")
 
 
 class Reader:
@@ -88,10 +85,16 @@ class Reader:
     def __init__(self, system: System, web: Web, folder: Path) -> None:
         self.web, self.folder = web, folder
         self.env = os.environ | PLAIN | system.env | {"PATH": f"{BIN}:{os.environ['PATH']}"}
-        self.env |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # a reader has none of ours
+        self.env |= {
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+            "PYTEST_PLUGINS": "pytest_asyncio.plugin",
+        }  # no more than needed
         self.names: dict[str, Any] = {"__name__": "page"}
 
     def follow(self, block: Block) -> None:
+        if block.file:
+            (self.folder / block.file).write_text(block.text)
+            return
         if block.language == "python":
             self.execute(block)
             return
@@ -114,6 +117,9 @@ class Reader:
             }
             return "", 0
         program, *arguments = command.words or ("bash",)
+        if program == "cd":
+            self.folder /= arguments[0]
+            return "", 0
         if program == "make":
             targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
             assert {argument for argument in arguments if "=" not in argument} <= set(targets)
@@ -159,27 +165,28 @@ def hurried(arguments: list[str]) -> list[str]:
     ]
 
 
-def follow(page: Path, reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+def follow(reader: Reader, pages: Iterable[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     for variable, value in reader.env.items():
         monkeypatch.setenv(variable, value)
-    for block in blocks(page):
-        if block.language in ("sh", "python") and not block.file and block.not_run is None:
+    for block in (block for page in pages for block in blocks(page)):
+        if block.language in ("sh", "python") and block.not_run is None:
             reader.follow(block)
 
 
-@pytest.mark.parametrize("page", TUTORIAL, ids=name)
 def test_the_tutorial_works_word_for_word(
-    page: Path, shop: Path, followed: System, web: Web, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, shop: Path, followed: System, web: Web, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(str(shop))
-    follow(page, Reader(followed, web, shop), monkeypatch)
+    follow(Reader(followed, web, tmp_path), TUTORIAL, monkeypatch)
+    written = {file.relative_to(shop): file.read_text() for file in shop.rglob("*.py")}
+    assert written == {file: (tmp_path / "shop" / file).read_text() for file in written}
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if name(page) not in ELSEWHERE], ids=name)
 def test_what_a_page_shows_works(
     page: Path, copy: Path, followed: System, web: Web, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    follow(page, Reader(followed, web, copy), monkeypatch)
+    follow(Reader(followed, web, copy), [page], monkeypatch)
 
 
 @pytest.mark.parametrize(("page", "test"), ELSEWHERE.items())

@@ -31,8 +31,14 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
 def files(source: str, place: str) -> set[str]:
     """The files of a package that belong to it, by where the wheel has them."""
     listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", source]
-    found = subprocess.run(listed, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()
-    return {str(Path(place) / Path(path).relative_to(source)) for path in found if (ROOT / path).exists()}
+    found = set()
+    for path in subprocess.run(listed, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split():
+        inside, there = str(Path(place) / Path(path).relative_to(source)), (ROOT / path).resolve()
+        if there.is_dir():  # a link to a folder elsewhere in the repository
+            found |= files(str(there.relative_to(ROOT)), inside)
+        elif there.exists():
+            found.add(inside)
+    return found
 
 
 def test_it_has_every_file_of_its_packages_and_no_other(wheel: zipfile.ZipFile) -> None:

@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT))
 
 from testbed.system import System, running  # noqa: E402
 from tests.cli.command import busctl  # noqa: E402
-from tests.document_blocks import write_files  # noqa: E402
+from tests.document_blocks import tutorials_project  # noqa: E402
 from tests.e2e.browser import chromium, expect, system_page  # noqa: E402
 
 HERE = Path(__file__).parent
@@ -85,8 +85,8 @@ def main() -> None:
     """Start a system, use it, and write the pictures."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_files(sorted((ROOT / "docs/tutorial").glob("*.md")), folder)
-        own = {"BUS_JOBS": "shop.jobs", "BUS_EXAMPLE_JOBS": "false", "PYTHONPATH": name, "BUS_JOB_DELAY_SCALE": "1"}
+        own = {"BUS_JOBS": "shop.jobs", "BUS_EXAMPLE_JOBS": "false", "BUS_JOB_DELAY_SCALE": "1"}
+        own["PYTHONPATH"] = str(tutorials_project(folder))
         with running(folder, **own) as system:
             system.worker()
             write_pictures(system)
