@@ -25,6 +25,7 @@ HOME = {"README.md": "index.md", "CHANGELOG.md": "changelog.md", "SECURITY.md": 
     "examples/README.md": "examples.md"
 }
 """Pages outside of `docs/`, and what they are called on the site."""
+CLIENTS = "clients/*/README.md"
 IMAGES = (".svg", ".png")
 LANGUAGES = {".py": "python", ".yaml": "yaml", ".yml": "yaml", ".json": "json", ".toml": "toml"}
 FENCE = re.compile(r"^(```.*?^```$)", re.MULTILINE | re.DOTALL)
@@ -38,7 +39,7 @@ class Site:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        pages = [*ROOT.glob("docs/*/*.md"), *(ROOT / path for path in HOME)]
+        pages = [*ROOT.glob("docs/*/*.md"), *ROOT.glob(CLIENTS), *(ROOT / path for path in HOME)]
         self.pages = {page: self.place(page) for page in pages}
         self.sources: dict[Path, Path] = {}
 
@@ -47,6 +48,8 @@ class Site:
         name = str(file.relative_to(ROOT))
         if name in HOME:
             return Path(HOME[name])
+        if file.match(CLIENTS):
+            return Path("clients", f"{file.parent.name}.md")
         if name.startswith("docs/") and file.suffix in (".md", *IMAGES):
             return Path(name).relative_to("docs")
         return Path("source", f"{name}.md")
@@ -110,9 +113,9 @@ def stage(folder: Path) -> None:
         target = site.folder / place
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text)
-    decisions = sorted((ROOT / "docs/decisions").glob("*.md"))
-    entries = [{title(page): f"decisions/{page.name}"} for page in decisions]
-    nav = [*tomllib.loads(CONFIG.read_text())["project"]["nav"], {"Decisions": entries}]
+    nav = tomllib.loads(CONFIG.read_text())["project"]["nav"]
+    for section, pattern in {"Clients": CLIENTS, "Decisions": "docs/decisions/*.md"}.items():
+        nav.append({section: [{title(page): str(site.place(page))} for page in sorted(ROOT.glob(pattern))]})
     listed = set(re.findall(r'"([\w/.-]+\.md)"', json.dumps(nav)))
     if lost := {str(site.place(page)) for page in site.pages if site.pages[page].parts[0] != "source"} - listed:
         raise SystemExit(f"nobody can find {', '.join(sorted(lost))}: name them in {CONFIG.relative_to(ROOT)}")
