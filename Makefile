@@ -9,7 +9,7 @@ SPREAD := -n 5 --dist loadfile --no-loadscope-reorder
 SLOWEST_FIRST := tests/workers/test_lost_workers.py tests/e2e tests/chaos tests/workers tests/quart_app tests/cli tests
 FAST := -m "not servers"
 
-.PHONY: help install dev test test-fast fuzz chaos check asyncapi axe bench docs lock clean
+.PHONY: help install dev test test-fast fuzz chaos check asyncapi types axe bench docs lock clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -45,10 +45,18 @@ check: install ## Lint, types, import contract, documents made from the code
 	$(BIN)/lint-imports
 	$(BIN)/python docs/reference/generate.py --check
 
-asyncapi: install ## Validate the AsyncAPI document with the official parser (needs npm)
+asyncapi: install ## Validate the AsyncAPI document with the official parser, and the types made from it (needs npm)
 	npm ci --prefix tests/asyncapi --ignore-scripts --no-audit --no-fund
 	$(BIN)/python -m quart_app.web.asyncapi > tests/asyncapi/node_modules/asyncapi.json
 	node tests/asyncapi/validate.mjs tests/asyncapi/node_modules/asyncapi.json
+	npm ci --prefix clients/js --ignore-scripts --no-audit --no-fund
+	npm run --silent --prefix clients/js types < tests/asyncapi/node_modules/asyncapi.json | diff clients/js/types/wire.d.ts - \
+		|| { echo "clients/js/types/wire.d.ts is not what the AsyncAPI document says: make types"; exit 1; }
+	npm run --silent --prefix clients/js check
+
+types: install ## Write the TypeScript declarations of the JavaScript client (needs npm)
+	npm ci --prefix clients/js --ignore-scripts --no-audit --no-fund
+	$(BIN)/python -m quart_app.web.asyncapi | npm run --silent --prefix clients/js types > clients/js/types/wire.d.ts
 
 axe: ## Fetch what looks for barriers in the pages, for the tests that do (needs npm)
 	npm ci --prefix tests/axe --ignore-scripts --no-audit --no-fund
@@ -86,4 +94,5 @@ lock: ## Pin what pyproject.toml asks for (needs uv)
 
 clean: ## Remove what make and busctl dev have made
 	rm -rf .venv .venv-bench .venv-docs .site site .busctl .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \
-		.hypothesis tests/asyncapi/node_modules tests/axe/node_modules benchmarks/node_modules benchmarks/results
+		.hypothesis tests/asyncapi/node_modules tests/axe/node_modules clients/js/node_modules benchmarks/node_modules \
+		benchmarks/results

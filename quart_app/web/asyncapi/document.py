@@ -133,6 +133,7 @@ def build(
                 }
             },
         },
+        **({"x-jobs": {name: {"summary": job.summary} for name, job in jobs.items()}} if jobs else {}),
     }
 
 
