@@ -32,10 +32,12 @@ from quart_app.channels import CHANNELS
 from quart_app.channels.system import SystemChannel
 from quart_app.web.asyncapi import build
 from quart_app.web.asyncapi.security import Security
+from workers.registry import discover
 
 Json = dict[str, Any]
 
-DOCUMENT = build(CHANNELS)
+JOBS = discover()
+DOCUMENT = build(CHANNELS, JOBS)
 
 
 def messages_of(*channels: type[Channel]) -> dict[str, type[Message]]:
@@ -93,6 +95,7 @@ def actions(document: Json, links: list[Json]) -> list[str]:
 
 def test_it_says_which_version_of_asyncapi_and_of_the_project_it_is() -> None:
     assert DOCUMENT["asyncapi"] == "3.1.0"
+    assert DOCUMENT["x-jobs"] == {name: {"summary": job.summary} for name, job in JOBS.items()}
     info = build(CHANNELS, title="Ours", version="9.9")["info"]
     assert (info["title"], info["version"]) == ("Ours", "9.9")
 
@@ -206,7 +209,7 @@ def test_the_command_prints_the_same_document_every_time(seed: str) -> None:
     assert printed.stderr == b""
 
 
-SECURED = build(CHANNELS, security=Security("id"))
+SECURED = build(CHANNELS, JOBS, security=Security("id"))
 
 
 def test_where_tokens_are_asked_for_it_says_how_they_come() -> None:
