@@ -158,17 +158,17 @@ class Client:
             self._task = asyncio.create_task(self._connection.run())
         try:
             async with asyncio.timeout(self._within):
-                while self.state.name != "connected":
-                    if self._trouble is not None:
-                        raise self._trouble
+                while self.state.name != "connected" and self._trouble is None:
                     await self._connection.changed.wait()
         except TimeoutError:
             why = self.state.reason or "no answer"
             await self.close()
             raise ConnectionFailed(f"no connection within {self._within:g} s: {why}") from None
-        except BaseException:
+        except asyncio.CancelledError:
             await self.close()
             raise
+        if self._trouble is not None:
+            raise self._trouble
         return self
 
     async def close(self) -> None:

@@ -50,6 +50,7 @@ class Tokens:
             TimeoutError: the function did not give one in time.
             Exception: whatever the function raises.
         """
+        self._wanted.clear()
         if not callable(self._source):
             return self._source
         async with asyncio.timeout(self._within):
@@ -67,7 +68,6 @@ class Tokens:
 
     async def refresh(self, send: Callable[[Frame], Awaitable[None]]) -> None:
         """Bring a newer one each time that the server says that it has to be, until cancelled."""
-        self._wanted.clear()
         while True:
             await self._wanted.wait()
             if not self.renewable:
@@ -77,7 +77,6 @@ class Tokens:
                 self._wanted.clear()
                 continue
             await asyncio.sleep(self._pause())
-            self._wanted.clear()
             try:
                 token = await self.get()
             except Exception as error:
