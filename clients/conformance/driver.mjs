@@ -15,8 +15,6 @@ const HEARD = [
   "job_cancelled",
   "job_status",
   "system_notification",
-  "token_expiring",
-  "token_refreshed",
 ];
 
 const clients = new Map();
@@ -33,18 +31,20 @@ function milliseconds(timings) {
 }
 
 const verbs = {
-  connect({ client: name, url, timings, token = null }) {
-    tokens.set(name, token);
+  connect({ client: name, url, timings, tokens: given }) {
+    tokens.set(name, given);
+    // One after the other, and the last one for ever.
     const give = () => {
-      if (tokens.get(name) === null) {
+      const left = tokens.get(name);
+      if (!left.length) {
         throw new Error("nobody is signed in");
       }
-      return tokens.get(name);
+      return left.length > 1 ? left.shift() : left[0];
     };
     const made = connect({
       url: url + "/ws/system",
       storage: null,
-      token: token === null ? undefined : give,
+      token: given.length ? give : undefined,
       timings: milliseconds(timings),
     });
     clients.set(name, made);
@@ -52,14 +52,16 @@ const verbs = {
       made.on(action, (frame) => tell({ client: name, event: "frame", frame }));
     }
     made.on("error", (frame) => tell({ client: name, event: "frame", frame }));
+    // The answer to a frame that the client has sent by itself is told to nobody else.
+    made.on("frame", ({ frame }) => frame.action === "token_refreshed" && tell({ client: name, event: "frame", frame }));
     made.on("state", ({ name: state, code = null }) => tell({ client: name, event: "state", name: state, code }));
     made.on("welcome", ({ clientId: id, first, sameClient, recovered }) => {
       tell({ client: name, event: "welcome", id, first, same_client: sameClient, recovered });
     });
   },
 
-  token({ client, value }) {
-    tokens.set(client, value);
+  tokens({ client, tokens: given }) {
+    tokens.set(client, given);
   },
 
   submit({ client, job, type, content, key, delay }) {

@@ -21,22 +21,22 @@ class Driver:
 
     def __init__(self) -> None:
         self.clients: dict[str, Client] = {}
-        self.tokens: dict[str, str | None] = {}
+        self.tokens: dict[str, list[str]] = {}
         self.jobs: dict[str, Job] = {}
         self.opening: list[asyncio.Task[Client]] = []
 
     def token(self, name: str) -> str:
-        """What a client's token function gives."""
-        token = self.tokens[name]
-        if token is None:
+        """What a client's token function gives: one after the other, and the last one for ever."""
+        tokens = self.tokens[name]
+        if not tokens:
             raise RuntimeError("nobody is signed in")
-        return token
+        return tokens.pop(0) if len(tokens) > 1 else tokens[0]
 
-    async def do_connect(self, client: str, url: str, timings: dict[str, float], token: str | None = None) -> None:
-        self.tokens[client] = token
+    async def do_connect(self, client: str, url: str, timings: dict[str, float], tokens: list[str]) -> None:
+        self.tokens[client] = tokens
         made = connect(
             url,
-            token=None if token is None else lambda: self.token(client),
+            token=(lambda: self.token(client)) if tokens else None,
             timings=Timings(**timings),
             within=60,
         )
@@ -47,8 +47,8 @@ class Driver:
         self.opening.append(asyncio.create_task(made.open()))
         self.opening[-1].add_done_callback(lambda task: task.cancelled() or task.exception())
 
-    async def do_token(self, client: str, value: str | None) -> None:
-        self.tokens[client] = value
+    async def do_tokens(self, client: str, tokens: list[str]) -> None:
+        self.tokens[client] = tokens
 
     async def do_submit(self, client: str, job: str, type: str, content: Any, **options: Any) -> None:
         self.jobs[job] = self.clients[client].submit(type, content, **options)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,7 @@ class Player:
         self._results: dict[str, asyncio.Task[Any]] = {}
         self._from: dict[str, int] = {}  # from which sequence on a client has to see its group
         self._cut: set[str] = set()
+        self._expires: dict[str, float] = {}  # when the first token of a client does
         self._web: Web
 
     async def play(self) -> None:
@@ -75,15 +77,19 @@ class Player:
 
     # What clients do.
 
-    async def _connect(self, client: str, user: str = "", token_for: float = 600, token: str = "") -> None:
+    async def _connect(self, client: str, user: str = "", token_for: Sequence[float] = (600,), token: str = "") -> None:
         made = self._networks[client] = await self._stack.enter_async_context(network(self._web.port))
-        options = {"token": token or signed(self._named(user), token_for)} if user or token else {}
+        tokens = [token] if token else self._tokens_of(user, token_for)
+        self._expires[client] = time.time() + token_for[0]
         url = f"http://127.0.0.1:{made.port}"
-        await self._driver.do("connect", client=self._named(client), url=url, timings=TIMINGS, **options)
+        await self._driver.do("connect", client=self._named(client), url=url, timings=TIMINGS, tokens=tokens)
 
-    async def _token(self, client: str, user: str = "", token_for: float = 600) -> None:
-        value = signed(self._named(user), token_for) if user else None
-        await self._driver.do("token", client=self._named(client), value=value)
+    async def _token(self, client: str, user: str = "", token_for: Sequence[float] = (600,)) -> None:
+        await self._driver.do("tokens", client=self._named(client), tokens=self._tokens_of(user, token_for))
+
+    async def _expired(self, client: str) -> None:
+        """The token with which a client came is over."""
+        await asyncio.sleep(self._expires[client] - time.time())
 
     async def _submit(self, client: str, job: str, type: str, content: Any = "", **options: Any) -> None:
         if isinstance(content, dict) and set(content) == {"gate"}:
@@ -229,6 +235,9 @@ class Player:
 
     def _named(self, name: str) -> str:
         return f"{name} of {self._name}"
+
+    def _tokens_of(self, user: str, token_for: Sequence[float]) -> list[str]:
+        return [signed(self._named(user), seconds) for seconds in token_for] if user else []
 
     def _gate_of(self, gate: str) -> Path:
         return self._directory / self._named(gate).replace(" ", "-")

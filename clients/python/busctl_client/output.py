@@ -77,7 +77,7 @@ class Output:
 
     def end(self, result: object, attempt: int) -> None:
         """The job is done, with this result: all that it wrote, also what never came in pieces."""
-        text = result if isinstance(result, str) else json.dumps(result, ensure_ascii=False, separators=(",", ":"))
+        text = result if isinstance(result, str) else json.dumps(result, ensure_ascii=False, indent=2)
         self.begin(attempt)
         written = self.text
         if not text.startswith(written):
