@@ -116,6 +116,9 @@ class Conversation:
         welcome = self._session.welcome(payload)
         if not welcome.recovered:
             self._doubtful = self.jobs.cut(welcome.same_client)
+            for job in self.jobs:
+                if job.state == "interrupted":
+                    self._requests.answer(job.key)
         self._listeners.tell("welcome", welcome)
 
     def connected(self) -> None:
