@@ -65,6 +65,7 @@ async def one(scenario: Scenario, driver: Driver, there: World, directory: Path,
         await Player(scenario, driver, there, directory, name, stack).play()
 
 
+@pytest.mark.timeout(240)  # the first one plays all of them
 @pytest.mark.parametrize("name", SCENARIOS)
 @pytest.mark.parametrize("client", COMMANDS)
 def test_conformance(client: str, name: str, outcomes: Outcomes) -> None:

@@ -52,6 +52,7 @@ class Client {
     cursors = { client: 0 },
     mostJobs,
     maxFrameBytes = 65_536,
+    timings,
     WebSocket = globalThis.WebSocket,
   }) {
     if (!WebSocket) {
@@ -69,7 +70,7 @@ class Client {
       mostJobs,
     );
     this.#jobs.subscribe(({ job }) => (isUnconfirmed(job) || this.#kept.has(job)) && this.#keepSoon());
-    this.#begin({ url: addressOf(url), WebSocket, token, cursors });
+    this.#begin({ url: addressOf(url), WebSocket, token, cursors, timings });
   }
 
   get state() {
@@ -133,13 +134,14 @@ class Client {
     this.#notifications.release();
   }
 
-  async #begin({ url, WebSocket, token, cursors }) {
+  async #begin({ url, WebSocket, token, cursors, timings }) {
     await beOneTab(this.#memory); // before anything is recalled
     const session = new Session(this.#memory, cursors);
     (this.#memory.recall("unconfirmed") ?? []).filter(({ key }) => key).forEach((kept) => this.#recall(kept));
     this.#connection = new Connection({
       url,
       WebSocket,
+      timings,
       token: async () => (this.#token = await (typeof token === "function" ? token() : token)),
       session,
       onState: (state) => this.#enter(state),

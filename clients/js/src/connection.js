@@ -3,14 +3,16 @@
 import { parse } from "./json.js";
 
 const SUBPROTOCOL = "bus.v1";
-const OPEN_WITHIN = 10_000; // milliseconds, as all times here
-const WELCOME_WITHIN = 20_000; // the server may wait for its bus
-const PING_AFTER = 25_000; // of silence
-const PONG_WITHIN = 10_000;
-const AWAKE_WITHIN = 1_500; // for a pong when somebody looks at the page again
-const FIRST_DELAY = 1_000;
-const LONGEST_DELAY = 30_000;
-const LASTED = 5_000; // a connection that lived this long was a good one: delays begin small again
+const AWAKE_WITHIN = 1_500; // milliseconds, as all times here: for a pong when somebody looks at the page again
+const TIMINGS = {
+  open: 10_000,
+  welcome: 20_000, // the server may wait for its bus
+  pingAfter: 25_000, // of silence
+  pongWithin: 10_000,
+  firstDelay: 1_000,
+  longestDelay: 30_000,
+  lasted: 5_000, // a connection that lived this long was a good one: delays begin small again
+};
 
 export const NOT_SIGNED_IN = 4401;
 /** After these nothing is gained by connecting again: docs/reference/close-codes.md. */
@@ -29,8 +31,10 @@ export class Connection {
   #welcomed = false;
   #state = "closed";
   #opening = null; // the latest open(): one that waits for a token may be overtaken
+  #timings;
 
-  constructor({ url, WebSocket, token, session, onState, onWelcome, onFrame, onRaw }) {
+  constructor({ url, WebSocket, token, session, timings, onState, onWelcome, onFrame, onRaw }) {
+    this.#timings = { ...TIMINGS, ...timings };
     Object.assign(this, { url, WebSocket, token, session, onState, onWelcome, onFrame, onRaw });
   }
 
@@ -42,7 +46,7 @@ export class Connection {
   async open() {
     this.#drop();
     const opening = (this.#opening = {});
-    this.#after(OPEN_WITHIN, () => this.#lost());
+    this.#after(this.#timings.open, () => this.#lost());
     this.#enter({ name: "connecting" });
     try {
       const token = await this.token();
@@ -93,7 +97,7 @@ export class Connection {
 
   #greet(token) {
     this.send(this.session.connect(token));
-    this.#after(WELCOME_WITHIN, () => this.#lost());
+    this.#after(this.#timings.welcome, () => this.#lost());
   }
 
   #heard(data) {
@@ -126,7 +130,8 @@ export class Connection {
   // A browser is not told when its network vanishes: silence is answered with a ping, a missing pong with a new
   // connection.
   #watch() {
-    this.#after(PING_AFTER, () => this.#ping(PONG_WITHIN, () => this.#lost()));
+    const { pingAfter, pongWithin } = this.#timings;
+    this.#after(pingAfter, () => this.#ping(pongWithin, () => this.#lost()));
   }
 
   #ping(within, onSilence) {
@@ -145,11 +150,12 @@ export class Connection {
       this.#enter({ name: "closed", code, reason: reason || "the server has closed the connection" });
       return;
     }
-    if (this.#connectedAt && Date.now() - this.#connectedAt > LASTED) {
+    const { firstDelay, longestDelay, lasted } = this.#timings;
+    if (this.#connectedAt && Date.now() - this.#connectedAt > lasted) {
       this.#attempts = 0;
     }
     this.#connectedAt = 0;
-    const ceiling = Math.min(LONGEST_DELAY, FIRST_DELAY * 2 ** this.#attempts);
+    const ceiling = Math.min(longestDelay, firstDelay * 2 ** this.#attempts);
     const delay = (ceiling * (1 + Math.random())) / 2;
     this.#attempts += 1;
     this.#after(delay, () => this.open());
