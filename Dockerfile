@@ -10,6 +10,7 @@ COPY workers ./workers
 COPY quart_app ./quart_app
 COPY cli ./cli
 COPY clients/js/src ./clients/js/src
+COPY clients/python/busctl_client ./clients/python/busctl_client
 RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheels .
 
 FROM python:3.13-slim

@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 # Tests wait for servers most of their time, so two cores are busy only with five of them at once. A file's tests share
 # servers and stay together, and what takes longest begins first, or one core would be idle at the end.
 SPREAD := -n 5 --dist loadfile --no-loadscope-reorder
-SLOWEST_FIRST := tests/workers/test_lost_workers.py tests/e2e tests/chaos tests/workers tests/quart_app tests/cli tests
+SLOWEST_FIRST := tests/workers/test_lost_workers.py tests/conformance tests/e2e tests/chaos tests/workers tests/quart_app tests/cli tests
 FAST := -m "not servers"
 
 .PHONY: help install dev test test-fast fuzz chaos check asyncapi types axe bench docs lock clean
