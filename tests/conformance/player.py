@@ -131,8 +131,9 @@ class Player:
     async def _gate(self, open: str) -> None:
         self._gate_of(open).touch()
 
-    async def _fault(self, client: str, what: str) -> None:
+    async def _fault(self, client: str, what: str, bytes: int | None = None) -> None:
         made = self._networks[client]
+        made.carries = bytes
         if what == "away":
             made.away = True
             made.drop()
@@ -154,9 +155,9 @@ class Player:
         self._cut.add(client)
         await self._world.purge(self._id_of(client))
 
-    async def _announce(self, text: str, client: str = "", level: str | None = None) -> None:
+    async def _announce(self, text: str, client: str = "", level: str | None = None, size: int = 0) -> None:
         client_id = self._id_of(client) if client else None
-        await self._world.announce(self._named(text), client_id=client_id, level=level)
+        await self._world.announce(self._named(text).ljust(size), client_id=client_id, level=level)
 
     # What has to be seen.
 
@@ -178,7 +179,7 @@ class Player:
             return (
                 frame["action"] == action
                 and (job_id is None or frame.get("job_id") == job_id)
-                and (not text or frame["payload"] == self._named(text))
+                and (not text or frame["payload"].rstrip() == self._named(text))
             )
 
         told = self._driver.told[self._named(client)]

@@ -10,12 +10,27 @@ from dataclasses import dataclass
 
 @dataclass(eq=False)
 class Wire:
-    """One connection: the client's end and the server's, and which directions still carry anything."""
+    """One connection: the client's end and the server's, and what it still carries.
+
+    Args:
+        left: bytes that still reach the client; None for as many as there are.
+    """
 
     client: asyncio.StreamWriter
     server: asyncio.StreamWriter
     to_client: bool = True
     to_server: bool = True
+    left: int | None = None
+
+    def carried(self, data: bytes, *, to_server: bool) -> bytes:
+        """What of it arrives."""
+        if not (self.to_server if to_server else self.to_client):
+            return b""
+        if to_server or self.left is None:
+            return data
+        arrives = data[: self.left]
+        self.left -= len(arrives)
+        return arrives
 
 
 class Network:
@@ -25,6 +40,8 @@ class Network:
         self.port = 0
         self.away = False
         """Whether nobody can connect."""
+        self.carries: int | None = None
+        """Bytes that reach the client on the next connection; None for as many as there are."""
         self._target = port
         self._wires: set[Wire] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -65,11 +82,12 @@ class Network:
         except OSError:
             writer.transport.abort()
             return
-        wire = Wire(writer, their_writer)
         if self.away:
             writer.transport.abort()
             their_writer.transport.abort()
             return
+        wire = Wire(writer, their_writer, left=self.carries)
+        self.carries = None
         self._wires.add(wire)
         try:
             async with asyncio.TaskGroup() as group:
@@ -84,9 +102,8 @@ class Network:
         to = wire.server if to_server else wire.client
         with suppress(ConnectionError):
             while data := await reader.read(65536):
-                if wire.to_server if to_server else wire.to_client:
-                    to.write(data)
-                    await to.drain()
+                to.write(wire.carried(data, to_server=to_server))
+                await to.drain()
         to.close()
 
 
