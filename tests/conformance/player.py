@@ -225,8 +225,9 @@ class Player:
         assert text.endswith(ends), text
         assert resets is None or sum(piece["reset"] for piece in pieces) == resets, pieces
 
-    async def _job(self, job: str, **expected: Any) -> None:
+    async def _job(self, job: str, begins: str = "", **expected: Any) -> None:
         told = await self._driver.do("job", job=self._named(job))
+        assert told["text"].startswith(begins), told
         if expected.get("retry_of"):
             expected["retry_of"] = await self._job_id(expected["retry_of"])
         assert told | expected == told, told
