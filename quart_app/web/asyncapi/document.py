@@ -9,17 +9,20 @@ sense of AsyncAPI is the whole frame, so the frame's own key `payload` is one of
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version as installed_version
+from inspect import isasyncgenfunction, isgeneratorfunction
 from types import MappingProxyType
 
-from bus.messages import Connect, Error, Message, ResumeToken, Welcome
+from bus.messages import Connect, Error, Message, ResumeToken, SystemMessage, Welcome
+from quart_app import close_codes, error_types
 from quart_app.channel import Channel, Operation
 from quart_app.web.asyncapi.examples import SCHEMAS, Json, examples_of
 from quart_app.web.asyncapi.job_messages import Variants, variants_with
-from quart_app.web.asyncapi.schemas import Names, schemas_of
+from quart_app.web.asyncapi.schemas import Names, placed, schemas_of
 from quart_app.web.asyncapi.security import DESCRIPTION as SECURITY_DESCRIPTION
 from quart_app.web.asyncapi.security import EXPIRING, REFRESH, Security
+from quart_app.web.asyncapi.session import sessions
 from workers.registry import Job
 
 ASYNCAPI = "3.1.0"
@@ -87,6 +90,8 @@ def build(
     root_path: str = "",
     title: str = "busctl",
     version: str | None = None,
+    host: str = "localhost:8000",
+    protocol: str = "ws",
 ) -> Json:
     """Describe what `channels` take and send. The same channels and jobs always give the same document.
 
@@ -97,6 +102,8 @@ def build(
         root_path: the path below which they are served, without a slash at its end.
         title: the name of the application.
         version: its version; by default the installed one.
+        host: where it is served, with the port.
+        protocol: "ws", or "wss" with TLS.
     """
     channels, variants = tuple(channels), variants_with(jobs)
     edge = Edge(security, root_path)
@@ -120,6 +127,7 @@ def build(
             "license": {"name": "MIT"},
         },
         "defaultContentType": "application/json",
+        "servers": {"here": {"host": host, "protocol": protocol, "description": "Who has given you this document."}},
         "channels": {channel.name: _channel(channel, names, edge, variants) for channel in channels},
         "operations": operations,
         "components": {
@@ -133,12 +141,34 @@ def build(
                 }
             },
         },
-        **({"x-jobs": {name: {"summary": job.summary} for name, job in jobs.items()}} if jobs else {}),
+        **({"x-jobs": {name: _job(name, job) for name, job in jobs.items()}} if jobs else {}),
+        "x-close-codes": [asdict(code) for code in close_codes.ALL],
+        "x-error-types": [
+            {"type": error.type, "meaning": error.meaning, "again": error.again}
+            for error in (*error_types.OF_FRAMES, *error_types.OF_REQUESTS)
+        ],
+        **({"x-sessions": sessions()} if any(SystemMessage in _taken(channel) for channel in channels) else {}),
     }
 
 
+def _job(name: str, job: Job) -> Json:
+    signature = job.signature
+    return {
+        "summary": job.summary,
+        "takes": placed(signature.takes.taken, f"#/x-jobs/{name}/takes"),
+        "gives": placed(signature.gives.given, f"#/x-jobs/{name}/gives"),
+        "streams": isgeneratorfunction(job.function) or isasyncgenfunction(job.function),
+    }
+
+
+def _taken(channel: type[Channel]) -> set[type[Message]]:
+    return {operation.message for operation in channel.receives.values()}
+
+
 def _received(channel: type[Channel], edge: Edge, variants: Variants) -> tuple[Operation, ...]:
-    return tuple(_described(operation, variants) for operation in (*edge.received, *channel.receives.values()))
+    # What a channel is for comes first: to submit something, if it takes that.
+    own = sorted(channel.receives.values(), key=lambda operation: operation.message is not SystemMessage)
+    return tuple(_described(operation, variants) for operation in (*own, *edge.received))
 
 
 def _sent(channel: type[Channel], edge: Edge, variants: Variants) -> tuple[tuple[str, Operation], ...]:

@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 from markupsafe import Markup, escape
-from quart import Blueprint, Response, render_template
+from quart import Blueprint, Response, render_template, request
 
 from quart_app.channel import Channel
 from quart_app.web.asyncapi.document import build
@@ -69,18 +69,21 @@ class Section:
 
 @dataclass(frozen=True)
 class Published:
-    """The document as text, and what the page shows of it."""
+    """The document, and what the page shows of it."""
 
-    text: str
+    document: Json
     info: Json
     channels: tuple[Section, ...]
+
+
+def _indented(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=2)
 
 
 def publish(document: Json) -> Published:
     """Make both forms of a document."""
     reader = _Reader(document)
-    text = json.dumps(document, ensure_ascii=False, indent=2) + "\n"
-    return Published(text, document["info"], tuple(reader.section(name) for name in document["channels"]))
+    return Published(document, document["info"], tuple(reader.section(name) for name in document["channels"]))
 
 
 def asyncapi(
@@ -99,17 +102,31 @@ def asyncapi(
     """
     routes = Blueprint("asyncapi", __name__)
     routes.add_app_template_filter(inline_code)
+    routes.add_app_template_filter(_indented, "indented")
     published = cache(lambda: publish(build(channels, jobs, security=security, root_path=root_path)))
 
     @routes.get("/asyncapi.json")
     async def document() -> Response:
         """The AsyncAPI document."""
-        return Response(published().text, content_type="application/json")
+        here = {"host": request.host, "protocol": "wss" if request.scheme in ("https", "wss") else "ws"}
+        servers = {"here": published().document["servers"]["here"] | here}
+        text = json.dumps(published().document | {"servers": servers}, ensure_ascii=False, indent=2)
+        return Response(text + "\n", content_type="application/json")
 
     @routes.get("/asyncapi/docs/")
     async def docs() -> str:
         """The AsyncAPI document as a page."""
-        return await render_template("asyncapi.html", info=published().info, channels=published().channels)
+        told = published().document
+        return await render_template(
+            "asyncapi.html",
+            info=published().info,
+            channels=published().channels,
+            jobs=told.get("x-jobs", {}),
+            sessions=told.get("x-sessions", {}),
+            close_codes=told["x-close-codes"],
+            error_types=told["x-error-types"],
+            asks_for_tokens=security is not None,
+        )
 
     return routes
 

@@ -39,6 +39,28 @@ def schemas_of(messages: Sequence[type[Message]]) -> tuple[Names, Json]:
     return names, schemas
 
 
+def placed(schema: Json, pointer: str) -> Json:
+    """A schema of its own at a place in the document: what it refers to is looked for there.
+
+    Args:
+        schema: as pydantic makes it, with its own `$defs`.
+        pointer: where it will stand, such as "#/x-jobs/resize/takes".
+    """
+
+    def moved(node: Any) -> Any:
+        if isinstance(node, list):
+            return [moved(item) for item in node]
+        if not isinstance(node, dict):
+            return node
+        node = {key: moved(value) for key, value in node.items() if key != "discriminator" or isinstance(value, str)}
+        if isinstance(ref := node.get("$ref"), str) and ref.startswith("#/$defs/"):
+            node["$ref"] = pointer + ref.removeprefix("#")
+        return node
+
+    placed_there: Json = _draft_7(moved(schema))
+    return placed_there
+
+
 def _mode(message: type[Message]) -> JsonSchemaMode:
     """Results are described as jobs give them, which may be more than they take."""
     return "serialization" if issubclass(message, JobResult) else "validation"

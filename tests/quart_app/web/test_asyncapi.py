@@ -26,7 +26,7 @@ from bus.messages import (
     TokenExpiring,
     Welcome,
 )
-from quart_app import create_app
+from quart_app import close_codes, create_app, error_types
 from quart_app.channel import Channel, channel, event_handler, ws_handler
 from quart_app.channels import CHANNELS
 from quart_app.channels.system import SystemChannel
@@ -95,9 +95,54 @@ def actions(document: Json, links: list[Json]) -> list[str]:
 
 def test_it_says_which_version_of_asyncapi_and_of_the_project_it_is() -> None:
     assert DOCUMENT["asyncapi"] == "3.1.0"
-    assert DOCUMENT["x-jobs"] == {name: {"summary": job.summary} for name, job in JOBS.items()}
     info = build(CHANNELS, title="Ours", version="9.9")["info"]
     assert (info["title"], info["version"]) == ("Ours", "9.9")
+
+
+def test_the_jobs_are_in_it_with_what_they_take_and_give() -> None:
+    assert {name: job["summary"] for name, job in DOCUMENT["x-jobs"].items()} == {
+        name: job.summary for name, job in JOBS.items()
+    }
+    assert [name for name, job in DOCUMENT["x-jobs"].items() if job["streams"]] == ["generate"]
+    assert DOCUMENT["x-jobs"]["translate"]["takes"] == {"type": "string"}
+
+
+def test_every_close_code_and_every_type_of_error_is_in_it() -> None:
+    assert [(told["code"], told["name"], told["reconnect"]) for told in DOCUMENT["x-close-codes"]] == [
+        (code.code, code.name, code.reconnect) for code in close_codes.ALL
+    ]
+    told = {error["type"]: error["again"] for error in DOCUMENT["x-error-types"]}
+    assert told == {error.type: error.again for error in (*error_types.OF_FRAMES, *error_types.OF_REQUESTS)}
+
+
+def test_to_submit_a_job_comes_first() -> None:
+    assert next(iter(DOCUMENT["operations"])) == "system_receive_system_message"
+    assert next(iter(DOCUMENT["components"]["messages"].values()))["name"] == "system_message"
+
+
+@pytest.mark.parametrize("mode", ["plain", "bus.v1"])
+def test_the_session_has_only_frames_that_the_models_take(mode: str) -> None:
+    steps = DOCUMENT["x-sessions"][mode]
+    for step in steps:
+        if (frame := step.get("frame")) is None:
+            assert step["code"] in {code.code for code in close_codes.ALL if code.reconnect}
+            continue
+        message = MESSAGES[frame["action"]]
+        assert issubclass(message, ClientMessage) == (step["by"] == "client")
+        message.model_validate_json(json.dumps(frame))
+        if mode == "plain":
+            assert frame["action"] not in ("connect", "welcome", "job_started", "job_output")
+    assert {"system_message", "job_queued", "job_result"} <= {
+        step["frame"]["action"] for step in steps if "frame" in step
+    }
+
+
+def test_without_a_channel_that_takes_jobs_there_is_no_session() -> None:
+    @channel("/ws/quiet", name="quiet")
+    class Quiet(Channel):
+        """Says nothing."""
+
+    assert "x-sessions" not in build([Quiet])
 
 
 def test_every_message_of_every_channel_is_in_it_the_error_too() -> None:
@@ -232,7 +277,8 @@ def test_where_tokens_are_asked_for_it_says_how_they_come() -> None:
 async def test_a_process_that_asks_for_tokens_serves_that_document() -> None:
     app = create_app(Settings.load(auth="jwt", auth_secret="s" * 32, auth_cookie="id"))
     response = await app.test_client().get("/asyncapi.json")
-    assert json.loads(await response.get_data(as_text=True)) == SECURED
+    told = json.loads(await response.get_data(as_text=True))
+    assert told | {"servers": SECURED["servers"]} == SECURED
     assert (await app.test_client().get("/asyncapi/docs/")).status_code == 200
 
 
@@ -387,7 +433,9 @@ async def page(path: str, *channels: type[Channel]) -> str:
 
 
 async def test_the_document_is_served() -> None:
-    assert json.loads(await page("/asyncapi.json")) == DOCUMENT
+    here = {"host": "localhost", "protocol": "ws"}
+    servers = {"here": DOCUMENT["servers"]["here"] | here}
+    assert json.loads(await page("/asyncapi.json")) == DOCUMENT | {"servers": servers}
 
 
 async def test_the_docs_without_slash_lead_to_the_docs() -> None:
@@ -396,12 +444,12 @@ async def test_the_docs_without_slash_lead_to_the_docs() -> None:
     assert response.headers["Location"].endswith("/asyncapi/docs/")
 
 
-async def test_the_docs_show_every_message_with_an_example_and_without_a_script() -> None:
+async def test_the_docs_show_every_message_with_an_example_and_nothing_inline() -> None:
     html = await page("/asyncapi/docs/")
     for action in MESSAGES:
         assert f"<code>{action}</code></a></h4>" in html
         assert f"&#34;action&#34;: &#34;{action}&#34;" in html
-    assert "<script" not in html
+    assert not re.findall(r"<script(?![^>]* src=)", html)
     assert " style=" not in html
 
 

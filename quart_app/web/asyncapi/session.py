@@ -1,0 +1,162 @@
+"""A whole session in both modes, as an example: who sends which frame, and when the connection is closed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from bus.messages import (
+    Connect,
+    Event,
+    JobOutput,
+    JobQueued,
+    JobResult,
+    JobStarted,
+    Message,
+    Ping,
+    Pong,
+    SystemMessage,
+    SystemNotification,
+    TaskPayload,
+    Welcome,
+)
+from bus.messages.from_clients import ConnectPayload
+from bus.messages.replies import WelcomePayload
+from quart_app.close_codes import SERVICE_RESTART
+from quart_app.web.asyncapi.examples import Json
+
+JOB = "3f1c0a5be2774d0f"
+RESUME = "eyJhbGciOiJIUzI1NiJ9…"
+"""Stands for a token that only the server can make and read."""
+EPOCH = "2026-12-01T06:00:00.000000Z"
+QUESTION = TaskPayload(task_type="generate", content="what about the weather")
+ANSWER = "🤖 AI Response to 'what about the weather':\nTake an umbrella."
+QUEUED = f"⏳ Job queued: generate for 'what about the weather' (ID: {JOB})"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that happens.
+
+    Args:
+        by: "client" or "server".
+        does: what it does, in words.
+        frame: what it sends; None where it closes the connection instead.
+        code: with which close code.
+    """
+
+    by: str
+    does: str
+    frame: Message | None = None
+    code: int | None = None
+
+    @property
+    def record(self) -> Json:
+        """The step in the document."""
+        told: Json = {"by": self.by, "does": self.does}
+        if self.frame is not None:
+            whole = json.loads(self.frame.encode())
+            told["frame"] = whole if self.by == "server" else _without_nulls(whole)
+        if self.code is not None:
+            told["code"] = self.code
+        return told
+
+
+def _without_nulls(frame: Json) -> Json:
+    """As a client writes it, which leaves out what it does not say."""
+    pairs = ((key, _without_nulls(value) if isinstance(value, dict) else value) for key, value in frame.items())
+    return {key: value for key, value in pairs if value is not None}
+
+
+def _event(event: Event, seq: int, **beside: object) -> Event:
+    at = f"2026-12-01T08:30:{seq % 60:02}.000000Z"
+    return event.model_copy(update={"seq": seq, "at": at, **beside})
+
+
+def _of_job(event: Event, seq: int, **beside: object) -> Event:
+    return _event(event, seq, job_id=JOB, task_type="generate", **beside)
+
+
+PLAIN = (
+    Step("client", "asks whether the server is there", Ping()),
+    Step("server", "answers", Pong(payload=None)),
+    Step("client", "submits a job", SystemMessage(payload=QUESTION, ref="1")),
+    Step(
+        "server",
+        "has stored it: it will run",
+        _of_job(JobQueued(payload=QUEUED, job_id=JOB, ref="1"), 41, content=QUESTION.content),
+    ),
+    Step(
+        "server",
+        "passes on what an operator tells everybody",
+        _event(SystemNotification(payload="Hello"), 43, group="system"),
+    ),
+    Step("server", "has the answer", _of_job(JobResult(payload=ANSWER, job_id=JOB, attempt=1), 46)),
+)
+
+V1 = (
+    Step("client", "says who it is; it has never been here", Connect(payload=ConnectPayload())),
+    Step(
+        "server",
+        "gives it a name, and a token by which it can come back",
+        Welcome(
+            payload=WelcomePayload(
+                client_id="q3kJ0vYzS7mXo2Hn4tB1Lw",
+                resume=RESUME,
+                epoch=EPOCH,
+                recovered=True,
+                replayed=0,
+                cursors={"client": 40, "system": 40},
+            )
+        ),
+    ),
+    Step(
+        "client",
+        "submits a job; with the same key it may ask again",
+        SystemMessage(payload=QUESTION, ref="1", key="ask-1"),
+    ),
+    Step(
+        "server",
+        "has stored it: it will run",
+        _of_job(JobQueued(payload=QUEUED, job_id=JOB, ref="1"), 41, content=QUESTION.content),
+    ),
+    Step("server", "has a worker that begins", _of_job(JobStarted(payload="⚙️ Job started", job_id=JOB, attempt=1), 42)),
+    Step(
+        "server",
+        "shows what the job writes",
+        _of_job(JobOutput(payload="🤖 AI Response to ", job_id=JOB, attempt=1, index=0), 44),
+    ),
+    Step("server", "is restarted, and tells everybody to come back", code=SERVICE_RESTART.code),
+    Step(
+        "client",
+        "comes back, with the largest `seq` that it has seen in each scope",
+        Connect(payload=ConnectPayload(resume=RESUME, cursors={"client": 44, "system": 40})),
+    ),
+    Step(
+        "server",
+        "knows it, and says how much it missed",
+        Welcome(
+            payload=WelcomePayload(
+                client_id="q3kJ0vYzS7mXo2Hn4tB1Lw",
+                resume=RESUME,
+                epoch=EPOCH,
+                recovered=True,
+                replayed=1,
+                cursors={"client": 46, "system": 40},
+            )
+        ),
+    ),
+    Step(
+        "server",
+        "brings what it missed: the whole answer",
+        _of_job(JobResult(payload=ANSWER, job_id=JOB, attempt=1), 46),
+    ),
+)
+
+SESSIONS = {"plain": PLAIN, "bus.v1": V1}
+"""By mode; plain is without a subprotocol."""
+
+
+def sessions() -> Json:
+    """The sessions as the document has them."""
+    return {mode: [step.record for step in steps] for mode, steps in SESSIONS.items()}
