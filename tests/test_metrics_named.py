@@ -18,7 +18,7 @@ from tests.metrics_page import PAGE, labels
 
 ROOT = Path(__file__).parent.parent
 DEPLOY = ROOT / "deploy"
-NAMED = re.compile(r"\b(busctl_[a-z_]+)(?:\{([^}]*)\})?")
+NAMED = re.compile(r"\b(busctl_(?!client)[a-z_]+)(?:\{([^}]*)\})?")
 MATCHER = re.compile(r'(\w+)\s*(?:=~|!~|!=|=)\s*"')
 GROUPED = re.compile(r"\bby \(([^)]*)\)")
 SCRAPED = {"instance", "job", "le"}

@@ -96,7 +96,8 @@ def test_make_runs_what_busctl_and_pytest_need(shop: Path) -> None:
     (shop / ".venv").mkdir(exist_ok=True)
     (shop / ".venv" / ".installed").touch()
     for target, command in (("dev", ".venv/bin/busctl dev --reload"), ("test", ".venv/bin/python -m pytest")):
-        told = subprocess.run(["make", "-n", target], cwd=shop, capture_output=True, text=True, check=True)
+        env = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}  # as outside of make
+        told = subprocess.run(["make", "-n", target], cwd=shop, env=env, capture_output=True, text=True, check=True)
         assert told.stdout == command + "\n"
 
 

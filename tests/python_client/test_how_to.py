@@ -43,11 +43,12 @@ def test_submit_and_see_the_answer(web: Web, tmp_path: Path) -> None:
 
 
 def test_when_it_does_not_end_well(web: Web, tmp_path: Path) -> None:
-    assert run(ENDS_BADLY, web, tmp_path) == [
+    *others, again = run(ENDS_BADLY, web, tmp_path)
+    assert again in ("True queued", "True started")
+    assert others == [
         "refused: Input should be a valid string (system_message > payload > content); later perhaps: False",
         "scheduled cancelled",
         "called off",
-        "True queued",
     ]
 
 

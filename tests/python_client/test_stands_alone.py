@@ -32,7 +32,7 @@ def test_the_extra_names_websockets_alone() -> None:
 
 
 def test_it_comes_back_after_the_close_codes_after_which_the_server_says_so() -> None:
-    assert {str(code) for code in FINAL} == set(close_codes.NO_RECONNECT)
+    assert set(FINAL) == {close.code for close in close_codes.ALL if not close.reconnect}
 
 
 def test_it_knows_which_errors_pass() -> None:

@@ -139,10 +139,10 @@ async def test_an_unknown_type_runs_default_and_says_so(settings: Settings) -> N
 async def test_without_a_default_an_unknown_type_is_refused_and_the_known_ones_are_named(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def without_default(**_: object) -> dict[str, Job]:
+    def without_default(_: Settings) -> dict[str, Job]:
         return {name: job for name, job in discover().items() if name != "default"}
 
-    monkeypatch.setitem(create_app.__globals__, "discover", without_default)
+    monkeypatch.setitem(create_app.__globals__, "discover_for", without_default)
     async with page(settings) as url, client(url) as browser:
         kind, text = error_of(await queued(browser, "nonsense"))
         assert kind == "unknown_task_type"

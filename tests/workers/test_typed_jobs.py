@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from bus import Bus, Settings, Stored, SyncBus, UnknownJob, job_log, subjects
 from bus.job_log import JobRequest, JobState
 from bus.messages import JobFailed, JobQueued, JobResult, TaskPayload
-from examples.resize import resize
+from tests.resize_job import resize
 from workers import submission
 from workers.errors import Misfit
 from workers.execute import execute
