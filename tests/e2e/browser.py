@@ -33,6 +33,8 @@ FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    # A page that a test has written has no address, so Chromium takes it for one of the internet.
+    "--disable-features=LocalNetworkAccessChecks,LocalNetworkAccessChecksWebSockets",
 )
 SECRET = "0" * 64
 """A web process with a secret of its own choice is resumed after a restart."""
