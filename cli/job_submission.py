@@ -16,7 +16,6 @@ from bus.job_log import JobState
 from bus.messages import TaskPayload
 from cli.errors import CommandFailed
 from cli.events import INTERRUPTIONS, is_news, record, result, standing, text
-from cli.hand_over import hand_over
 from cli.job_bar import JobBar
 from cli.live_text import LiveText
 from cli.output import Output, say
@@ -24,6 +23,7 @@ from cli.when import local, waits_until
 from workers import submission
 from workers.client_jobs import ClientJobs
 from workers.errors import TooManyBytes, TooManyJobs
+from workers.hand_in import hand_in
 from workers.registry import Job
 from workers.submission import Submission
 
@@ -89,7 +89,7 @@ class JobSubmission:
     async def _submit(self, bus: Bus, settings: Settings) -> JobState:
         async def enqueue(job: JobState) -> None:
             self._accepted()
-            await hand_over(bus, settings, job, lambda message: self._say(message, "yellow"))
+            await hand_in(bus, settings, job, lambda message: self._say(message, "yellow"))
 
         listed = f"see 'busctl jobs --client {self._client_id}'"
         self.outlook = f"the job may have been accepted: {listed}"

@@ -164,6 +164,8 @@ class LocalSystem:
         self._unready: set[str] = set()
         self._reloading = False
         self._restarting: asyncio.Task[None] | None = None
+        self._again = asyncio.Lock()
+        """Held while something is stopped to be started again."""
 
     async def run(self) -> int:
         """Run until a signal, and return its number.
@@ -258,8 +260,12 @@ class LocalSystem:
 
     async def _restart_worker(self) -> None:
         self._show("dev", "the worker starts again")
-        await self._processes.stop(["worker"], CLIENTS_GRACE)
-        await self._start({"worker": self._plan.clients()["worker"]})
+        try:
+            async with self._again, asyncio.timeout(READY_SECONDS):
+                await self._processes.stop(["worker"], CLIENTS_GRACE)
+                await self._start({"worker": self._plan.clients()["worker"]})
+        except TimeoutError:
+            self._show("dev", f"the worker is not ready after {READY_SECONDS:g} s; see its log, and press r again")
 
     async def _reload(self, sources: Sources) -> None:
         self._reloading = True
@@ -268,8 +274,9 @@ class LocalSystem:
             if changed := sources.changed():
                 names = ", ".join(map(short, changed[:3])) + ("…" if changed[3:] else "")
                 self._show("dev", f"{names} changed; web and worker start again")
-                await self._processes.stop(self._plan.clients(), CLIENTS_GRACE)
-                self._launch(self._plan.clients())
+                async with self._again:
+                    await self._processes.stop(self._plan.clients(), CLIENTS_GRACE)
+                    self._launch(self._plan.clients())
 
     async def _stop(self) -> None:
         """Stop in order; on one more signal, kill."""

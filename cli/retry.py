@@ -12,7 +12,6 @@ from bus import Bus, BusUnavailable, Settings, Stored, subjects
 from bus.job_log import JobState
 from cli.errors import CommandFailed, Interrupted
 from cli.events import record, standing
-from cli.hand_over import hand_over
 from cli.job_ids import find
 from cli.names import Job, client_option
 from cli.options import AsJson, NoColor, Quiet, Server, Timeout, client_settings
@@ -20,6 +19,7 @@ from cli.output import Output, say
 from cli.submit import JobKey
 from workers import submission
 from workers.client_jobs import ClientJobs
+from workers.hand_in import hand_in
 from workers.submission import Submission
 
 Client = Annotated[str | None, client_option("Whose job it is; needed only when two clients have a job of that id.")]
@@ -84,7 +84,7 @@ class Retry:
         async with Bus(settings, name="busctl retry") as bus:
 
             async def enqueue(job: JobState) -> None:
-                await hand_over(bus, settings, job, self.say)
+                await hand_in(bus, settings, job, self.say)
 
             client_id, job_id = await find(bus, self._job_id, self._client_id)
             try:

@@ -8,6 +8,7 @@ A script, a Flask or Django view, a notebook. Async code calls `workers.submissi
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
@@ -18,15 +19,14 @@ from typing import Any
 import structlog
 from pydantic_core import to_jsonable_python
 
-from bus import Bus, BusUnavailable, CorruptJob, Settings, SyncBus, job_log, subjects
+from bus import Bus, CorruptJob, Settings, SyncBus, job_log, subjects
 from bus.job_log import JobState
 from bus.log import log_to_their_loggers
 from bus.messages import JobEvent, JobResult, TaskPayload
 from workers import submission
 from workers.client_jobs import ClientJobs
-from workers.enqueue import enqueue_once
-from workers.errors import BrokerUnavailable, ForeignRedis, NoResult, UnknownTaskType
-from workers.redis_owner import Identity
+from workers.errors import NoResult, UnknownTaskType
+from workers.hand_in import hand_in
 from workers.registry import Job, discover_for
 
 log = structlog.get_logger(__name__)
@@ -73,11 +73,7 @@ def submit(
 
     async def accept(bus: Bus) -> None:
         async def enqueue(job: JobState) -> None:
-            try:
-                identity = Identity((await bus.stream.state()).epoch)
-                await asyncio.to_thread(enqueue_once, used.settings, job, identity)
-            except (BrokerUnavailable, BusUnavailable, ForeignRedis) as error:
-                log.warning("a job is stored and its task is not in Redis yet; a worker sees to it", error=str(error))
+            await hand_in(bus, used.settings, job, log.warning)
 
         await submission.submit(
             bus,
@@ -118,16 +114,18 @@ class SubmittedJob:
             BusUnavailable: NATS is away when this begins, or refuses this process.
         """
 
+        subject = subjects.job(self.client, self.job_id)
+
         async def end(bus: Bus) -> JobEvent | None:
-            with suppress(TimeoutError):
-                async with (
-                    asyncio.timeout(timeout),
-                    bus.follow(subjects.job(self.client, self.job_id), after=0) as steps,
-                ):
+            try:
+                async with asyncio.timeout(timeout) as limit, bus.follow(subject, after=0) as steps:
                     async for stored in steps:
                         with suppress(CorruptJob):  # another program wrote on the job's subject
                             if (event := job_log.step_of(stored).event).ended:
                                 return event
+            except TimeoutError:
+                if not limit.expired():
+                    raise
             return None
 
         event = _used().bus.call(end, timeout=FOREVER if timeout is None else timeout + GRACE)
@@ -145,8 +143,16 @@ class _Used:
     jobs: Mapping[str, Job]
 
 
-@cache
 def _used() -> _Used:
+    with _making:  # or two threads that begin at once would make two
+        return _made()
+
+
+_making = threading.Lock()
+
+
+@cache
+def _made() -> _Used:
     log_to_their_loggers()
     settings = Settings.load()
     return _Used(settings, SyncBus(settings, name="busctl python", declare=False), discover_for(settings))

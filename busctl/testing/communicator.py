@@ -20,7 +20,7 @@ ENDS = ("job_result", "job_failed", "job_cancelled", "error")
 PATIENCE = 10.0
 """Seconds within which something comes, unless a test says otherwise."""
 MOST_WAITING = 10_000
-"""Frames that may wait for the test to receive them."""
+"""Frames that may wait for the test to receive them, or for the app."""
 
 
 class Closed(Exception):
@@ -41,7 +41,7 @@ class Communicator:
     """One WebSocket, from its handshake to its end. `Communicators` opens it."""
 
     def __init__(self, app: Any, path: str, protocol: str | None, headers: Mapping[str, str]) -> None:
-        self._to_app: asyncio.Queue[Any] = asyncio.Queue()
+        self._to_app: asyncio.Queue[Any] = asyncio.Queue(MOST_WAITING)
         self._from_app: asyncio.Queue[Any] = asyncio.Queue(MOST_WAITING)
         self._closed: Closed | None = None
         self._scope = {
@@ -73,17 +73,21 @@ class Communicator:
             TimeoutError: nothing came within ten seconds.
         """
         self._running = asyncio.create_task(self._app(self._scope, self._to_app.get, self._take), name="communicator")
-        self._to_app.put_nowait({"type": "websocket.connect"})
+        await self._give({"type": "websocket.connect"})
         message = await self._next(PATIENCE)
         if message["type"] != "websocket.accept":
             raise AssertionError(f"the app sent {message['type']} before it accepted the WebSocket")
 
     async def send(self, frame: Frame | str | bytes) -> None:
-        """Send a frame: as JSON, or a text or bytes as they are."""
+        """Send a frame: as JSON, or a text or bytes as they are.
+
+        Raises:
+            TimeoutError: the app takes no more for ten seconds.
+        """
         if isinstance(frame, dict):
             frame = json.dumps(frame)
         field = "bytes" if isinstance(frame, bytes) else "text"
-        self._to_app.put_nowait({"type": "websocket.receive", field: frame})
+        await self._give({"type": "websocket.receive", field: frame})
 
     async def submit(self, task_type: str, content: Any, **beside: Any) -> None:
         """Send a `system_message`.
@@ -139,12 +143,16 @@ class Communicator:
         """Leave as a client does, and wait until the app has noticed."""
         if self._running is None:
             return
-        self._to_app.put_nowait({"type": "websocket.disconnect", "code": code, "reason": ""})
         with suppress(TimeoutError):
+            await self._give({"type": "websocket.disconnect", "code": code, "reason": ""})
             await asyncio.wait_for(asyncio.shield(self._running), PATIENCE)
         self._running.cancel()
         await asyncio.gather(self._running, return_exceptions=True)
         self._running = None
+
+    async def _give(self, message: Any) -> None:
+        async with asyncio.timeout(PATIENCE):
+            await self._to_app.put(message)
 
     async def _take(self, message: Any) -> None:
         await self._from_app.put(message)
@@ -215,11 +223,12 @@ class Communicators:
             await self._leave()
 
     async def _enter(self) -> Any:
-        self._open += 1
         if self._edge is None:
-            self._edge = Edge(self._settings, our_channels(self._settings.channels), embedded=True)
-            self._serving = serving(self._edge.app)
-            await self._serving.__aenter__()
+            edge = Edge(self._settings, our_channels(self._settings.channels), embedded=True)
+            served = serving(edge.app)
+            await served.__aenter__()
+            self._edge, self._serving = edge, served
+        self._open += 1
         return self._edge.app
 
     async def _leave(self) -> None:

@@ -61,7 +61,7 @@ class RunningBus:
         """
         with ExitStack() as stack:
             directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="busctl-")))
-            web, nats, monitor, redis = (port for port in _free_ports(4))
+            web, nats, monitor, redis = _free_ports(4)
             env = {"BUS_JOB_DELAY_SCALE": "0", **settings}
             options = {"port": web, "nats-port": nats, "monitor-port": monitor, "redis-port": redis, "concurrency": 2}
             command = [sys.executable, "-P", "-m", "cli", "dev", "--data-dir", str(directory / "data")]

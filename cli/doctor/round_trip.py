@@ -13,7 +13,7 @@ from contextlib import suppress
 from bus import Bus, BusError, CorruptJob, NotPermitted, Settings, StreamFull, job_log, subjects
 from bus.job_log import DEFAULT_QUEUE, JobRequest, JobState
 from cli.doctor.check import Check, bad, good, unsure
-from cli.hand_over import hand_over
+from workers.hand_in import hand_in
 from workers.state.processes import Process
 
 ROUND_TRIP = "a job"
@@ -49,7 +49,7 @@ async def check_round_trip(bus: Bus, settings: Settings, workers: list[Process])
         ]
     try:
         async with asyncio.timeout(WITHIN):
-            await hand_over(bus, settings, job, trouble.append)
+            await hand_in(bus, settings, job, trouble.append)
             end = await _end(bus, job)
     except (TimeoutError, BusError) as error:
         await _call_off(bus, job)

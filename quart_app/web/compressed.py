@@ -22,7 +22,7 @@ def compress_pages(app: Quart) -> None:
     Args:
         app: the application.
     """
-    known: dict[str, tuple[str, bytes]] = {}  # by path, a static file as its entity tag names it
+    known: dict[str, bytes] = {}  # static files by entity tag: one has many paths, with dots in them
 
     @app.after_request
     async def compress(response: Response) -> Response:
@@ -33,11 +33,11 @@ def compress_pages(app: Quart) -> None:
         body = await response.get_data(as_text=False)
         if len(body) < LEAST or request.accept_encodings["gzip"] <= 0:
             return response
-        of, packed = known.get(request.path, ("", b""))
-        if tag is None or of != tag:
+        packed = known.get(tag) if tag is not None else None
+        if packed is None:
             packed = await asyncio.to_thread(gzip.compress, body, mtime=0)
         if tag is not None:
-            known[request.path] = tag, packed
+            known[tag] = packed
             response.set_etag(tag, weak=True)  # the same thing, though not byte for byte
         response.set_data(packed)
         response.content_encoding = "gzip"

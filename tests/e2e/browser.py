@@ -36,6 +36,8 @@ FLAGS = (
     # A page that a test has written has no address, so Chromium takes it for one of the internet.
     "--disable-features=LocalNetworkAccessChecks,LocalNetworkAccessChecksWebSockets",
 )
+NO_SOON_RETURN = "Math.random = () => 1e6"
+"""For a page: its next attempt to connect is days away, so that only a person makes it before."""
 SECRET = "0" * 64
 """A web process with a secret of its own choice is resumed after a restart."""
 LONGEST_RESULT = 2000
@@ -147,7 +149,7 @@ class SystemPage:
             for_days: the page's next attempt to connect is so far away that only a person makes it before.
         """
         if for_days:
-            await self.page.evaluate("Math.random = () => 1e6")
+            await self.page.evaluate(NO_SOON_RETURN)
         web.kill()
         await expect(self.connection).to_contain_text("Reconnecting in")
 

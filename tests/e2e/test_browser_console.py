@@ -20,7 +20,7 @@ from testbed.system import System, running
 from tests import own_jobs
 from tests.clients import client
 from tests.e2e import patient
-from tests.e2e.browser import SECRET
+from tests.e2e.browser import NO_SOON_RETURN, SECRET
 from tests.tokens import AUDIENCE, ISSUER, SHARED, token
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")  # the browser's
@@ -188,11 +188,12 @@ async def test_a_console_that_lost_its_server_says_so_and_goes_on(browser: Brows
     web = system.web(BUS_CONSOLE="local")
     async with console(browser, web) as page:
         await expect(page.locator("#connection-text")).to_have_text("Connected")
+        await page.evaluate(NO_SOON_RETURN)
         web.kill()
         await expect(page.locator("#offline")).to_contain_text("Not connected")
         await expect(rows(page).first).to_be_visible()
         web.start()
-        await page.locator("#reconnect").dispatch_event("click")  # whether or not it has come back by itself meanwhile
+        await page.get_by_role("button", name="Reconnect now").click()
         await expect(page.locator("#offline")).to_be_hidden()
         await submitted(web, "default", "after the outage")
         await expect(rows(page).first).to_contain_text("after the outage")

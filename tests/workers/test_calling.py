@@ -6,12 +6,14 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from testbed.system import System
 from tests import own_project
 from tests.cli.command import DEADLINE
+from workers import calling
 
 SCRIPT = """
 import json
@@ -48,6 +50,11 @@ def fail(content: str, job: JobContext) -> str:
     \"\"\"Fail.\"\"\"
     raise Fail("the shop is closed")
 """
+
+
+def test_threads_that_begin_at_once_share_one_connection() -> None:
+    with ThreadPoolExecutor(8) as threads:
+        assert len({id(used.bus) for used in threads.map(lambda _: calling._used(), range(8))}) == 1
 
 
 def test_a_script_submits_and_waits(fresh: System, tmp_path: Path) -> None:

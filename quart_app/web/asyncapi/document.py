@@ -90,8 +90,6 @@ def build(
     root_path: str = "",
     title: str = "busctl",
     version: str | None = None,
-    host: str = "localhost:8000",
-    protocol: str = "ws",
 ) -> Json:
     """Describe what `channels` take and send. The same channels and jobs always give the same document.
 
@@ -102,8 +100,6 @@ def build(
         root_path: the path below which they are served, without a slash at its end.
         title: the name of the application.
         version: its version; by default the installed one.
-        host: where it is served, with the port.
-        protocol: "ws", or "wss" with TLS.
     """
     channels, variants = tuple(channels), variants_with(jobs)
     edge = Edge(security, root_path)
@@ -127,7 +123,7 @@ def build(
             "license": {"name": "MIT"},
         },
         "defaultContentType": "application/json",
-        "servers": {"here": {"host": host, "protocol": protocol, "description": "Who has given you this document."}},
+        "servers": servers("localhost:8000"),
         "channels": {channel.name: _channel(channel, names, edge, variants) for channel in channels},
         "operations": operations,
         "components": {
@@ -149,6 +145,17 @@ def build(
         ],
         **({"x-sessions": sessions()} if any(SystemMessage in _taken(channel) for channel in channels) else {}),
     }
+
+
+def servers(host: str, *, secure: bool = False) -> Json:
+    """Where the channels are.
+
+    Args:
+        host: the name under which somebody asks for the document, with the port.
+        secure: whether that is by TLS.
+    """
+    protocol = "wss" if secure else "ws"
+    return {"here": {"host": host, "protocol": protocol, "description": "Who has given you this document."}}
 
 
 def _job(name: str, job: Job) -> Json:

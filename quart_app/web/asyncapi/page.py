@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 from quart import Blueprint, Response, render_template, request
 
 from quart_app.channel import Channel
-from quart_app.web.asyncapi.document import build
+from quart_app.web.asyncapi.document import build, servers
 from quart_app.web.asyncapi.examples import Json
 from quart_app.web.asyncapi.security import Security
 from workers.registry import Job
@@ -108,9 +108,8 @@ def asyncapi(
     @routes.get("/asyncapi.json")
     async def document() -> Response:
         """The AsyncAPI document."""
-        here = {"host": request.host, "protocol": "wss" if request.scheme in ("https", "wss") else "ws"}
-        servers = {"here": published().document["servers"]["here"] | here}
-        text = json.dumps(published().document | {"servers": servers}, ensure_ascii=False, indent=2)
+        here = {"servers": servers(request.host, secure=request.scheme == "https")}
+        text = json.dumps(published().document | here, ensure_ascii=False, indent=2)
         return Response(text + "\n", content_type="application/json")
 
     @routes.get("/asyncapi/docs/")

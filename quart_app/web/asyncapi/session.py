@@ -25,6 +25,7 @@ from bus.messages.replies import WelcomePayload
 from quart_app.close_codes import SERVICE_RESTART
 from quart_app.web.asyncapi.examples import Json
 
+CLIENT = "q3kJ0vYzS7mXo2Hn4tB1Lw"
 JOB = "3f1c0a5be2774d0f"
 RESUME = "eyJhbGciOiJIUzI1NiJ9…"
 """Stands for a token that only the server can make and read."""
@@ -77,15 +78,25 @@ def _of_job(event: Event, seq: int, **beside: object) -> Event:
     return _event(event, seq, job_id=JOB, task_type="generate", **beside)
 
 
+def _welcome(*, replayed: int, upto: int) -> Welcome:
+    cursors = {"client": upto, "system": 40}
+    payload = WelcomePayload(
+        client_id=CLIENT, resume=RESUME, epoch=EPOCH, recovered=True, replayed=replayed, cursors=cursors
+    )
+    return Welcome(payload=payload)
+
+
+ACCEPTED = Step(
+    "server",
+    "has stored it: it will run",
+    _of_job(JobQueued(payload=QUEUED, job_id=JOB, ref="1"), 41, content=QUESTION.content),
+)
+
 PLAIN = (
     Step("client", "asks whether the server is there", Ping()),
     Step("server", "answers", Pong(payload=None)),
     Step("client", "submits a job", SystemMessage(payload=QUESTION, ref="1")),
-    Step(
-        "server",
-        "has stored it: it will run",
-        _of_job(JobQueued(payload=QUEUED, job_id=JOB, ref="1"), 41, content=QUESTION.content),
-    ),
+    ACCEPTED,
     Step(
         "server",
         "passes on what an operator tells everybody",
@@ -99,28 +110,19 @@ V1 = (
     Step(
         "server",
         "gives it a name, and a token by which it can come back",
-        Welcome(
-            payload=WelcomePayload(
-                client_id="q3kJ0vYzS7mXo2Hn4tB1Lw",
-                resume=RESUME,
-                epoch=EPOCH,
-                recovered=True,
-                replayed=0,
-                cursors={"client": 40, "system": 40},
-            )
-        ),
+        _welcome(replayed=0, upto=40),
     ),
     Step(
         "client",
         "submits a job; with the same key it may ask again",
         SystemMessage(payload=QUESTION, ref="1", key="ask-1"),
     ),
+    ACCEPTED,
     Step(
         "server",
-        "has stored it: it will run",
-        _of_job(JobQueued(payload=QUEUED, job_id=JOB, ref="1"), 41, content=QUESTION.content),
+        "has a worker that begins",
+        _of_job(JobStarted(payload="▶ Job started: generate (attempt 1)", job_id=JOB, attempt=1), 42),
     ),
-    Step("server", "has a worker that begins", _of_job(JobStarted(payload="⚙️ Job started", job_id=JOB, attempt=1), 42)),
     Step(
         "server",
         "shows what the job writes",
@@ -135,16 +137,7 @@ V1 = (
     Step(
         "server",
         "knows it, and says how much it missed",
-        Welcome(
-            payload=WelcomePayload(
-                client_id="q3kJ0vYzS7mXo2Hn4tB1Lw",
-                resume=RESUME,
-                epoch=EPOCH,
-                recovered=True,
-                replayed=1,
-                cursors={"client": 46, "system": 40},
-            )
-        ),
+        _welcome(replayed=1, upto=46),
     ),
     Step(
         "server",

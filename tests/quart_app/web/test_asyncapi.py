@@ -433,8 +433,7 @@ async def page(path: str, *channels: type[Channel]) -> str:
 
 
 async def test_the_document_is_served() -> None:
-    here = {"host": "localhost", "protocol": "ws"}
-    servers = {"here": DOCUMENT["servers"]["here"] | here}
+    servers = {"here": DOCUMENT["servers"]["here"] | {"host": "localhost", "protocol": "ws"}}
     assert json.loads(await page("/asyncapi.json")) == DOCUMENT | {"servers": servers}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -103,6 +104,18 @@ async def test_every_response_forbids_what_it_does_not_need(http: QuartClient) -
         assert headers["Referrer-Policy"] == "no-referrer"
         assert headers["Cross-Origin-Opener-Policy"] == headers["Cross-Origin-Resource-Policy"] == "same-origin"
         assert "camera=()" in headers["Permissions-Policy"]
+
+
+async def test_a_static_file_is_compressed_once_whatever_path_it_is_asked_for_by(
+    http: QuartClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed = []
+    compress = gzip.compress
+    monkeypatch.setattr(gzip, "compress", lambda body, **options: packed.append(body) or compress(body, **options))
+    for path in ("style.css", "./style.css", "console/../style.css", "console/../console/../style.css"):
+        answer = await http.get(f"/static/{path}", headers={"Accept-Encoding": "gzip"})
+        assert (answer.status_code, answer.headers["Content-Encoding"]) == (200, "gzip")
+    assert len(packed) == 1
 
 
 @pytest.mark.parametrize("name", ASSETS)

@@ -1,4 +1,4 @@
-"""Hand a stored job to Redis, and say what becomes of it when Redis does not take it."""
+"""Hand a stored job to Redis for a program that submits now and then, and say so when Redis does not take it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bus import Bus, BusUnavailable, Settings
 from bus.job_log import JobState
 
 
-async def hand_over(bus: Bus, settings: Settings, job: JobState, say: Callable[[str], None]) -> None:
+async def hand_in(bus: Bus, settings: Settings, job: JobState, say: Callable[[str], None]) -> None:
     """Hand over one job that is stored. It is accepted, whatever comes of this: a worker enqueues it again.
 
     Args:
