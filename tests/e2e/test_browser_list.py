@@ -260,6 +260,7 @@ async def test_the_drawer_shows_frames_and_drops_the_connection_from_which_the_p
         await expect_result(tab.job("meanwhile"), "MEANWHILE")
         result = frames.filter(has_text="job_result")
         await result.locator("summary").click()
+        await expect(result.locator("pre")).not_to_be_empty()  # which it is until the browser tells that it is open
         frame: Any = json.loads(await result.locator("pre").inner_text())
         assert frame["payload"] == "✅ Processed: MEANWHILE"
         await tab.page.get_by_role("button", name="Pause").click()

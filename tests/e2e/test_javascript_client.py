@@ -79,8 +79,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 
 @pytest.fixture(scope="module")
 def web(system: System) -> Web:
-    # However busy the machine is: a job that the bus does not take in time is "unsent", and waits for a retry.
-    return system.web(BUS_APPEND_TIMEOUT="30")
+    return system.web()
 
 
 @pytest.fixture(scope="module")
@@ -201,6 +200,43 @@ async def test_a_job_is_followed_from_its_submit_to_its_end_and_done_again(brows
     assert told["same"] == [True, True]
     assert told["found"]
     assert told["cleared"] == 0
+
+
+async def test_a_job_may_be_submitted_before_there_is_a_connection_and_a_reload_loses_none(
+    browser: Browser, web: Web
+) -> None:
+    async with client_in_page(browser, web) as page:
+        kept = """[{"key": "kept", "taskType": "default", "content": "from before", "state": "sending"}]"""
+        told = await evaluated(
+            page,
+            """async (kept) => {
+            sessionStorage.setItem("early.unconfirmed", kept);
+            const early = connect({prefix: "early."});
+            const job = early.submit("default", "at once");
+            const same = early.submit("default", "with the key of one from before", {key: "kept"});
+            const value = await job.result;
+            await same.result;
+            early.close();
+            const found = early.jobs.get(job.key) === job && early.jobs.get("kept") === same;
+            return {value, found, size: early.jobs.size, left: sessionStorage.getItem("early.unconfirmed")};
+        }""",
+            kept,
+        )
+        assert told == {"value": "✅ Processed: AT ONCE", "size": 2, "found": True, "left": None}
+        reloaded = await evaluated(
+            page,
+            """async (kept) => {
+            sessionStorage.setItem("later.unconfirmed", kept);
+            const later = connect({prefix: "later."});
+            const job = later.submit("default", "beside it");
+            await until(() => later.jobs.get("kept"));
+            const values = [await later.jobs.get("kept").result, await job.result];
+            later.close();
+            return values;
+        }""",
+            kept,
+        )
+        assert reloaded == ["✅ Processed: FROM BEFORE", "✅ Processed: BESIDE IT"]
 
 
 async def test_what_a_job_writes_comes_piece_by_piece_and_a_new_attempt_begins_anew(

@@ -130,6 +130,7 @@ def test_a_task_of_somebody_else_is_left_there(bench: Bench, of: str) -> None:
             wait_until(lambda: redis.hlen("unacked") == 1, "task that was looked at")
             job = bench.submit()  # the worker's one place is free for it
             bench.all_ended(job)
+            wait_until(lambda: redis.hlen("unacked") == 1, "acknowledgement of the job, which follows its end")
             [entry] = redis.hvals("unacked")
             assert json.loads(entry)[0]["headers"]["id"] == "foreign"
             assert "dropped a task" not in worker.output()

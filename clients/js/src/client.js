@@ -38,7 +38,7 @@ class Client {
   #sent = new WeakSet(); // jobs that the server may have heard of, though it has not confirmed them
   #delayed = new WeakSet(); // jobs of which a delay was said, not a time: the clock here may be wrong
   #kept = new Set(); // jobs that are remembered
-  #keeping = false; // whether that is about to be done again
+  #keeping = true; // whether that is about to be done again, or has to wait for what a page before this one kept
   #token; // what the server was shown last
   #refresh = 0; // a timer
   #closed = new AbortController();
@@ -56,7 +56,7 @@ class Client {
     WebSocket = globalThis.WebSocket,
   }) {
     if (!WebSocket) {
-      throw new TypeError("There is no WebSocket here: hand in a class, connect({ WebSocket }), or use Node 22 or newer.");
+      throw new TypeError("There is no WebSocket here: use connect({ WebSocket }), or Node 22.");
     }
     this.#maxFrameBytes = maxFrameBytes;
     this.#memory = new Memory(storage, prefix);
@@ -137,7 +137,9 @@ class Client {
   async #begin({ url, WebSocket, token, cursors, timings }) {
     await beOneTab(this.#memory); // before anything is recalled
     const session = new Session(this.#memory, cursors);
-    (this.#memory.recall("unconfirmed") ?? []).filter(({ key }) => key).forEach((kept) => this.#recall(kept));
+    const kept = this.#memory.recall("unconfirmed") ?? [];
+    kept.filter(({ key }) => key && !this.#jobs.get(key)).forEach((job) => this.#recall(job));
+    this.#keep(); // with what was submitted meanwhile
     this.#connection = new Connection({
       url,
       WebSocket,
