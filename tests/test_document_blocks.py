@@ -184,8 +184,9 @@ def test_the_tutorial_works_word_for_word(
 
 @pytest.mark.parametrize("page", [page for page in PAGES if name(page) not in ELSEWHERE], ids=name)
 def test_what_a_page_shows_works(
-    page: Path, copy: Path, followed: System, web: Web, monkeypatch: pytest.MonkeyPatch
+    page: Path, shop: Path, copy: Path, followed: System, web: Web, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.syspath_prepend(str(shop))
     follow(Reader(followed, web, copy), [page], monkeypatch)
 
 

@@ -24,9 +24,9 @@ from tests import own_project
 from tests.http import get
 
 PAGE = (Path(__file__).parents[2] / "docs/how-to/own-project.md").read_text()
-QUART, STARLETTE = (
+QUART, FASTAPI, STARLETTE = (
     next(block for block in re.findall(r"^```python\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE) if name in block)
-    for name in ("init_app(app)", "Starlette(")
+    for name in ("init_app(app)", "FastAPI(", "Starlette(")
 )
 """As the page has them."""
 
@@ -43,6 +43,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the project lies."""
     folder = tmp_path_factory.mktemp("project")
     (own_project.write(folder) / "app.py").write_text(QUART)
+    (folder / "own_fastapi.py").write_text(FASTAPI)
     (folder / "own_starlette.py").write_text(STARLETTE)
     return folder
 
@@ -91,8 +92,9 @@ def test_an_application_of_ones_own_has_it_below_a_path(
     assert "Traceback" not in web.output()
 
 
-def test_a_starlette_application_mounts_it(system: System, shop: dict[str, str]) -> None:
-    web = Uvicorn(system.directory, system.env | shop, command=("own_starlette:app",))
+@pytest.mark.parametrize("module", ["own_fastapi", "own_starlette"])
+def test_another_asgi_application_mounts_it(system: System, shop: dict[str, str], module: str) -> None:
+    web = Uvicorn(system.directory, system.env | shop, command=(f"{module}:app",))
     system.servers.append(web)
     web.start()
     assert get(f"{web.url}/") == (200, "the shop")
