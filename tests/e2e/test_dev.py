@@ -22,7 +22,7 @@ from websockets.typing import Origin
 
 from bus import Bus, Settings
 from testbed.ports import free_port
-from testbed.servers import BIN, Nats, Server, answers, wait_until
+from testbed.servers import BIN, Nats, OurServer, answers, wait_until
 from tests import own_project
 from tests.cli.command import busctl
 from tests.clients import client
@@ -33,7 +33,7 @@ READY = 90.0
 GONE = 30.0
 
 
-class Dev(Server):
+class Dev(OurServer):
     """`busctl dev` on free ports; its output is that of a person who redirected everything to one file."""
 
     name = "dev"
@@ -55,9 +55,7 @@ class Dev(Server):
     def launch(self) -> None:
         """Start it without waiting for anything; what the one before printed is gone."""
         with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                self.command(), stdout=log, stderr=log, env=os.environ | self.env, start_new_session=True
-            )
+            self.process = self.begin(self.command(), os.environ | self.env, log)
 
     def start(self) -> None:
         self.launch()
@@ -282,7 +280,7 @@ def test_a_second_interrupt_kills_at_once(running: Dev) -> None:
 
 @pytest.mark.parametrize(
     ("name", "program"),
-    [("nats", "nats-server"), ("valkey", "valkey-server"), ("worker", "workers"), ("web", "quart_app")],
+    [("valkey", "valkey-server"), ("web", "quart_app")],
 )
 def test_a_dead_child_stops_everything_and_is_named(dev: Dev, name: str, program: str) -> None:
     dev.start()
