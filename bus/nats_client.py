@@ -202,6 +202,12 @@ class NatsClient(Client):
         else:
             await super()._process_pong()
 
+    @staticmethod
+    def _parse_header_lines(raw: bytes) -> dict[str, str]:
+        """nats-py looks at each letter of each name for whitespace: half of what reading an event cost."""
+        lines = (line.partition(":") for line in raw.decode("utf-8", "replace").split("\r\n"))
+        return {name.strip(): value.strip() for name, colon, value in lines if colon}
+
     async def _process_msg(self, *message: Any) -> None:
         """A subject or header that is no UTF-8 would end nats-py's reading without a sign."""
         try:

@@ -26,6 +26,8 @@ READ_EVENTS = 256
 """Most events of one direct get."""
 READ_BYTES = 128 * 1024
 """Bytes after which NATS ends the answer to one direct get; the event that passes it is still in it."""
+MOMENT = 0.05
+"""Seconds of which the deadline of an answer need not take notice."""
 IN_FLIGHT = 8 * 1024 * 1024
 """Bytes that may be on their way from NATS."""
 
@@ -86,11 +88,13 @@ class Replays:
 
     async def _batch(self, subject: str, after: int, events: int) -> _Answer:
         loop = asyncio.get_running_loop()
+        heard = loop.time()
         answer = _Answer()
         ended: asyncio.Future[None] = loop.create_future()
         deadline = asyncio.timeout(self._patience)
 
         def on_message(message: Msg) -> None:
+            nonlocal heard
             if ended.done() or deadline.expired():
                 return
             headers = message.headers or {}
@@ -99,7 +103,9 @@ class Replays:
             if headers.get("Nats-Last-Sequence", last) != last:
                 ended.set_exception(ReplayIncomplete("part of a replay was lost on its way; try again"))
             elif "Nats-Sequence" in headers:  # whatever else its publisher wrote there, a Status too
-                deadline.reschedule(loop.time() + self._patience)
+                if (now := loop.time()) > heard + MOMENT:
+                    deadline.reschedule(now + self._patience)
+                    heard = now
                 answer.events.append(from_direct(message.data, headers))
             elif (status := headers.get("Status")) in ("204", "404"):
                 answer.more = headers.get("Nats-Num-Pending", "0") != "0"

@@ -19,6 +19,7 @@ worker.<instance>.jobs                      to the main process of a worker: the
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 
@@ -188,6 +189,7 @@ class Address:
     progress: bool = False
 
 
+@functools.lru_cache(4096)
 def parse(subject: str) -> Address | None:
     """Read a `bus.`, `live.` or `progress.` subject back; None for one this system does not use."""
     match subject.split("."):
