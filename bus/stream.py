@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, Collection
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +27,10 @@ SUBJECTS_PAGE = 100_000
 """Subjects that NATS names in one answer."""
 MOST_HOLES = 10_000
 """Events that are gone from the middle of the stream, up to which NATS is asked which ones."""
+READS = 4
+"""How often something is read that the leader is known to have, before it is said that a replica lags."""
+LAG = 0.1
+"""Seconds that a replica gets between two reads to take what its leader has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +62,8 @@ class EventStream:
         self._holes = ("", 0, 0)
         """For what state `_last_hole` is known: events go and do not come back, so the same ones are gone in it."""
         self._last_hole = 0
+        self._replicated = settings.stream_replicas > 1
+        """Whether it has replicas, as far as is known."""
 
     async def declare(self, *, update: bool, within: float | None = None) -> None:
         """Make sure that the stream exists and keeps the guarantees; safe to call from many processes at once.
@@ -232,6 +240,7 @@ class EventStream:
             self._holes = _holes(answer)
             self._last_hole = max(answer["state"].get("deleted") or [answer["state"]["last_seq"]])
         state = answer["state"]
+        self._replicated = answer["config"].get("num_replicas", 1) > 1
         last_hole = 0 if not holes[2] else self._last_hole if holes[2] <= MOST_HOLES else state["last_seq"]
         return StreamState(epoch(answer), state["first_seq"] or state["last_seq"] + 1, state["last_seq"], last_hole)
 
@@ -278,6 +287,37 @@ class EventStream:
             BusUnavailable: NATS went away, or was silent past `append_timeout`.
         """
         return self._replays.read(subject, after=after, events=events)
+
+    async def replay_until(
+        self, subject: str, *, after: int, until: int, events: int | None = None
+    ) -> AsyncGenerator[Stored, None]:
+        """Every stored event of a subject (wildcards allowed) after one sequence and up to another, in order.
+
+        A replica may answer that has not yet taken what its leader has. Where there is one, the leader is asked
+        whether more follows what was read, and it is read again until that is all.
+
+        Args:
+            until: the last sequence of the stream at some moment before the call.
+            events: how many at most; None for all.
+
+        Raises:
+            BusUnavailable: as for `replay`, or a replica lags behind its leader.
+        """
+        for _ in range(READS):
+            async with aclosing(self._replays.read(subject, after=after, events=events)) as read:
+                async for stored in read:
+                    if stored.seq > until:
+                        return
+                    yield stored
+                    after = stored.seq
+                    events = None if events is None else events - 1
+            if events == 0 or not self._replicated:
+                return
+            following = await self.first(subject, seq=after + 1)
+            if following is None or following.seq > until:
+                return
+            await asyncio.sleep(LAG)
+        raise BusUnavailable("a replica of the stream lags behind its leader; try again")
 
 
 def _holes(answer: dict[str, Any]) -> tuple[str, int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from bus.messages import Event
 from quart_app.channel import Channel
@@ -28,6 +29,24 @@ class View:
         return event.action in self.channel.events and (event.plain or self.v1)
 
 
+class Encoded(NamedTuple):
+    """An event, ready for everybody who is shown it.
+
+    Args:
+        seq: its sequence in the stream; 0 for progress, which is not stored.
+        text: its frame.
+    """
+
+    seq: int
+    event: Event
+    text: str
+
+    @classmethod
+    def of(cls, seq: int, event: Event) -> Encoded:
+        """Encode an event."""
+        return cls(seq, event, event.encode())
+
+
 class Batch:
     """Events of one scope, in stream order.
 
@@ -46,22 +65,22 @@ class Batch:
         """Characters of all events."""
         self.bytes = 0
         """Bytes of all events."""
-        self._events: list[tuple[int, Event, str]] = []
+        self.events: list[Encoded] = []
         self.prepared: dict[View, Prepared] = {}
         """What each view is shown that asked so far."""
 
     def __len__(self) -> int:
-        return len(self._events)
+        return len(self.events)
 
     @property
     def stored_at(self) -> str | None:
         """When its first event was stored; None for progress, and for an empty batch."""
-        return self._events[0][1].at if self._events else None
+        return self.events[0].event.at if self.events else None
 
-    def add(self, seq: int, event: Event) -> None:
-        """Append an event; `seq` is 0 for progress, which is not stored."""
-        text = event.encode()
-        self._events.append((seq, event, text))
+    def add(self, encoded: Encoded) -> None:
+        """Append an event."""
+        seq, _, text = encoded
+        self.events.append(encoded)
         self.size += len(text)
         self.bytes += len(text) if text.isascii() else len(text.encode())
         self.first = self.first or seq
@@ -69,15 +88,15 @@ class Batch:
 
     def shown(self, to: View) -> Prepared:
         """What this view is shown; kept in `prepared`."""
-        prepared = self.prepared[to] = _prepare(self._events, to)
+        prepared = self.prepared[to] = _prepare(self.events, to)
         return prepared
 
     def shown_after(self, seq: int, to: View) -> Prepared:
         """What is shown to a connection that has seen the scope up to `seq`, without progress, which may be old."""
-        return _prepare([entry for entry in self._events if entry[0] > seq], to)
+        return _prepare([encoded for encoded in self.events if encoded.seq > seq], to)
 
 
-def _prepare(events: list[tuple[int, Event, str]], to: View) -> Prepared:
+def _prepare(events: list[Encoded], to: View) -> Prepared:
     """Runs of events that go as they are become one entry."""
     prepared: list[Entry] = []
     texts: list[str] = []

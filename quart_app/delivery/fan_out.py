@@ -10,7 +10,7 @@ from typing import Protocol
 from bus import times
 from bus.messages import Event
 from quart_app.close_codes import CloseCode
-from quart_app.delivery.batch import Batch
+from quart_app.delivery.batch import Batch, Encoded
 from quart_app.metrics import Metrics
 
 DELIVERIES_IN_A_ROW = 500
@@ -74,7 +74,7 @@ class FanOut:
         if batch is None:
             batch = self._waiting[to] = Batch(to.scope)
             self._schedule()
-        batch.add(seq, event)
+        batch.add(Encoded.of(seq, event))
 
     def _schedule(self) -> None:
         if not self._scheduled:

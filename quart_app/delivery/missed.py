@@ -5,15 +5,18 @@ So a client that reads slowly costs the process no more than a piece of its repl
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import AsyncGenerator, Collection, Iterable, Mapping
 from contextlib import aclosing
 from datetime import UTC, datetime
+from heapq import merge
 from types import TracebackType
 from typing import Self
 
 from bus import Bus, BusUnavailable, Settings, Stored, subjects
 from bus.messages import Event, JobEvent, JobOutput, JobStarted
 from quart_app.channel import CLIENT
+from quart_app.delivery.batch import Batch, Encoded
 from quart_app.delivery.carried_jobs import CarriedJobs
 from quart_app.delivery.event_parser import EventParser
 from quart_app.delivery.ordered_events import TURN_BYTES
@@ -23,6 +26,8 @@ from quart_app.delivery.replayed_output import ReplayedOutput
 
 PIECE_BYTES = 64 * 1024
 """Bytes of events that are read and sent at a time; one larger event is a piece of its own."""
+KEPT_BYTES = 2 * PIECE_BYTES
+"""Bytes of events that are few enough to be kept from when they are counted, and not read again."""
 EVENT_OVERHEAD = 512
 """Bytes that an event counts for besides its data."""
 COPIES = 4
@@ -82,8 +87,10 @@ class Missed:
         self._output = ReplayedOutput()
         self._carried: CarriedJobs | None = None
         self._plan = ReplayPlan()
-        self._kept: list[tuple[int, Event]] | None = []
+        self._kept: list[Encoded] | None = []
         """All events, when they are few."""
+        self._shared: list[Batch] = []
+        """Events that were read for everybody."""
         self._kept_size = 0
         """Bytes of those; once all are counted, what the budget gave for them."""
         self._since_turn = 0
@@ -121,6 +128,21 @@ class Missed:
             if size and not self._kept_size:
                 self._kept = None
 
+    def share(self, batch: Batch) -> bool:
+        """Take events of one more scope that were read for others too. Call it before `count`.
+
+        Returns:
+            False when there is no room for all of them: then count that scope too, to have as many as may be.
+        """
+        if self._room[0] < len(batch) or self._room[1] < batch.bytes:
+            return False
+        self._room[0] -= len(batch)
+        self._room[1] -= batch.bytes
+        self._shared.append(batch)
+        self.shown += sum(one.event.action in self._actions for one in batch.events)
+        self.size += batch.bytes
+        return True
+
     async def _count_client(self, after: int) -> None:
         """The steps of its jobs come before what these wrote: then it is known which of that is replaced."""
         client = self._client_id
@@ -148,7 +170,9 @@ class Missed:
         other: list[Stored] = []
         output: list[Stored] = []
         count = size = 0
-        async with aclosing(self._bus.stream.replay(subjects.client(self._client_id), after=after, events=FEW)) as read:
+        subject = subjects.client(self._client_id)
+        stream = self._bus.stream
+        async with aclosing(stream.replay_until(subject, after=after, until=self._until, events=FEW)) as read:
             async for stored in read:
                 count, size = count + 1, size + len(stored.data)
                 if count == FEW or size > PIECE_BYTES:
@@ -161,10 +185,9 @@ class Missed:
         if self.cut:
             return
         self._plan.parts.append(part)
-        async with aclosing(events or self._bus.stream.replay(part.subject, after=part.after)) as read:
+        stored_until = self._bus.stream.replay_until
+        async with aclosing(events or stored_until(part.subject, after=part.after, until=self._until)) as read:
             async for stored in read:
-                if stored.seq > self._until:
-                    break
                 self.events, self.size = self.events + 1, self.size + len(stored.data)
                 self._note(part, stored)
                 if min(self._room) < 0:
@@ -187,26 +210,36 @@ class Missed:
             self._output.note(event, stored.seq)
         if self._kept is not None:
             self._kept_size += size
-            if self._kept_size > PIECE_BYTES:
+            if self._kept_size > KEPT_BYTES:
                 self._kept, self._kept_size = None, 0
             elif event is not None:
-                self._kept.append((stored.seq, event))
+                self._kept.append(Encoded.of(stored.seq, event))
 
-    async def pieces(self) -> AsyncGenerator[list[Event]]:
+    async def pieces(self) -> AsyncGenerator[Batch]:
         """What the client is shown, in stream order. A piece is to be sent before the next one is asked for.
 
         Raises:
             BusUnavailable: NATS is away or silent, or events were removed since they were counted.
         """
+        shared = [batch.events for batch in self._shared]
         if self._kept is not None:
-            yield [event for _, event in sorted(self._kept, key=lambda entry: entry[0])]
+            if self._kept or len(self._shared) != 1:
+                yield _batch(merge(sorted(self._kept, key=_seq), *shared, key=_seq))
+            else:
+                yield self._shared[0]  # as everybody has it who missed the same
             return
+        others = list(merge(*shared, key=_seq))
         for size, parts in self._plan:
             async with self._budget.memory.hold(size * COPIES):
-                yield await self._piece(parts)
+                piece = await self._piece(parts)
+                before = bisect_right(others, piece[-1].seq, key=_seq) if piece else 0
+                yield _batch(merge(piece, others[:before], key=_seq))
+                del others[:before]
+        if others:
+            yield _batch(others)
 
-    async def _piece(self, parts: Iterable[tuple[Part, int, int]]) -> list[Event]:
-        shown: list[tuple[int, Event]] = []
+    async def _piece(self, parts: Iterable[tuple[Part, int, int]]) -> list[Encoded]:
+        shown: list[Encoded] = []
         for part, count, last in parts:
             read = 0
             # As many as there are to be read are enough, unless pieces between them are left out.
@@ -219,13 +252,13 @@ class Missed:
                         if not part.output or self._output.has(_job_id(stored), stored.seq):
                             read += 1
                             if (event := self._shown(stored)) is not None:
-                                shown.append((stored.seq, event))
+                                shown.append(Encoded.of(stored.seq, event))
                         if stored.seq >= last:
                             break
                         await self._turn(stored)
             if count and (read, part.after) != (count, last):
                 raise BusUnavailable("events were removed from the stream while they were replayed")
-        return [event for _, event in sorted(shown, key=lambda entry: entry[0])]
+        return sorted(shown, key=_seq)
 
     def _shown(self, stored: Stored) -> Event | None:
         told = stored if self._carried is None else self._carried.told(stored)
@@ -238,6 +271,17 @@ class Missed:
         if self._since_turn > TURN_BYTES:
             self._since_turn = 0
             await self._budget.turn()
+
+
+def _seq(one: Encoded) -> int:
+    return one.seq
+
+
+def _batch(events: Iterable[Encoded]) -> Batch:
+    batch = Batch(CLIENT)
+    for one in events:
+        batch.add(one)
+    return batch
 
 
 async def _each(events: Iterable[Stored]) -> AsyncGenerator[Stored]:

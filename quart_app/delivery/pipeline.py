@@ -16,6 +16,7 @@ from bus.messages import Message
 from quart_app.delivery.event_parser import EventParser
 from quart_app.delivery.fan_out import FanOut
 from quart_app.delivery.feed import Feed
+from quart_app.delivery.group_history import GroupHistory
 from quart_app.delivery.hub import Hub
 from quart_app.delivery.refill import Refill
 from quart_app.delivery.replay_budget import ReplayBudget
@@ -52,6 +53,8 @@ class Pipeline:
         self.hub = Hub(bus, self.end, self.parser, FanOut(metrics), behind)
         """Which connections hear what."""
         self.replay_budget = ReplayBudget(replay_memory_bytes)
+        self.history = GroupHistory(bus, self.parser)
+        """What those who come back have missed of their groups."""
         self._refill = Refill(bus, self.end, self.hub, behind, metrics.refilled.inc)
 
     async def start(self, groups: Iterable[str]) -> None:

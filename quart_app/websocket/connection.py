@@ -149,7 +149,7 @@ class Connection:
         self._replayed = cursors
         return True
 
-    async def begin(self, welcome: Message, replay: AsyncGenerator[list[Event]], cursors: dict[str, int]) -> None:
+    async def begin(self, welcome: Message, replay: AsyncGenerator[Batch], cursors: dict[str, int]) -> None:
         """Send the welcome, then the replay no faster than the client reads, then let live events through.
 
         Args:
@@ -161,10 +161,10 @@ class Connection:
         """
         self.send(welcome.encode())
         async with aclosing(replay):
-            async for events in replay:
+            async for batch in replay:
                 try:
                     async with asyncio.timeout(self._send_timeout):
-                        await self._replay(events)
+                        await self._replay(batch)
                 except TimeoutError:
                     replay_too_slow.warn(client_id=self.client_id)
                     self._queue.give_up(TOO_SLOW)
@@ -174,11 +174,11 @@ class Connection:
         for batch in pending.take() if pending is not None else ():
             self.deliver(batch)
 
-    async def _replay(self, events: list[Event]) -> None:
-        for event in events:
-            await self._queue.room()
-            self._queue.cork(event if self.channel.events[event.action].method else PreparedFrames(event.encode()))
-        events.clear()
+    async def _replay(self, batch: Batch) -> None:
+        for entry in batch.prepared.get(self._view) or batch.shown(self._view):
+            for part in self._queue.parts(entry):
+                await self._queue.room()
+                self._queue.cork(part)
         await self._queue.room(0)
 
     @property

@@ -65,10 +65,13 @@ async def resume(
             state = await _covered(connection, end, scopes)
             same = session.known and session.epoch == state.epoch
             seen = {scope: cursor if same or not session.known else 0 for scope, cursor in asked.items()}
+            after = {scope: min(cursor, state.last_seq) for scope, cursor in seen.items()}
+            for group in after.keys() - {CLIENT}:
+                batch = await pipeline.history.missed(group, after=after[group], state=state)
+                if batch is not None and missed.share(batch):
+                    del after[group]
             async with budget.memory.hold(COUNTING_BYTES):
-                await missed.count(
-                    {scope: min(cursor, state.last_seq) for scope, cursor in seen.items()}, until=state.last_seq
-                )
+                await missed.count(after, until=state.last_seq)
             reads.charge(client_id, events=missed.events, size=missed.size)
         recovered = same or not (session.known or session.lost or any(asked.values()))
         if asked:

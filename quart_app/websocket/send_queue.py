@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 
 from bus import Settings
@@ -119,6 +119,12 @@ class SendQueue:
         direct = self._direct
         if direct is None or not isinstance(entry, PreparedFrames) or not direct.cork(entry.data):
             self._wait(entry)
+
+    def parts(self, entry: Entry) -> Iterable[Entry]:
+        """An entry in parts of which each fits beside others; only one large frame does not."""
+        if isinstance(entry, PreparedFrames) and len(entry.data) > self._limit // 2:
+            return map(PreparedFrames, entry.texts)
+        return (entry,)
 
     def close(self, code: CloseCode) -> None:
         """Send what waits, then close. Only the first call counts."""

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import nats as nats_py
 import pytest
 
-from bus import Bus, BusUnavailable, Settings, SystemNotification, subjects
+from bus import Bus, BusUnavailable, Settings, Stored, SystemNotification, subjects
 from bus.byte_budget import ByteBudget
 from bus.replay import IN_FLIGHT, READ_BYTES, READ_EVENTS
 from testbed.servers import Nats
@@ -123,3 +123,49 @@ async def test_who_gives_up_waiting_for_a_budget_keeps_nothing_of_it() -> None:
     granted.cancel()  # in the very moment in which it was its turn
     await asyncio.gather(large, granted, return_exceptions=True)
     assert budget.held == 0
+
+
+class Lagging:
+    """The replays of a stream of which a replica answers that has only so many of a subject's events.
+
+    Args:
+        has: how many, at each reading; the last one counts for those after it.
+    """
+
+    def __init__(self, bus: Bus, has: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+        self._read = bus.stream._replays.read
+        self._has = has
+        monkeypatch.setattr(bus.stream, "_replicated", True)
+        monkeypatch.setattr(bus.stream._replays, "read", self.read)
+        monkeypatch.setattr("bus.stream.LAG", 0)
+
+    async def read(self, subject: str, *, after: int, events: int | None = None) -> AsyncIterator[Stored]:
+        has = self._has.pop(0) if len(self._has) > 1 else self._has[0]
+        known = [stored.seq async for stored in self._read(subject, after=0)][:has]
+        async for stored in self._read(subject, after=after, events=events):
+            if stored.seq in known:
+                yield stored
+
+
+async def test_what_a_replica_lacks_is_read_when_it_has_it(
+    bus: Bus, group: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, *seqs = await say(bus, group, *map(str, range(5)))
+    other = await say(bus, f"{group}-2", "later")
+    Lagging(bus, [0, 2, 3, 9], monkeypatch)
+    read = bus.stream.replay_until(subjects.group(group), after=first, until=other[0])
+    assert [stored.seq async for stored in read] == seqs
+
+
+async def test_a_replica_that_goes_on_lagging_is_an_error_and_not_the_end(
+    bus: Bus, group: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seqs = await say(bus, group, *map(str, range(3)))
+    Lagging(bus, [2], monkeypatch)
+    subject = subjects.group(group)
+    assert [stored.seq async for stored in bus.stream.replay_until(subject, after=0, until=seqs[1])] == seqs[:2]
+    assert [stored.seq async for stored in bus.stream.replay_until(subject, after=0, until=seqs[2], events=2)] == seqs[
+        :2
+    ]
+    with pytest.raises(BusUnavailable, match="lags behind its leader"):
+        assert [stored async for stored in bus.stream.replay_until(subject, after=0, until=seqs[2])]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bus.messages import JobProgress, JobResult, JobStarted, SystemNotification
 from quart_app.channel import Channel, event_handler
-from quart_app.delivery.batch import Batch, View
+from quart_app.delivery.batch import Batch, Encoded, View
 from quart_app.delivery.prepared import PreparedFrames, text_frame
 
 
@@ -28,7 +28,7 @@ RESULT = JobResult(payload="done", job_id="j", seq=9)
 def batch(*events: tuple[int, SystemNotification | JobResult | JobStarted | JobProgress]) -> Batch:
     made = Batch("system")
     for seq, event in events:
-        made.add(seq, event)
+        made.add(Encoded.of(seq, event))
     return made
 
 

@@ -45,7 +45,7 @@ class Client:
         replay = Missed(self.bus, parser, budget, client_id=self.name, shown=list(EVENTS), settings=self.bus.settings)
         with replay:
             await replay.count({"client": after}, until=(await self.bus.stream.state()).last_seq)
-            events = [event async for piece in replay.pieces() for event in piece]
+            events = [one.event async for piece in replay.pieces() for one in piece.events]
             assert len(events) == replay.shown
             return events
 

@@ -61,7 +61,7 @@ async def arrived(member: RecordingMember, last: int) -> list[int]:
     async with asyncio.timeout(30):
         while not (member.batches and member.batches[-1].last >= last):
             await asyncio.sleep(0.005)
-    return [seq for batch in member.batches for seq, _, _ in batch._events]
+    return [seq for batch in member.batches for seq, _, _ in batch.events]
 
 
 async def test_they_come_in_order_each_once(settings: Settings) -> None:

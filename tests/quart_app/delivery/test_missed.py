@@ -61,7 +61,7 @@ async def test_events_of_all_scopes_come_in_stream_order(reader: Reader) -> None
     seqs = await reader.store(*map(str, range(7)))
     with reader.missed() as missed:
         await missed.count(reader.cursors(seqs[0]), seqs[-1])
-        [piece] = [[event.seq for event in piece] async for piece in missed.pieces()]
+        [piece] = [[one.seq for one in piece.events] async for piece in missed.pieces()]
     assert piece == seqs[1:]
     assert (missed.shown, missed.cut) == (6, False)
 
@@ -74,7 +74,7 @@ async def test_much_comes_in_pieces_of_which_one_is_in_memory_at_a_time(reader: 
         assert reader.budget.memory.held == 0
         async for piece in missed.pieces():
             assert reader.budget.memory.held > 0
-            pieces.append([event.seq for event in piece])
+            pieces.append([one.seq for one in piece.events])
     assert pieces == [seqs[0:2], seqs[2:4], seqs[4:6], seqs[6:7]]
     assert reader.budget.memory.held == 0
 
@@ -91,7 +91,7 @@ async def test_what_the_channel_does_not_show_is_not_counted(reader: Reader) -> 
     seqs = await reader.store("one", "two")
     with reader.missed(shown=()) as missed:
         await missed.count(reader.cursors(), seqs[-1])
-        assert [piece async for piece in missed.pieces()] == [[]]
+        assert [piece.events async for piece in missed.pieces()] == [[]]
     assert missed.shown == 0
 
 
@@ -108,8 +108,8 @@ async def test_what_expires_after_it_was_counted_is_sent_all_the_same(reader: Re
         assert missed.shown == 4
         while datetime.now(UTC) < soon:
             await asyncio.sleep(0.01)
-        sent = [event async for piece in missed.pieces() for event in piece]
-    assert [event.seq for event in sent] == list(range(seqs[0] - 3, seqs[0] + 1))
+        sent = [one async for piece in missed.pieces() for one in piece.events]
+    assert [one.seq for one in sent] == list(range(seqs[0] - 3, seqs[0] + 1))
 
 
 @pytest.mark.parametrize("limits", [{"replay_max_events": 3}, {"replay_max_bytes": 3 * 50}])
@@ -126,7 +126,7 @@ async def test_events_that_are_gone_when_they_are_read_are_missed(tmp_path: Path
     try:
         async with Bus(Settings.load(nats_url=own.url)) as bus, connected(own.url) as operator:
             reader = Reader(bus)
-            seqs = await reader.store(*[LARGE] * 4)
+            seqs = await reader.store(*[LARGE] * 7)
             with reader.missed() as missed:
                 await missed.count(reader.cursors(), seqs[-1])
                 await operator.ask(f"STREAM.PURGE.{subjects.STREAM}")

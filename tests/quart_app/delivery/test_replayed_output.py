@@ -74,7 +74,7 @@ class Writer:
         with self.missed() as missed:
             await missed.count({"client": after}, until or self.seqs[-1])
             assert not missed.cut
-            seqs = [event.seq or 0 async for piece in missed.pieces() for event in piece]
+            seqs = [one.seq async for piece in missed.pieces() for one in piece.events]
         assert len(seqs) == missed.shown
         return seqs
 

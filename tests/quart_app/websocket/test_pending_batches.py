@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bus import SystemNotification
-from quart_app.delivery.batch import Batch
+from quart_app.delivery.batch import Batch, Encoded
 from quart_app.websocket.pending_batches import PendingBatches
 
 ONE = len(SystemNotification(payload="news").encode())
@@ -13,7 +13,7 @@ ONE = len(SystemNotification(payload="news").encode())
 def batch(*seqs: int, scope: str = "system") -> Batch:
     made = Batch(scope)
     for seq in seqs:
-        made.add(seq, SystemNotification(payload="news"))
+        made.add(Encoded.of(seq, SystemNotification(payload="news")))
     return made
 
 
