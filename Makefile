@@ -9,7 +9,7 @@ SPREAD := -n 5 --dist loadfile --no-loadscope-reorder
 SLOWEST_FIRST := tests/workers/test_lost_workers.py tests/conformance tests/e2e tests/chaos tests/workers tests/quart_app tests/cli tests
 FAST := -m "not servers"
 
-.PHONY: help install dev test test-fast fuzz chaos check asyncapi types axe bench docs lock clean
+.PHONY: help install dev test test-fast fuzz chaos check asyncapi types axe bench bench-quick docs lock clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -65,6 +65,9 @@ BENCH := .venv-bench
 
 bench: install $(BENCH)/.installed ## Measure against others: TOPICS="fan_out jobs" ROUNDS=n QUICK=1; WRITE=1 for the page
 	$(BIN)/python -m benchmarks $(TOPICS) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(QUICK),--quick) $(if $(WRITE),--write)
+
+bench-quick: install $(BENCH)/.installed ## The same with one round and a small load, in a minute or two
+	$(BIN)/python -m benchmarks $(TOPICS) --quick
 
 $(BENCH)/.installed: benchmarks/requirements.lock benchmarks/package-lock.json
 	$(PYTHON) -m venv $(BENCH)

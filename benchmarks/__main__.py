@@ -12,6 +12,7 @@ from types import ModuleType
 
 from benchmarks import page, report
 from benchmarks.figure import Invalid
+from benchmarks.noise import Watch
 from benchmarks.results import Results
 
 TOPICS = ("fan_out", "stalled", "connections", "jobs", "streaming")
@@ -32,7 +33,14 @@ def main() -> int:
     print(f"\n{report.plain(report.targets(targets, results.figures))}")
     saved: Path = asked.results or results.save()
     print(f"\nevery round is in {saved}")
-    if asked.write and not failed:
+    for sentence in results.noisy:
+        print(f"these figures cannot be trusted: {sentence}", file=sys.stderr)
+    if asked.write and failed:
+        print("nothing is written: a topic has failed; see above", file=sys.stderr)
+    elif asked.write and results.noisy:
+        print("nothing is written: run this again when the machine has nothing else to do", file=sys.stderr)
+        failed = True
+    elif asked.write:
         page.write(results, saved, targets)
     return int(failed)
 
@@ -55,11 +63,13 @@ def _run(topics: Sequence[str], rounds: int | None, quick: bool) -> tuple[Result
     for name in topics or TOPICS:
         topic = _topic(name)
         print(f"\n{topic.TITLE}", flush=True)
+        watch = Watch()
         try:
             results.topics[name] = topic.run(results.rounds, quick)
         except Invalid as error:
             print(f"this run proves nothing: {error}", file=sys.stderr, flush=True)
             failed = True
+        results.noise[name] = watch.noise()
     return results, failed
 
 

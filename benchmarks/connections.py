@@ -33,11 +33,17 @@ CONNECT = "connect, CPU"
 MEMORY = "memory of an idle connection"
 NOTIFICATION = b'{"action":"system_notification","payload":"restart in five minutes, please save your work"}'
 
+OF_ITS_OWN, BROADCAST = "of its own", "that were broadcast"
+ADDED = {missed: f"what {MISSED} missed events {missed} add to coming back, CPU" for missed in (OF_ITS_OWN, BROADCAST)}
+NOTHING = "come back, having missed nothing, CPU"
+
 TARGETS = (
-    Target("connect, at most 0.8 ms of CPU", CONNECT, OURS, SIZES[-1], 0.8),
-    Target("connect with bus.v1, at most 0.8 ms of CPU", CONNECT, OURS_V1, SIZES[-1], 0.8),
-    Target("memory of an idle connection, at most 40 KB", MEMORY, OURS, SIZES[-1], 40.0),
-    Target("the same with bus.v1", MEMORY, OURS_V1, SIZES[-1], 40.0),
+    Target("connect, at most 0.5 ms of CPU", CONNECT, OURS, SIZES[-1], 0.5),
+    Target("connect with bus.v1, at most 0.6 ms of CPU", CONNECT, OURS_V1, SIZES[-1], 0.6),
+    Target("memory of an idle connection, at most 28 KB", MEMORY, OURS, SIZES[-1], 28.0),
+    Target("the same with bus.v1", MEMORY, OURS_V1, SIZES[-1], 28.0),
+    Target("100 missed broadcast events add at most 0.3 ms of CPU", ADDED[BROADCAST], OURS, RESUMES[-1], 0.3),
+    Target("100 missed events of its own add at most 1.5 ms of CPU", ADDED[OF_ITS_OWN], OURS, RESUMES[-1], 1.5),
 )
 
 
@@ -106,42 +112,48 @@ def _connect(one: Contestant, sizes: tuple[int, ...]) -> Iterator[Sample]:
 def _resumes(one: Ours, loads: tuple[int, ...]) -> Iterator[Sample]:
     own = NatsPublisher(one.nats_port)
     for load in loads:
-        alone = load == 1
-        for missed in ("of its own", "that were broadcast"):
-            tokens = _away(one, own, load * (ALONE if alone else 1), missed)
+        bare: dict[str, float] = {}
+        for missed in (None, OF_ITS_OWN, BROADCAST):
+            tokens = _away(one, own, load * (ALONE if load == 1 else 1), missed)
             wait_quiet(one.all_pids)
             before = {role: cpu_seconds(pids) for role, pids in one.pids.items()}
-            took = [_come_back(one, tokens[at : at + load]) for at in range(0, len(tokens), load)]
+            frames = 1 + (0 if missed is None else MISSED)
+            took = [_come_back(one, tokens[at : at + load], frames) for at in range(0, len(tokens), load)]
             wait_quiet(one.all_pids)
             after = {role: cpu_seconds(pids) for role, pids in one.pids.items()}
-            what = f"resume after {MISSED} events {missed}"
             each = {role: 1e3 * (after[role] - before[role]) / len(tokens) for role in before}
+            if missed is None:
+                bare = each
+                yield from by_role(NOTHING, one, load, "ms each", each)
+                continue
+            what = f"resume after {MISSED} events {missed}"
             yield from by_role(f"{what}, CPU", one, load, "ms each", each)
+            yield from by_role(ADDED[missed], one, load, "ms each", {role: each[role] - bare[role] for role in each})
             yield f"{what}, all clients are whole after", one.name, load, "ms", 1e3 * median(took)
     own.close()
 
 
-def _away(one: Ours, own: NatsPublisher, number: int, missed: str) -> list[bytes]:
+def _away(one: Ours, own: NatsPublisher, number: int, missed: str | None) -> list[bytes]:
     """Let so many clients connect, leave and miss something. Returns the connect frames to come back with."""
     clients = one.sessions(lambda: connect_frame({}))
     clients.open(number)
     welcomes = [json.loads(frame[frame.index(b"{") :])["payload"] for frame in clients.greetings()]
     clients.close()
     wait_quiet(one.all_pids)
-    if missed == "of its own":
+    if missed == OF_ITS_OWN:
         for welcome in welcomes:
             own.publish(f"bus.client.{welcome['client_id']}.event", NOTIFICATION, MISSED)
-    else:
+    elif missed == BROADCAST:
         own.publish("bus.group.system", NOTIFICATION, MISSED)
     return [connect_frame({"resume": welcome["resume"], "cursors": welcome["cursors"]}) for welcome in welcomes]
 
 
-def _come_back(one: Ours, connects: list[bytes]) -> float:
-    """Seconds until all of them are back and have everything."""
+def _come_back(one: Ours, connects: list[bytes], frames: int) -> float:
+    """Seconds until all of them are back and have so many frames."""
     clients = one.sessions(iter(connects).__next__)
     begun = time.perf_counter()
     clients.open(len(connects), at_once=len(connects))
-    clients.wait_frames(len(connects) * (1 + MISSED))
+    clients.wait_frames(len(connects) * frames)
     took = time.perf_counter() - begun
     clients.close()
     return took

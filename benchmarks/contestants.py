@@ -34,6 +34,7 @@ AT = "2026-01-02T03:04:05.678901Z"
 OURS = "busctl serve"
 OURS_ASGI = "busctl on plain hypercorn"
 OURS_ALL = "busctl serve + nats-server"
+LOOP = "a bare loop of send(2)"
 WEBSOCKETS = "websockets broadcast()"
 CHANX = "chanx on FastAPI"
 CHANX_ALL = "chanx on FastAPI + valkey"
@@ -194,6 +195,11 @@ def peer(
 def websockets(directory: Path) -> AbstractContextManager[Contestant]:
     """The `websockets` library with its `broadcast()`."""
     return peer(directory, WEBSOCKETS, (sys.executable, str(PEERS / "websockets_broadcast.py")), b"x" * PAYLOAD)
+
+
+def loop(directory: Path) -> AbstractContextManager[Contestant]:
+    """A loop of `send(2)`."""
+    return peer(directory, LOOP, (sys.executable, str(PEERS / "bare_loop.py")), b"x" * PAYLOAD)
 
 
 @contextmanager

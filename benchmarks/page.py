@@ -13,6 +13,7 @@ from benchmarks.contestants import (
     CHANX_ALL,
     FRAME,
     GATEWAY,
+    LOOP,
     NODE,
     OURS,
     OURS_ALL,
@@ -21,6 +22,7 @@ from benchmarks.contestants import (
     WEBSOCKETS,
 )
 from benchmarks.figure import Target
+from benchmarks.noise import MOST
 from benchmarks.results import Results
 
 REFERENCE = ROOT / "docs" / "reference"
@@ -43,7 +45,8 @@ every round of every figure in `benchmarks/results/`.
 {machine}
 
 Each figure is a median; rounds: {rounds}. In a round the contestants take turns. Between its lowest and its highest
-round the typical figure differs by {spread:.0%}.
+round the typical figure differs by {spread:.0%}. While it was measured, {noise}; after a run during which that was more
+than {most:.0%} nothing is written.
 
 ## Targets
 
@@ -74,6 +77,8 @@ CONTESTANTS = {
     OURS: "`busctl serve`, one process; messages are published to `bus.group.system` on NATS, stored in the stream, "
     "and from there reach the sockets with their sequence",
     OURS_ASGI: "the same application on `hypercorn quart_app:app`, so on the ordinary `websocket.send` path",
+    LOOP: "no server, but the least that Python can do: one `send(2)` for each socket, of bytes that are ready; "
+    "nothing is buffered, checked or stored",
     WEBSOCKETS: "the `websockets` library's own server and its `broadcast()`; nothing is stored",
     GATEWAY: "nats-server's own WebSocket listener, without JetStream: every client speaks NATS and subscribes itself; "
     "one NATS message with its protocol line has the size of the others' payload. Go, on all cores",
@@ -150,6 +155,8 @@ def _head(results: Results, targets: Sequence[Target]) -> str:
         machine=_list({name: what for name, what in results.machine.items() if what != "none"}, ": "),
         rounds=results.rounds,
         spread=report.spread(results.figures),
+        noise=max(results.noise.values(), key=lambda noise: noise.others + noise.stolen),
+        most=MOST,
         targets=report.markdown(report.targets(targets, results.figures)),
         better=report.markdown(better) if len(better) > 1 else "Nowhere, in this run.",
         ours=OURS,

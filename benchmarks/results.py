@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks.figure import Figure
+from benchmarks.noise import Noise
 
 PLACE = Path(__file__).parent / "results"
 LOCKS = (Path(__file__).parent / "requirements.lock", Path(__file__).parent / "package-lock.json")
@@ -28,12 +29,14 @@ class Results:
 
     Args:
         rounds: how often each was measured.
+        noise: what others used of the machine meanwhile, by topic.
         machine: what ran it, in words, by what it is.
         date: the day, as ISO 8601 has it.
     """
 
     rounds: int
     topics: dict[str, list[Figure]] = field(default_factory=dict)
+    noise: dict[str, Noise] = field(default_factory=dict)
     machine: dict[str, str] = field(default_factory=lambda: machine())
     date: str = field(default_factory=lambda: datetime.now(UTC).date().isoformat())
 
@@ -41,6 +44,16 @@ class Results:
     def figures(self) -> list[Figure]:
         """Those of all topics."""
         return [figure for figures in self.topics.values() for figure in figures]
+
+    @property
+    def noisy(self) -> list[str]:
+        """Of each topic during which the machine had too much else to do, or of which that is not known, a sentence."""
+        heard = {topic: self.noise.get(topic) for topic in self.topics}
+        return [
+            f"{topic}: {noise or 'it is not known what others did meanwhile'}"
+            for topic, noise in heard.items()
+            if noise is None or not noise.quiet
+        ]
 
     def save(self, place: Path = PLACE) -> Path:
         """Write a file of this run's own. Returns it."""
@@ -57,7 +70,8 @@ class Results:
             topic: [Figure(**figure | {"rounds": tuple(figure["rounds"])}) for figure in figures]
             for topic, figures in data.pop("topics").items()
         }
-        return cls(topics=topics, **data)
+        noise = {topic: Noise(**shares) for topic, shares in data.pop("noise", {}).items()}
+        return cls(topics=topics, noise=noise, **data)
 
 
 def machine() -> dict[str, str]:
