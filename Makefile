@@ -4,9 +4,8 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 # Tests wait for servers most of their time, so two cores are busy only with five of them at once. A file's tests share
-# servers and stay together, and what takes longest begins first, or one core would be idle at the end.
+# servers and stay together, in the order of tests/conftest.py.
 SPREAD := -n 5 --dist loadfile --no-loadscope-reorder
-SLOWEST_FIRST := tests/workers/test_lost_workers.py tests/conformance tests/e2e tests/chaos tests/workers tests/quart_app tests/cli tests
 FAST := -m "not servers"
 
 .PHONY: help install dev test test-fast fuzz chaos check asyncapi types axe bench bench-quick docs lock clean
@@ -27,7 +26,7 @@ dev: install ## Run the whole system on embedded servers
 	$(BIN)/busctl dev
 
 test: install ## Run every test, with real servers
-	$(BIN)/pytest $(SPREAD) $(SLOWEST_FIRST)
+	$(BIN)/pytest $(SPREAD) tests
 
 test-fast: install ## Run the tests that need no server
 	$(BIN)/pytest $(FAST)

@@ -30,8 +30,18 @@ STARTERS: tuple[object, ...] = (
 """What starts processes or serves, which takes its time."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+LONGEST_FIRST = (
+    *("tests/workers/test_lost_workers.py", "tests/e2e/test_dev.py", "tests/test_document_blocks.py", "tests/chaos"),
+    *("tests/cli/test_new.py", "tests/e2e/test_browser", "tests/e2e", "tests/conformance", "tests/workers"),
+    *("tests/cli", "tests/quart_app", ""),
+)
+"""Beginnings of paths. What takes longest begins first, or one core would be idle at the end."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark the tests that need servers: with a fixture of this file, or in a module that can start a process."""
+    if hasattr(config, "workerinput"):  # one of several that run at once; pytest itself forgets an order it was given
+        items.sort(key=lambda item: next(at for at, path in enumerate(LONGEST_FIRST) if item.nodeid.startswith(path)))
     fixtures = {"nats", "settings", "servers", "system", "web", "fresh"}
     for item in items:
         if isinstance(item, pytest.Function) and (fixtures & set(item.fixturenames) or _starts(vars(item.module))):
