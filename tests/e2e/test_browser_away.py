@@ -92,7 +92,7 @@ async def test_a_page_that_wakes_sees_at_once_that_nobody_is_there_and_comes_bac
     async with proxy_of(web.port) as proxy, system_page(browser, f"http://127.0.0.1:{proxy.port}/system/") as tab:
         proxy.swallow()  # the socket looks open; by itself the page would see it after 35 s, which are too long here
         await tab.page.evaluate(f"({RECORD})()")
-        await tab.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        await tab.page.evaluate("document.dispatchEvent(new Event('visibilitychange', {bubbles: true}))")
         async with asyncio.timeout(DEADLINE / 1000):
             while "connected" not in await tab.page.evaluate("window.phases"):
                 await asyncio.sleep(0.1)

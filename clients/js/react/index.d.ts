@@ -1,5 +1,6 @@
 import type { ReactElement, ReactNode } from "react";
-import type { Client, ClientState, Job, JobSnapshot, JobTypes, Notification, OwnJobs } from "../types/index.js";
+import type { Client, ClientState, Job, JobSnapshot, JobTypes, OwnJobs } from "../types/index.js";
+import type { Notification } from "../types/notifications.js";
 
 export interface ClientProviderProps {
   client: Client<any>;

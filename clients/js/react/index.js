@@ -2,12 +2,15 @@
 
 import { createContext, createElement, useCallback, useContext, useSyncExternalStore } from "react";
 
+import { notificationsOf } from "../src/notifications.js";
+
 const Context = createContext(null);
 const NOTHING = () => null;
 const NEVER = () => NOTHING;
 
 /** Gives a client, made once outside of any component, to the hooks of its children. */
 export function ClientProvider({ client, children }) {
+  notificationsOf(client); // from now on
   return createElement(Context.Provider, { value: client }, children);
 }
 
@@ -41,7 +44,7 @@ export function useJob(job) {
 
 /** The announcements that still hold, the newest first. */
 export function useNotifications() {
-  const { notifications } = useClient();
+  const notifications = notificationsOf(useClient());
   return useStore(notifications.subscribe, notifications.snapshot);
 }
 

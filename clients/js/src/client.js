@@ -1,326 +1,164 @@
 // A client: its connection, its jobs, and what it hears.
 
-import { Connection } from "./connection.js";
+import { createConnection, TOO_BIG } from "./connection.js";
 import { Disconnected, Refused } from "./errors.js";
-import { isUnconfirmed, Jobs } from "./jobs.js";
+import { change } from "./job.js";
+import { createJobs, isDoubtful } from "./jobs.js";
 import { newKey } from "./keys.js";
-import { Memory, storageOfTab } from "./memory.js";
-import { Notifications } from "./notifications.js";
-import { Listeners } from "./observable.js";
-import { Pace } from "./pace.js";
-import { Requests } from "./requests.js";
-import { Session } from "./session.js";
+import { changesBy } from "./life.js";
+import { createMemory, storageOfTab } from "./memory.js";
+import { createListeners } from "./observable.js";
+import { createPace } from "./pace.js";
+import { createSession } from "./session.js";
+import { submission } from "./submission.js";
 import { beOneTab } from "./tab.js";
+import { date } from "./times.js";
+import { createTokens } from "./tokens.js";
+import { recallUnconfirmed } from "./unconfirmed.js";
 import { onWake } from "./wake.js";
 
-const PATH = "/ws/system";
-const ANSWER_WITHIN = 20_000; // milliseconds
-const REFRESH_AGAIN = 5_000; // milliseconds after which a newer token is asked for once more
-const TOO_BIG = 1009;
+const bytes = (count) => `${count.toLocaleString("en")} bytes`;
 const CLOSED = "this client was closed";
-const count = new Intl.NumberFormat("en");
 
-/** Connect, and stay connected until `close()`. The options are in README.md. */
-export function connect(options = {}) {
-  return new Client(options);
-}
-
-class Client {
-  #state = Object.freeze({ name: "connecting" });
-  #id = null;
-  #memory;
-  #connection;
-  #jobs;
-  #notifications = new Notifications();
-  #requests = new Requests();
-  #pace = new Pace((frame) => this.send(frame));
-  #listeners = new Map(); // by name of the event
-  #sent = new WeakSet(); // jobs that the server may have heard of, though it has not confirmed them
-  #delayed = new WeakSet(); // jobs of which a delay was said, not a time: the clock here may be wrong
-  #kept = new Set(); // jobs that are remembered
-  #keeping = true; // whether that is about to be done again, or has to wait for what a page before this one kept
-  #token; // what the server was shown last
-  #refresh = 0; // a timer
-  #closed = new AbortController();
-  #maxFrameBytes;
-
-  constructor({
-    url = PATH,
-    token,
-    storage = storageOfTab(),
-    prefix = "busctl.",
-    cursors = { client: 0 },
-    mostJobs,
-    maxFrameBytes = 65_536,
-    timings,
-    WebSocket = globalThis.WebSocket,
-  }) {
-    if (!WebSocket) {
-      throw new TypeError("There is no WebSocket here: use connect({ WebSocket }), or Node 22.");
-    }
-    this.#maxFrameBytes = maxFrameBytes;
-    this.#memory = new Memory(storage, prefix);
-    this.#jobs = new Jobs(
-      {
-        send: (job) => this.#send(job),
-        cancel: (job) => this.#cancel(job),
-        retry: ({ id, taskType, content }) => this.#add({ taskType, content, retryOf: id }),
-        submit: (taskType, content) => this.submit(taskType, content),
-      },
-      mostJobs,
-    );
-    this.#jobs.subscribe(({ job }) => (isUnconfirmed(job) || this.#kept.has(job)) && this.#keepSoon());
-    this.#begin({ url: addressOf(url), WebSocket, token, cursors, timings });
+/**
+ * Connect, and stay connected until `close()`. The options, and what the client can do, are in README.md. Its functions
+ * need no `this`: `const { submit } = client` is fine.
+ */
+export const connect = ({
+  url = "/ws/system",
+  token,
+  storage = storageOfTab(),
+  prefix = "busctl.",
+  cursors = { client: 0 },
+  mostJobs,
+  maxFrameBytes = 65_536,
+  timings,
+  parse = JSON.parse,
+  WebSocket = globalThis.WebSocket,
+} = {}) => {
+  if (!WebSocket) {
+    throw new TypeError("No WebSocket here: use connect({ WebSocket }).");
   }
+  const address = new URL(url, globalThis.location?.href).href.replace(/^http/, "ws");
+  const memory = createMemory(storage, prefix, parse);
+  const [subscribe, tell] = createListeners();
+  const sent = new WeakSet(); // jobs that the server may have heard of, though it has not confirmed them
+  const closing = new AbortController();
+  const { signal } = closing;
 
-  get state() {
-    return this.#state;
-  }
+  const on = (name, f) => subscribe((told, ...args) => told === name && f(...args));
 
-  get id() {
-    return this.#id;
-  }
-
-  get jobs() {
-    return this.#jobs;
-  }
-
-  get notifications() {
-    return this.#notifications;
-  }
-
-  submit(taskType, content, { key = newKey(), notBefore = null, delay = null } = {}) {
-    const known = this.#jobs.get(key);
+  const submit = (taskType, content, { key = newKey(), notBefore, delay = null, retryOf = null } = {}) => {
+    const known = list.get(key);
     if (known) {
       return known;
     }
-    const due = delay === null ? notBefore : Date.now() + delay * 1000;
-    return this.#add({ key, taskType, content, notBefore: due === null ? null : new Date(due) }, delay !== null);
-  }
-
-  on(name, f) {
-    this.#listeners.has(name) || this.#listeners.set(name, new Listeners());
-    return this.#listeners.get(name).add(f);
-  }
-
-  request(action, payload = null, { timeout = ANSWER_WITHIN } = {}) {
-    return this.#requests.ask((frame) => this.send(frame), action, payload, timeout);
-  }
-
-  send(frame) {
-    if (this.#connection?.connected) {
-      this.#connection.send(frame);
-      return true;
-    }
-    return false;
-  }
-
-  reconnect() {
-    this.#closed.signal.aborted || this.#connection?.open();
-  }
-
-  drop() {
-    this.#connection?.lose();
-  }
-
-  wake() {
-    this.#connection?.wake();
-  }
-
-  close() {
-    this.#closed.abort();
-    this.#connection?.close(CLOSED);
-    this.#jobs.release();
-    this.#notifications.release();
-  }
-
-  async #begin({ url, WebSocket, token, cursors, timings }) {
-    await beOneTab(this.#memory); // before anything is recalled
-    const session = new Session(this.#memory, cursors);
-    const kept = this.#memory.recall("unconfirmed") ?? [];
-    kept.filter(({ key }) => key && !this.#jobs.get(key)).forEach((job) => this.#recall(job));
-    this.#keep(); // with what was submitted meanwhile
-    this.#connection = new Connection({
-      url,
-      WebSocket,
-      timings,
-      token: async () => (this.#token = await (typeof token === "function" ? token() : token)),
-      session,
-      onState: (state) => this.#enter(state),
-      onWelcome: (welcome) => this.#welcome(welcome),
-      onFrame: (frame) => this.#hear(frame, token),
-      onRaw: (sent, frame) => this.#tell("frame", { sent, frame, at: new Date() }),
-    });
-    onWake(() => this.wake(), this.#closed.signal);
-    if (this.#closed.signal.aborted) {
-      this.#connection.close(CLOSED);
-    } else {
-      this.#connection.open();
-    }
-  }
-
-  #enter(state) {
-    const lost = this.#state.name === "connected";
-    this.#state = state;
-    if (lost) {
-      clearTimeout(this.#refresh);
-      this.#pace.clear();
-      this.#requests.lost();
-    }
-    if (state.name === "connected") {
-      this.#jobs.disconnected(null);
-      // What the replay did not confirm may never have arrived. Both frames may be sent twice.
-      this.#jobs.unconfirmed.forEach((job) => this.#send(job));
-      this.#jobs.cancelling.forEach((job) => this.#cancel(job));
-      this.#jobs.doubtful.forEach((job) => this.#ask(job));
-    } else if (state.name === "closed") {
-      if (state.code === TOO_BIG) {
-        this.#jobs.holdBack(state.reason);
-      }
-      this.#jobs.disconnected(new Disconnected(state.reason, state.code));
-    }
-    this.#tell("state", state);
-  }
-
-  #welcome(welcome) {
-    this.#id = welcome.clientId;
-    if (!welcome.recovered) {
-      this.#jobs.interrupt(welcome.sameClient);
-    }
-    this.#tell("welcome", welcome);
-  }
-
-  #hear(frame, token) {
-    const { action } = frame;
-    const answered = this.#requests.take(frame);
-    if (action === "error") {
-      answered || this.#jobs.take(frame) || this.#tell("error", frame, new Refused(frame.payload));
-      return;
-    }
-    this.#jobs.take(frame);
-    if (action === "system_notification") {
-      this.#notifications.take(frame);
-    } else if (action === "token_expiring" && typeof token === "function") {
-      this.#renew(token);
-    }
-    if (!answered || frame.seq !== undefined) {
-      this.#tell(action, frame);
-    }
-  }
-
-  // Until there is a token that the server takes, or the connection is lost.
-  async #renew(token) {
-    try {
-      const newer = await token();
-      if (newer === this.#token) {
-        throw new Error("the token is the same as before");
-      }
-      await this.request("refresh_token", { token: newer });
-      this.#token = newer;
-    } catch {
-      clearTimeout(this.#refresh);
-      if (this.#state.name === "connected") {
-        this.#refresh = setTimeout(() => this.#renew(token), REFRESH_AGAIN);
-      }
-    }
-  }
-
-  #add(data, delayed = false) {
-    if (this.#closed.signal.aborted) {
+    if (signal.aborted) {
       throw new Disconnected(CLOSED);
     }
-    const job = { key: newKey(), submittedAt: new Date(), ...data };
-    const size = new TextEncoder().encode(JSON.stringify(jobFrame(job, delayed))).length;
-    if (size > this.#maxFrameBytes) {
-      const most = this.#maxFrameBytes;
-      throw new RangeError(
-        `This is too long: as a message it has ${count.format(size)} bytes, and the server takes at most ` +
-          `${count.format(most)}. Shorten it by ${count.format(size - most)} bytes.`,
-      );
+    const delayed = delay !== null;
+    const due = date(delayed ? Date.now() + delay * 1000 : notBefore);
+    const data = { key, taskType, content, notBefore: due, delayed, retryOf, submittedAt: new Date() };
+    const excess = new Blob([JSON.stringify(submission(data))]).size - maxFrameBytes;
+    if (excess > 0) {
+      throw new RangeError(`This is too long: at most ${bytes(maxFrameBytes)} can be sent. Shorten it by ${bytes(excess)}.`);
     }
-    const added = this.#jobs.add(job);
-    if (delayed) {
-      this.#delayed.add(added);
+    return jobs.add(data);
+  };
+
+  const cancel = (job) => {
+    if (job.id || sent.has(job)) {
+      change(job, { cancelling: true });
+      soon(job);
+    } else {
+      change(job, changesBy({ action: "job_cancelled" }, job, new Date()));
     }
-    this.#send(added);
-    return added;
-  }
+  };
 
-  #send(job) {
-    if (job.state === "sending" && this.#connection?.connected) {
-      this.#pace.put(job, () => {
-        if (job.state !== "sending") {
-          return null;
-        }
-        this.#sent.add(job);
-        return jobFrame(job, this.#delayed.has(job));
-      });
+  // Send what the server has to hear of a job; it may hear it twice.
+  const sendAbout = (job) => {
+    const { id, state, cancelling } = job;
+    const about = (action) => send({ action, payload: { job_id: id }, ref: id });
+    const submitted = state === "sending" && send(submission(job));
+    if (submitted) {
+      sent.add(job);
     }
-  }
+    return submitted + (cancelling && id && about("cancel_job")) + (isDoubtful(job) && about("get_job"));
+  };
 
-  #cancel(job) {
-    if (!job.id && !this.#sent.has(job)) {
-      job.take({ action: "job_cancelled" }, new Date());
-      return;
+  const enter = (state) => {
+    const { name, code, reason } = state;
+    client.state = state;
+    if (code === TOO_BIG) {
+      jobs.hold(reason); // it cannot take one of these
     }
-    job.change({ cancelling: true });
-    if (job.id && this.#connection?.connected) {
-      this.#pace.put(`cancel ${job.id}`, () => ({ action: "cancel_job", payload: { job_id: job.id }, ref: job.id }));
+    jobs.fail(name === "closed" ? new Disconnected(reason, code) : null);
+    if (name === "connected") {
+      [...list].reverse().forEach(soon); // what the replay did not confirm may never have arrived
     }
-  }
+    tell("state", state);
+  };
 
-  #ask(job) {
-    this.#pace.put(`ask ${job.id}`, () => {
-      const ask = { action: "get_job", payload: { job_id: job.id }, ref: job.id };
-      return this.#jobs.isDoubtful(job) ? ask : null;
-    });
-  }
-
-  // A reload must not lose what the server has not confirmed.
-  #keepSoon() {
-    if (!this.#keeping) {
-      this.#keeping = true;
-      queueMicrotask(() => this.#keep());
+  const welcome = (welcomed) => {
+    client.id = welcomed.clientId;
+    if (!welcomed.recovered) {
+      jobs.cut(welcomed.sameClient);
     }
-  }
+    tell("welcome", welcomed);
+  };
 
-  #keep() {
-    this.#keeping = false;
-    this.#kept = new Set(this.#jobs.unconfirmed);
-    const kept = [...this.#kept].map((job) => {
-      const { key, taskType, content, notBefore, retryOf, state, reason, error } = job;
-      const delayed = this.#delayed.has(job);
-      return { key, taskType, content, notBefore, delayed, retryOf, state, reason, items: error?.items };
-    });
-    this.#memory.remember("unconfirmed", kept.length ? kept : null);
-  }
-
-  #recall({ notBefore, delayed, items, ...kept }) {
-    const unsent = kept.state === "unsent";
-    const error = unsent ? (items ? new Refused(items) : new Disconnected(kept.reason)) : null;
-    const job = this.#jobs.add({ ...kept, error, notBefore: notBefore && new Date(notBefore), submittedAt: new Date() });
-    this.#sent.add(job);
-    if (delayed) {
-      this.#delayed.add(job);
+  const hear = (frame) => {
+    const { action, payload, ref, seq } = frame;
+    const error = action === "error" && new Refused(payload);
+    // What is answered to somebody's own question (requests.js), "frame" alone tells.
+    if (!jobs.take(frame, error) && (seq || ref?.[0] !== "?")) {
+      tell(action, frame, error);
     }
-  }
+  };
 
-  #tell(name, ...args) {
-    this.#listeners.get(name)?.tell(...args);
-  }
-}
+  const jobs = createJobs(submit, cancel, mostJobs);
+  const { list } = jobs;
+  const soon = createPace(sendAbout);
+  const connection = createConnection({
+    dial: () => new WebSocket(address, ["bus.v1"]),
+    parse,
+    token: () => tokens(),
+    session: createSession(memory, cursors),
+    timings,
+    enter,
+    welcome,
+    hear,
+    raw: (sent, frame) => tell("frame", { sent, frame, at: new Date() }),
+  });
+  const { send, wake } = connection;
+  const tokens = createTokens(token, send, on);
 
-function jobFrame({ key, taskType, content, notBefore, retryOf }, delayed) {
-  if (retryOf) {
-    return { action: "retry_job", payload: { job_id: retryOf }, ref: key, key };
-  }
-  const when = delayed
-    ? { delay: Math.max(0, notBefore - Date.now()) / 1000 }
-    : { not_before: notBefore?.toISOString() };
-  return { action: "system_message", payload: { task_type: taskType, content }, ...when, ref: key, key };
-}
+  const begun = beOneTab(storage, prefix, memory).then(() => {
+    for (const data of recallUnconfirmed(memory, list)) {
+      if (!list.get(data.key)) {
+        sent.add(jobs.add(data));
+      }
+    }
+    onWake(wake, signal);
+  });
+  const reconnect = () => begun.then(() => signal.aborted || connection.open());
 
-
-function addressOf(url) {
-  return new URL(url, globalThis.location?.href).href.replace(/^http/, "ws");
-}
+  const client = {
+    state: { name: "connecting" },
+    id: null,
+    jobs: list,
+    submit,
+    on,
+    send,
+    reconnect,
+    drop: connection.lose,
+    wake,
+    close() {
+      closing.abort();
+      connection.close(CLOSED);
+    },
+  };
+  list.subscribe(({ job }) => soon(job));
+  reconnect();
+  return client;
+};

@@ -1,8 +1,7 @@
 // The WebSocket: opens it, greets, notices that it is gone, opens it again.
 
-import { parse } from "./json.js";
-
-const SUBPROTOCOL = "bus.v1";
+export const NOT_SIGNED_IN = 4401;
+export const TOO_BIG = 1009;
 const AWAKE_WITHIN = 1_500; // milliseconds, as all times here: for a pong when somebody looks at the page again
 const TIMINGS = {
   open: 10_000,
@@ -14,173 +13,143 @@ const TIMINGS = {
   lasted: 5_000, // a connection that lived this long was a good one: delays begin small again
 };
 
-export const NOT_SIGNED_IN = 4401;
 /** After these nothing is gained by connecting again: docs/reference/close-codes.md. */
-export const NO_RECONNECT = [1002, 1007, 1009, 4400, NOT_SIGNED_IN, 4403];
+const NO_RECONNECT = [1002, 1007, TOO_BIG, 4400, NOT_SIGNED_IN, 4403];
 
 /**
- * One WebSocket at a time. `token()` gives, or promises, what proves who this is. `onState` gets `{name}`: connecting,
- * connected (welcomed, and the replay has arrived), waiting (`until`) or closed (`code`, `reason`); `onWelcome` what the
- * session makes of the welcome; `onFrame` every other frame that is new; `onRaw` everything, as it goes and comes.
+ * One WebSocket at a time, made by `dial()`. `token()` promises what proves who this is. `enter` gets each new state,
+ * `{name}`: connecting, connected (welcomed, and the replay has arrived), waiting (`until`) or closed (`code`, `reason`);
+ * `welcome` what the session makes of the welcome; `hear` every other frame that is new; `raw` everything, as it goes and
+ * comes.
  */
-export class Connection {
-  #socket = null;
-  #timer = 0; // the one thing being waited for: an opening, silence, a pong, or the end of a delay
-  #attempts = 0;
-  #connectedAt = 0;
-  #welcomed = false;
-  #state = "closed";
-  #opening = null; // the latest open(): one that waits for a token may be overtaken
-  #timings;
+export const createConnection = ({ dial, parse, token, session, timings, enter, welcome, hear, raw }) => {
+  const times = { ...TIMINGS, ...timings };
+  let socket = null;
+  let timer = null; // the one thing being waited for: an opening, silence, a pong, or the end of a delay
+  let attempts = 0;
+  let connectedAt = 0;
+  let welcomed = false;
+  let state = "";
 
-  constructor({ url, WebSocket, token, session, timings, onState, onWelcome, onFrame, onRaw }) {
-    this.#timings = { ...TIMINGS, ...timings };
-    Object.assign(this, { url, WebSocket, token, session, onState, onWelcome, onFrame, onRaw });
-  }
+  const become = (name, more) => enter({ name: (state = name), ...more });
 
-  get connected() {
-    return this.#state === "connected";
-  }
+  const after = (milliseconds, action) => {
+    clearTimeout(timer);
+    timer = setTimeout(action, milliseconds);
+  };
 
-  /** Connect now, whatever was being waited for. */
-  async open() {
-    this.#drop();
-    const opening = (this.#opening = {});
-    this.#after(this.#timings.open, () => this.#lost());
-    this.#enter({ name: "connecting" });
-    try {
-      const token = await this.token();
-      if (opening === this.#opening) {
-        this.#dial(token);
-      }
-    } catch (error) {
-      if (opening === this.#opening) {
-        this.#lost(undefined, error.message);
-      }
-    }
-  }
+  const send = (frame) => {
+    raw(true, frame);
+    socket.send(JSON.stringify(frame));
+    return true;
+  };
 
-  /** Somebody looks at the page again: see at once whether there is a connection still, and open one if not. */
-  wake() {
-    if (this.#state === "waiting") {
-      this.open();
-    } else if (this.connected) {
-      this.#ping(AWAKE_WITHIN, () => this.open());
-    }
-  }
+  const ping = (within, onSilence) => {
+    send({ action: "ping" });
+    after(within, onSilence);
+  };
 
-  /** Be as if the network had broken. */
-  lose() {
-    if (this.#socket) {
-      this.#lost();
-    }
-  }
+  const drop = () => {
+    clearTimeout(timer);
+    timer = null;
+    welcomed = false;
+    socket?.close();
+    socket = null;
+  };
 
-  close(reason) {
-    this.#drop();
-    this.#enter({ name: "closed", reason });
-  }
+  // Now, whatever was being waited for.
+  const open = () => {
+    drop();
+    after(times.open, lost);
+    const mine = timer; // who waits for a token may be overtaken
+    become("connecting");
+    token()
+      .then((shown) => mine === timer && greet(dial(), shown))
+      .catch(({ message }) => mine === timer && lost({ reason: message }));
+  };
 
-  send(frame) {
-    this.onRaw(true, frame);
-    this.#socket.send(JSON.stringify(frame));
-  }
-
-  #dial(token) {
-    const socket = new this.WebSocket(this.url, [SUBPROTOCOL]);
-    socket.onopen = () => this.#greet(token);
-    socket.onmessage = ({ data }) => this.#heard(data);
-    socket.onclose = ({ code, reason }) => this.#lost(code, reason);
+  const greet = (dialled, shown) => {
+    const current = (f) => (event) => dialled === socket && f(event);
+    socket = dialled;
+    socket.onopen = current(() => {
+      send(session.connect(shown));
+      after(times.welcome, lost);
+    });
+    socket.onmessage = current(heard);
+    socket.onclose = current(lost);
     socket.onerror = () => {}; // its close follows
-    this.#socket = socket;
-  }
+  };
 
-  #greet(token) {
-    this.send(this.session.connect(token));
-    this.#after(this.#timings.welcome, () => this.#lost());
-  }
-
-  #heard(data) {
+  const heard = ({ data }) => {
     let frame;
     try {
       frame = parse(data);
     } catch {
-      console.warn("the server sent a frame that is no JSON; it is not shown", data);
+      console.warn("no JSON:", data);
       return;
     }
-    this.onRaw(false, frame);
-    const socket = this.#socket;
-    if (frame.action === "welcome" && !this.#welcomed) {
-      this.#welcomed = true;
-      this.#connectedAt = Date.now();
-      this.onWelcome(this.session.welcome(frame.payload));
-    } else if (frame.action === "resume_token" && this.#welcomed) {
-      this.session.renew(frame.payload.resume);
-    } else if (this.session.isNew(frame)) {
-      this.onFrame(frame);
+    const { action, payload } = frame;
+    raw(false, frame);
+    if (action === "welcome" && !welcomed) {
+      welcomed = true;
+      connectedAt = Date.now();
+      welcome(session.welcome(payload));
+    } else if (action === "resume_token") {
+      session.renew(payload.resume);
+    } else if (session.isNew(frame)) {
+      hear(frame);
     }
-    if (this.#welcomed && socket === this.#socket) {
-      this.#watch();
-      if (!this.connected && !this.session.replaying) {
-        this.#enter({ name: "connected" });
+    if (welcomed) {
+      // A browser is not told when its network vanishes: silence is answered with a ping, a missing pong with a new
+      // connection.
+      after(times.pingAfter, () => ping(times.pongWithin, lost));
+      if (state !== "connected" && !session.missing()) {
+        become("connected");
       }
     }
-  }
+  };
 
-  // A browser is not told when its network vanishes: silence is answered with a ping, a missing pong with a new
-  // connection.
-  #watch() {
-    const { pingAfter, pongWithin } = this.#timings;
-    this.#after(pingAfter, () => this.#ping(pongWithin, () => this.#lost()));
-  }
-
-  #ping(within, onSilence) {
-    this.send({ action: "ping" });
-    this.#after(within, onSilence);
-  }
-
-  #lost(code, reason) {
-    const welcomed = this.#welcomed;
-    this.#drop();
+  const lost = ({ code, reason } = {}) => {
+    const stranger = !welcomed;
+    drop();
     // A token that has expired may have been renewed meanwhile, in a cookie or by `token()`: that is worth one attempt.
-    if (NO_RECONNECT.includes(code) && !(code === NOT_SIGNED_IN && welcomed)) {
-      if (!welcomed && code !== NOT_SIGNED_IN) {
-        this.session.forget();
+    if (NO_RECONNECT.includes(code) && (stranger || code !== NOT_SIGNED_IN)) {
+      if (stranger && code !== NOT_SIGNED_IN) {
+        session.forget();
       }
-      this.#enter({ name: "closed", code, reason: reason || "the server has closed the connection" });
+      become("closed", { code, reason: reason || "closed by the server" });
       return;
     }
-    const { firstDelay, longestDelay, lasted } = this.#timings;
-    if (this.#connectedAt && Date.now() - this.#connectedAt > lasted) {
-      this.#attempts = 0;
+    if (!stranger && Date.now() - connectedAt > times.lasted) {
+      attempts = 0;
     }
-    this.#connectedAt = 0;
-    const ceiling = Math.min(longestDelay, firstDelay * 2 ** this.#attempts);
-    const delay = (ceiling * (1 + Math.random())) / 2;
-    this.#attempts += 1;
-    this.#after(delay, () => this.open());
-    const offline = globalThis.navigator?.onLine === false;
-    this.#enter({ name: "waiting", until: Date.now() + delay, code, reason, offline });
-  }
+    const delay = (Math.min(times.longestDelay, times.firstDelay * 2 ** attempts) * (1 + Math.random())) / 2;
+    attempts += 1;
+    after(delay, open);
+    become("waiting", { until: Date.now() + delay, code, reason, offline: globalThis.navigator?.onLine === false });
+  };
 
-  #drop() {
-    clearTimeout(this.#timer);
-    this.#opening = null;
-    this.#welcomed = false;
-    if (this.#socket) {
-      this.#socket.onopen = this.#socket.onmessage = this.#socket.onclose = null;
-      this.#socket.close();
-      this.#socket = null;
-    }
-  }
+  return {
+    open,
 
-  #after(milliseconds, action) {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(action, milliseconds);
-  }
+    /** Somebody looks at the page again: see at once whether there is a connection still, and open one if not. */
+    wake() {
+      if (state === "waiting") {
+        open();
+      } else if (state === "connected") {
+        ping(AWAKE_WITHIN, open);
+      }
+    },
 
-  #enter(state) {
-    this.#state = state.name;
-    this.onState(Object.freeze(state));
-  }
-}
+    /** Be as if the network had broken. */
+    lose: () => socket && lost(),
+
+    close(reason) {
+      drop();
+      become("closed", { reason });
+    },
+
+    /** False when there is no connection. */
+    send: (frame) => state === "connected" && send(frame),
+  };
+};

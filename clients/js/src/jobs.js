@@ -1,217 +1,154 @@
 // The jobs of a client as the frames tell them; knows no sockets.
 
-import { Disconnected, JobLost, Refused } from "./errors.js";
-import { Job, STATES } from "./job.js";
-import { ObservableList } from "./observable.js";
+import { Disconnected, JobLost } from "./errors.js";
+import { change, createJob } from "./job.js";
+import { changesBy, STATES } from "./life.js";
+import { createList } from "./observable.js";
 
-const MOST_JOBS = 200; // open ones are always listed
-const ALONE = { send() {}, cancel() {} }; // of jobs that are only looked at
+const UNCONFIRMED = "The server may have got this job: try again if doing it twice does no harm.";
 
-const UNCONFIRMED =
-  "The connection was lost before the server confirmed this job, and the server no longer knows this page. " +
-  "The job may still run: try again only if running it twice does no harm.";
+/** Whether it may have ended unseen, and the server can be asked. */
+export const isDoubtful = ({ state, error }) => state === "interrupted" && !error;
 
-export class Jobs extends ObservableList {
-  #byKey = new Map();
-  #byId = new Map();
-  #doubtful = new Set(); // may have ended unseen; the server can be asked
-  #owner;
-  #most;
+/** The `list` that a client shows, and what it does with it. `submit` and `cancel` are for its jobs, see there. */
+export const createJobs = (submit, cancel, most = 200) => {
+  const [list, tell] = createList("job");
+  const named = new Map(); // by key and by id
 
-  /** `owner` has the verbs of a job, see there. */
-  constructor(owner = ALONE, most = MOST_JOBS) {
-    super("job");
-    this.#owner = { ...owner, changed: (job) => this.#changed(job) };
-    this.#most = most;
-  }
-
-  get(idOrKey) {
-    return this.#byId.get(idOrKey) ?? this.#byKey.get(idOrKey);
-  }
-
-  clearEnded() {
-    this.snapshot().forEach((job) => job.ended && this.#forget(job));
-  }
-
-  /** What the server has not confirmed: on its way, or not accepted for now. */
-  get unconfirmed() {
-    return [...this].filter(isUnconfirmed).reverse();
-  }
-
-  get cancelling() {
-    return [...this].filter(({ id, cancelling }) => id && cancelling);
-  }
-
-  get doubtful() {
-    return [...this.#doubtful];
-  }
-
-  isDoubtful(job) {
-    return this.#doubtful.has(job);
-  }
-
-  /** List a job that this client submits. */
-  add(data) {
-    return this.#list(new Job(this.#owner, data));
-  }
-
-  /** Take a frame; returns whether it is about a job alone, so that nobody else has to be told of an error. */
-  take(frame) {
-    const { action, ref, payload } = frame;
-    if (action === "error") {
-      return this.#refuse(ref, new Refused(payload));
-    }
-    if (action in STATES) {
-      const at = new Date(frame.at ?? Date.now());
-      this.#step(frame.job_id, frame, at);
-    } else if (action === "job_status") {
-      this.#stand(payload, ref);
-    }
-    return action in STATES;
-  }
-
-  /** History was cut: what was open may have ended unseen. Events that still come put it right. */
-  interrupt(sameClient) {
-    for (const job of this) {
-      if (job.id && !job.ended) {
-        if (sameClient) {
-          this.#doubtful.add(job);
-        }
-        if (job.state !== "scheduled" || !sameClient) {
-          this.#lose(job, sameClient ? null : new JobLost());
-        }
-      } else if (job.state === "sending" && !sameClient) {
-        this.#unsend(job, UNCONFIRMED);
-      }
-    }
-  }
-
-  /** The server has closed the connection because of a frame that it cannot take: do not send that again. */
-  holdBack(reason) {
-    this.unconfirmed.forEach((job) => job.state === "sending" && this.#unsend(job, reason));
-  }
-
-  /** Nothing more is heard of open jobs; with null it is again. */
-  disconnected(error) {
-    for (const job of this) {
-      if (!job.ended && job.state !== "unsent" && (error ? !job.error : job.error instanceof Disconnected)) {
-        job.change({ error });
-      }
-    }
-  }
-
-  release() {
-    this.snapshot().forEach((job) => job.release());
-  }
-
-  #step(id, frame, at) {
-    const job = this.#find(id, frame.ref);
-    if (!job) {
-      if (frame.action !== "job_progress") {
-        this.#list(this.#made(id, frame, at));
-      }
-      return;
-    }
-    const confirms = !job.id;
-    if (confirms && job.state === "cancelled") {
-      // It was called off while nobody knew whether it was accepted, and it was.
-      job.change({ state: "sending", cancelling: true, reason: "", error: null, endedAt: null });
-    }
-    this.#doubtful.delete(job);
-    this.#byId.set(id, job);
-    job.take(frame, at);
-    if (confirms && job.cancelling) {
-      this.#owner.cancel(job);
-    }
-  }
-
-  // A job that was submitted elsewhere, or before a reload.
-  #made(id, frame, at) {
-    const { ref: key = id, task_type: taskType = "job", content = "", retry_of: retryOf = null } = frame;
-    const job = new Job(this.#owner, { id, key, taskType, content, retryOf, submittedAt: at });
-    job.take(frame, at);
-    return job;
-  }
-
-  #list(job) {
-    this.#byKey.set(job.key, job);
+  const show = (job, type) => {
+    named.set(job.key, job);
     if (job.id) {
-      this.#byId.set(job.id, job);
+      named.set(job.id, job);
     }
-    this._add(job);
-    this.#makeRoom();
-    return job;
-  }
-
-  #stand({ job_id: id, state: action, text, attempt, attempts = [], not_before }, ref) {
-    const last = attempts.at(-1);
-    const reason = last?.reason ?? text;
-    if (this.#find(id, ref)) {
-      this.#step(id, { action, ref, payload: text, reason, attempt, attempts, not_before }, null);
-    }
-  }
-
-  #find(id, ref) {
-    const known = this.#byId.get(id);
-    const sent = this.#byKey.get(ref);
-    if (known && sent && !sent.id) {
-      this.#forget(known); // the same key was used elsewhere, with another ref: who holds this one goes on with it
-      sent.adopt(known);
-      return sent;
-    }
-    return known ?? sent;
-  }
-
-  #refuse(ref, error) {
-    const called = this.#byId.get(ref); // cancel_job and get_job have the job's id for their ref
-    const sent = this.#byKey.get(ref);
-    if (called?.cancelling) {
-      called.change({ cancelling: false });
-    } else if (this.#doubtful.has(called)) {
-      if (error.is("unknown_job")) {
-        this.#doubtful.delete(called);
-        this.#lose(called, new JobLost());
-      }
-      return true;
-    } else if (sent && !sent.id && !sent.ended) {
-      sent.change({ state: error.again ? "unsent" : "refused", reason: error.message, error });
-      return true;
-    }
-    return false;
-  }
-
-  #lose(job, error) {
-    job.change({ state: "interrupted", reason: new JobLost().message, error, cancelling: false });
-  }
-
-  #unsend(job, reason) {
-    job.change({ state: "unsent", reason, error: new Disconnected(reason) });
-  }
-
-  #changed(job) {
-    if (this.#byKey.get(job.key) === job) {
-      this._tell("changed", job);
-      this.#makeRoom();
-    }
-  }
-
-  #makeRoom() {
-    const oldest = this.size > this.#most && this.snapshot().findLast(({ ended }) => ended);
+    tell(type, job);
+    const oldest = list.size > most && [...list].findLast(({ ended }) => ended);
     if (oldest) {
-      this.#forget(oldest);
+      forget(oldest);
     }
-  }
+    return job;
+  };
 
-  #forget(job) {
-    job.release();
-    this.#byKey.delete(job.key);
-    this.#byId.delete(job.id);
-    this.#doubtful.delete(job);
-    this._remove(job);
-  }
-}
+  const forget = (job) => {
+    named.delete(job.key);
+    named.delete(job.id);
+    tell("removed", job);
+  };
 
-/** Whether the server has not said yet that it has taken the job. */
-export function isUnconfirmed({ state }) {
-  return state === "sending" || state === "unsent";
-}
+  const make = (data) => createJob(data, submit, cancel, (job) => named.get(job.key) === job && show(job, "changed"));
+
+  const lose = (job, forGood) => {
+    const error = new JobLost();
+    change(job, { state: "interrupted", reason: error.message, error: forGood ? error : null, cancelling: false });
+  };
+
+  const find = (id, ref) => {
+    const known = named.get(id);
+    const sent = named.get(ref);
+    if (!sent || sent.id) {
+      return known;
+    }
+    if (known) {
+      forget(known); // the same key was used elsewhere, with another ref: who holds this one goes on with it
+      change(sent, { ...known.snapshot(), key: sent.key });
+    }
+    return sent;
+  };
+
+  const follow = (frame, at) => {
+    const { action, ref, job_id: id } = frame;
+    let job = find(id, ref);
+    if (job) {
+      named.set(id, job);
+      change(job, changesBy(frame, job, at));
+    } else if (at && action !== "job_progress") {
+      // It was submitted elsewhere, or before a reload.
+      job = make({
+        id,
+        key: named.has(ref) ? id : (ref ?? id),
+        taskType: frame.task_type ?? "job",
+        content: frame.content ?? "",
+        retryOf: frame.retry_of ?? null,
+        submittedAt: at,
+      });
+      change(job, changesBy(frame, job, at));
+      show(job, "added");
+    }
+  };
+
+  const refuse = (ref, error) => {
+    const job = named.get(ref); // by its id, with cancel_job and get_job
+    if (!job || job.ended) {
+      return false;
+    }
+    const alone = !job.id || isDoubtful(job);
+    if (!job.id) {
+      change(job, { state: error.again ? "unsent" : "refused", reason: error.message, error });
+    } else if (job.cancelling) {
+      change(job, { cancelling: false });
+    } else if (alone && error.is("unknown_job")) {
+      lose(job, true);
+    }
+    return alone;
+  };
+
+  /** Do not send again by itself what is on its way. */
+  const hold = (reason) => {
+    for (const job of list) {
+      if (job.state === "sending") {
+        change(job, { state: "unsent", reason, error: new Disconnected(reason) });
+      }
+    }
+  };
+
+  list.get = (idOrKey) => named.get(idOrKey);
+  list.clearEnded = () => {
+    for (const job of list) {
+      if (job.ended) {
+        forget(job);
+      }
+    }
+  };
+
+  return {
+    list,
+    hold,
+
+    /** List a job that this client submits. */
+    add: (data) => show(make(data), "added"),
+
+    /** Take a frame, and its `error` if it is one; returns whether that is about a job alone, and told to nobody else. */
+    take(frame, error) {
+      const { action, ref, payload } = frame;
+      if (error) {
+        return refuse(ref, error);
+      }
+      if (action === "job_status") {
+        const { state, text, attempts = [] } = payload;
+        follow({ ...payload, action: state, ref, payload: text, reason: attempts.at(-1)?.reason ?? text }, null);
+      } else if (action in STATES) {
+        follow(frame, new Date(frame.at ?? Date.now()));
+      }
+    },
+
+    /** History was cut: what was open may have ended unseen. Events that still come put it right, and the server is asked. */
+    cut(sameClient) {
+      for (const job of list) {
+        if (job.id && !job.ended) {
+          lose(job, !sameClient);
+        }
+      }
+      if (!sameClient) {
+        hold(UNCONFIRMED);
+      }
+    },
+
+    /** Nothing more is heard of open jobs; with null it is again. */
+    fail(error) {
+      for (const job of list) {
+        if (!job.ended && job.state !== "unsent" && !(job.error instanceof JobLost)) {
+          change(job, { error });
+        }
+      }
+    },
+  };
+};

@@ -4,49 +4,36 @@
 // not mix theirs up (see tab.js for a tab that is a copy), and who next sits at a shared computer opens a tab that knows
 // nothing.
 
-import { parse } from "./json.js";
-
 /** The storage of a tab; null where there is none, or the browser forbids it. */
-export function storageOfTab() {
+export const storageOfTab = () => {
   try {
-    return globalThis.sessionStorage ?? null;
+    return globalThis.sessionStorage;
   } catch {
     return null;
   }
-}
+};
 
 /** Values by name in a `Storage`, or nowhere with null. */
-export class Memory {
-  constructor(storage, prefix) {
-    this.storage = storage;
-    this.prefix = prefix;
-  }
-
+export const createMemory = (storage, prefix, parse) => ({
   /** The value remembered under `name`; null when there is none, or it may not be read. */
   recall(name) {
     try {
-      return parse(this.storage?.getItem(this.prefix + name) ?? null);
+      return parse(storage.getItem(prefix + name));
     } catch {
       return null;
     }
-  }
+  },
 
   /** Remember a value, or forget it with null. A storage that forbids it or is full costs the reload, not the page. */
   remember(name, value) {
     try {
       if (value === null) {
-        this.storage?.removeItem(this.prefix + name);
+        storage?.removeItem(prefix + name);
       } else {
-        this.storage?.setItem(this.prefix + name, JSON.stringify(value));
+        storage?.setItem(prefix + name, JSON.stringify(value));
       }
     } catch (error) {
-      console.warn(`cannot remember ${name} across a reload`, error);
+      console.warn(`cannot remember ${name}`, error);
     }
-  }
-
-  forgetAll() {
-    for (const key of Object.keys(this.storage).filter((key) => key.startsWith(this.prefix))) {
-      this.storage.removeItem(key);
-    }
-  }
-}
+  },
+});

@@ -1,52 +1,38 @@
-// Announcements that still hold.
+// Announcements that still hold: `busctl-client/notifications`.
 
-import { ObservableList } from "./observable.js";
+import { createList } from "./observable.js";
+import { callAt } from "./times.js";
 
 const MOST = 100;
 const MINUTE = 60_000; // milliseconds
+const lists = new WeakMap(); // Client -> its list
 
-export class Notifications extends ObservableList {
-  #timers = new Map();
-
-  constructor() {
-    super("notification");
+/** The announcements of a client since this was first asked: a list that can be observed. */
+export const notificationsOf = (client) => {
+  if (!lists.has(client)) {
+    lists.set(client, follow(client));
   }
+  return lists.get(client);
+};
 
-  take(frame) {
-    this._add(frame);
+const follow = (client) => {
+  const [list, tell] = createList("notification");
+  list.dismiss = (frame) => tell("removed", frame);
+  client.on("system_notification", (frame) => {
+    tell("added", frame);
     if (frame.expires_at) {
-      this.#expire(frame, until(frame));
+      callAt(endOf(frame), () => list.dismiss(frame));
     }
-    if (this.size > MOST) {
-      this.dismiss(this.snapshot().at(-1));
+    if (list.size > MOST) {
+      list.dismiss(list.snapshot().at(-1));
     }
-  }
-
-  /** It has been read. */
-  dismiss(frame) {
-    clearTimeout(this.#timers.get(frame));
-    this.#timers.delete(frame);
-    this._remove(frame);
-  }
-
-  release() {
-    this.#timers.forEach(clearTimeout);
-  }
-
-  // In steps: a timer has a longest time, and stands still while the computer sleeps.
-  #expire(frame, time) {
-    const left = time - Date.now();
-    if (left <= 0) {
-      this.dismiss(frame);
-    } else {
-      this.#timers.set(frame, setTimeout(() => this.#expire(frame, time), Math.min(left, MINUTE)));
-    }
-  }
-}
+  });
+  return list;
+};
 
 // The server shows what has not expired by its clock. A wrong one here takes nothing away at once, nor keeps it for long.
-function until({ expires_at: expires, at }) {
+const endOf = ({ expires_at: expires, at }) => {
   const now = Date.now();
-  const left = Date.parse(expires) - now;
-  return now + Math.min(left > 0 ? left : MINUTE, Date.parse(expires) - (Date.parse(at) || now));
-}
+  const end = Date.parse(expires);
+  return Math.min(end > now ? end : now + MINUTE, now + end - (Date.parse(at) || now));
+};

@@ -1,63 +1,46 @@
 // What can be observed.
 
-/** Functions that are called together. What one of them raises is reported, and stops nobody. */
-export class Listeners {
-  #all = new Set();
-
-  /** Returns a function that takes `f` back. */
-  add(f) {
-    const entry = { f }; // the same function may be added twice
-    this.#all.add(entry);
-    return () => this.#all.delete(entry);
-  }
-
-  tell(...args) {
-    for (const { f } of this.#all) {
+/**
+ * `[subscribe, tell]`: `subscribe(f)` returns a function that takes `f` back, `tell(...)` calls each of them. What one of
+ * them raises is reported, as a promise that nobody awaits, and stops nobody.
+ */
+export const createListeners = () => {
+  const all = new Set();
+  const subscribe = (f) => {
+    all.add(f);
+    return () => all.delete(f);
+  };
+  const tell = (...args) => {
+    for (const f of all) {
       try {
         f(...args);
       } catch (error) {
-        queueMicrotask(() => {
-          throw error;
-        });
+        Promise.reject(error);
       }
     }
-  }
-}
+  };
+  return [subscribe, tell];
+};
 
-/** A list of items, the newest first, that tells of each that comes, goes or changes: `{type, [noun]: item}`. */
-export class ObservableList {
-  #items = new Set();
-  #listeners = new Listeners();
-  #noun;
-  #snapshot = null;
-
-  constructor(noun) {
-    this.#noun = noun;
-    this.subscribe = (f) => this.#listeners.add(f); // bound, to be handed on
-    this.snapshot = () => (this.#snapshot ??= Object.freeze([...this.#items].reverse()));
-  }
-
-  get size() {
-    return this.#items.size;
-  }
-
-  [Symbol.iterator]() {
-    return this.snapshot()[Symbol.iterator]();
-  }
-
-  _add(item) {
-    this.#items.add(item);
-    this._tell("added", item);
-  }
-
-  _remove(item) {
-    if (this.#items.delete(item)) {
-      this._tell("removed", item);
+/** `[list, tell]`: the list has the newest first; `tell("added" | "changed" | "removed", item)` does that, and says so. */
+export const createList = (noun) => {
+  const items = new Set();
+  const [subscribe, tellAll] = createListeners();
+  let shown = null;
+  const snapshot = () => (shown ??= [...items].reverse());
+  const list = {
+    subscribe,
+    snapshot,
+    get size() {
+      return items.size;
+    },
+    [Symbol.iterator]: () => snapshot().values(),
+  };
+  const tell = (type, item) => {
+    if (type === "removed" ? items.delete(item) : items.add(item)) {
+      shown = null;
+      tellAll({ type, [noun]: item });
     }
-  }
-
-  _tell(type, item) {
-    this.#snapshot = null;
-    this.#listeners.tell({ type, [this.#noun]: item });
-  }
-}
+  };
+  return [list, tell];
+};

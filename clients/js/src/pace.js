@@ -1,49 +1,32 @@
-// Frames that may wait, at a rate that a server takes: past its limit it closes the connection.
+// What may wait, at a rate that a server takes: past its limit it closes the connection.
 
-const MOST = 50; // a second
+const MOST = 50; // frames a second
 
-export class Pace {
-  #send;
-  #waiting = new Map(); // key -> what makes the frame when it is its turn; null when it is not needed any more
-  #room = MOST;
-  #timer = 0;
+/** Returns a function that has an item sent soon, once, by `send(item)`, which returns how many frames that took. */
+export const createPace = (send) => {
+  const waiting = new Set();
+  let left = MOST;
+  let timer = 0;
 
-  constructor(send) {
-    this.#send = send;
-  }
+  const refill = () => {
+    timer = 0;
+    left = MOST;
+    go();
+  };
 
-  /** Send what `frame()` gives, soon; in place of what waits under the same key. */
-  put(key, frame) {
-    this.#waiting.set(key, frame);
-    this.#go();
-  }
-
-  /** There is nobody to send to any more. */
-  clear() {
-    clearTimeout(this.#timer);
-    this.#timer = 0;
-    this.#room = MOST;
-    this.#waiting.clear();
-  }
-
-  #go() {
-    for (const [key, make] of this.#waiting) {
-      if (!this.#room) {
+  const go = () => {
+    for (const item of waiting) {
+      timer ||= setTimeout(refill, 1000);
+      if (left <= 0) {
         break;
       }
-      this.#waiting.delete(key);
-      const frame = make();
-      if (frame) {
-        this.#send(frame);
-        this.#room -= 1;
-      }
+      waiting.delete(item);
+      left -= send(item);
     }
-    if (this.#room < MOST) {
-      this.#timer ||= setTimeout(() => {
-        this.#timer = 0;
-        this.#room = MOST;
-        this.#go();
-      }, 1000);
-    }
-  }
-}
+  };
+
+  return (item) => {
+    waiting.add(item);
+    go();
+  };
+};

@@ -8,31 +8,26 @@ import { newKey } from "./keys.js";
 
 const RELEASED_WITHIN = 2_000; // milliseconds; a page that is loaded again may ask before its former self is gone
 
-/** Resolves when what this tab remembers is its own: what is a copy of another tab's is forgotten. */
-export async function beOneTab(memory) {
-  if (!memory.storage || memory.storage !== storageOfTab() || !globalThis.navigator?.locks) {
-    return; // what all tabs share is nobody's copy; in a page over plain HTTP a copy cannot be told from its original
-  }
-  const known = memory.recall("tab");
-  if (known && !(await hold(known))) {
-    memory.forgetAll();
-  } else if (known) {
-    return;
-  }
-  const id = newKey();
-  memory.remember("tab", id);
-  await hold(id);
-}
-
 // Hold a tab's lock until this document is gone; false when another one does.
-function hold(id) {
-  return new Promise((resolve) => {
-    const granted = () => {
-      resolve(true);
-      return new Promise(() => {});
-    };
+const hold = (id) =>
+  new Promise((resolve) => {
+    const hold = () => new Promise(() => resolve(true));
     navigator.locks
-      .request(`busctl.tab.${id}`, { signal: AbortSignal.timeout(RELEASED_WITHIN) }, granted)
+      .request(`busctl.${id}`, { signal: AbortSignal.timeout(RELEASED_WITHIN) }, hold)
       .catch(({ name }) => resolve(name !== "TimeoutError")); // a browser that forbids locks is no other tab
   });
-}
+
+/** Resolves when what this tab remembers is its own: what is a copy of another tab's is forgotten. */
+export const beOneTab = async (storage, prefix, { recall, remember }) => {
+  if (!storage || storage !== storageOfTab() || !globalThis.navigator?.locks) {
+    return; // what all tabs share is nobody's copy; in a page over plain HTTP a copy cannot be told from its original
+  }
+  let id = recall("tab");
+  if (!id || !(await hold(id))) {
+    if (id) {
+      Object.keys(storage).forEach((key) => key.startsWith(prefix) && storage.removeItem(key));
+    }
+    remember("tab", (id = newKey()));
+    await hold(id);
+  }
+};

@@ -4,9 +4,10 @@
 // looks open may have nobody at its other end.
 
 /** Call `action` each time that this happens, until the signal is aborted. Where there is no page, it never does. */
-export function onWake(action, signal) {
-  const { document } = globalThis;
-  globalThis.addEventListener?.("online", action, { signal });
-  globalThis.addEventListener?.("pageshow", ({ persisted }) => persisted && action(), { signal });
-  document?.addEventListener("visibilitychange", () => document.visibilityState === "visible" && action(), { signal });
-}
+export const onWake = (action, signal) => {
+  for (const name of ["online", "pageshow", "visibilitychange"]) {
+    // Of the three, `pageshow` has `persisted`: a page that was loaded has nothing to wake from.
+    const look = ({ persisted = name === "online" || !document.hidden }) => persisted && action();
+    globalThis.addEventListener?.(name, look, { signal });
+  }
+};

@@ -30,7 +30,21 @@ export interface Options {
   cursors?: Record<string, number>;
   mostJobs?: number;
   maxFrameBytes?: number;
+  /** Milliseconds. */
+  timings?: Partial<Timings>;
+  /** In place of `JSON.parse`. */
+  parse?: (text: string) => any;
   WebSocket?: unknown;
+}
+
+export interface Timings {
+  open: number;
+  welcome: number;
+  pingAfter: number;
+  pongWithin: number;
+  firstDelay: number;
+  longestDelay: number;
+  lasted: number;
 }
 
 /** Connect, and stay connected until `close()`. */
@@ -72,13 +86,14 @@ export interface SubmitOptions {
   notBefore?: Date | string | null;
   /** In seconds from now, in place of `notBefore`. */
   delay?: number | null;
+  /** The id of a job that has ended: do that again. */
+  retryOf?: string | null;
 }
 
 export interface Client<T extends JobTypes<T> = OwnJobs> {
   readonly state: ClientState;
   readonly id: string | null;
   readonly jobs: JobList<T>;
-  readonly notifications: NotificationList;
 
   /** A job, at once. Throws `RangeError` when it is larger than a frame may be. */
   submit<K extends Name<T>>(taskType: K, content: T[K]["content"], options?: SubmitOptions): Job<T, K>;
@@ -90,8 +105,6 @@ export interface Client<T extends JobTypes<T> = OwnJobs> {
   on<A extends Exclude<keyof Frames, "welcome" | "error">>(action: A, f: (frame: Frames[A]) => void): Off;
   on(action: string, f: (frame: Frame) => void): Off;
 
-  /** Sends a frame, and resolves with the one that answers it. */
-  request(action: string, payload?: unknown, options?: { timeout?: number }): Promise<Frame>;
   /** False when there is no connection. */
   send(frame: Frame): boolean;
 
@@ -101,7 +114,7 @@ export interface Client<T extends JobTypes<T> = OwnJobs> {
   close(): void;
 }
 
-interface ObservableList<Item, Change> extends Iterable<Item> {
+export interface ObservableList<Item, Change> extends Iterable<Item> {
   readonly size: number;
   /** Returns a function that takes it back. */
   subscribe(f: (change: Change) => void): Off;
@@ -115,13 +128,6 @@ export interface JobList<T extends JobTypes<T> = OwnJobs>
   extends ObservableList<Job<T>, { type: ChangeType; job: Job<T> }> {
   get(idOrKey: string): Job<T> | undefined;
   clearEnded(): void;
-}
-
-export type Notification = Frames["system_notification"];
-
-export interface NotificationList
-  extends ObservableList<Notification, { type: ChangeType; notification: Notification }> {
-  dismiss(notification: Notification): void;
 }
 
 export type JobState =
@@ -155,6 +161,8 @@ export interface JobSnapshot<T extends JobTypes<T> = OwnJobs, K extends Name<T> 
   readonly progress: { readonly value: number | null; readonly message: string } | null;
   /** The answer so far, and all of it when the job is done. */
   readonly text: string;
+  /** Of how many pieces `text` is; 0 when it came as a whole. */
+  readonly pieces: number;
   /** What the job gave; undefined until it is done. */
   readonly value: T[K]["result"] | undefined;
   readonly reason: string;
@@ -164,6 +172,8 @@ export interface JobSnapshot<T extends JobTypes<T> = OwnJobs, K extends Name<T> 
   readonly startedAt: Date | null;
   readonly endedAt: Date | null;
   readonly notBefore: Date | null;
+  /** A `delay` was said, not a time. */
+  readonly delayed: boolean;
   readonly nextAt: Date | null;
   readonly retryOf: string | null;
   readonly cancelling: boolean;
@@ -172,7 +182,7 @@ export interface JobSnapshot<T extends JobTypes<T> = OwnJobs, K extends Name<T> 
 export interface Piece {
   text: string;
   attempt: number;
-  /** A new attempt begins: what came before is void. */
+  /** What came before is void: a new attempt has begun. */
   reset: boolean;
 }
 

@@ -1,11 +1,7 @@
 // What the page itself remembers across a reload, beside what its client does.
 
-import { Memory, storageOfTab } from "./client/memory.js";
+import { parse } from "./client/json.js";
+import { createMemory, storageOfTab } from "./client/memory.js";
 
-const memory = new Memory(storageOfTab(), "busctl.");
-
-/** The value remembered under `name`; null when there is none, or the browser forbids to look. */
-export const recall = (name) => memory.recall(name);
-
-/** Remember a value, or forget it with null. */
-export const remember = (name, value) => memory.remember(name, value);
+/** `recall(name)` gives the value remembered, null when there is none; `remember(name, value)` forgets it with null. */
+export const { recall, remember } = createMemory(storageOfTab(), "busctl.", parse);

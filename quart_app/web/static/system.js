@@ -1,6 +1,7 @@
 // The system page: submit jobs, see their results and the announcements.
 
 import { connect } from "./client/index.js";
+import { parse } from "./client/json.js";
 import { element } from "./elements.js";
 import { Drawer } from "./drawer.js";
 import { Notices } from "./notices.js";
@@ -15,6 +16,7 @@ const client = connect({
   url: socket,
   maxFrameBytes: Number(maxFrameBytes),
   mostJobs: MOST_JOBS,
+  parse,
 });
 const view = new View({
   onSubmit: submit,

@@ -1,8 +1,11 @@
 // What the compiler accepts, and what it does not: `npm run check`.
 
 import { connect, Refused, type AnyJobs, type Job } from "busctl-client";
+import { parse } from "busctl-client/json";
+import { notificationsOf } from "busctl-client/notifications";
+import { requestsOf } from "busctl-client/requests";
 
-const client = connect({ url: "/ws/system", token: async () => "…" });
+const client = connect({ url: "/ws/system", token: async () => "…", timings: { open: 5_000 }, parse });
 
 const job = client.submit("translate", "hello", { delay: 5 });
 const text: string = await job.result;
@@ -22,6 +25,8 @@ client.on("system_notification", ({ payload, level }) => {
   const shown: "info" | "warning" | "critical" | undefined = level;
   const told: string = payload;
 });
+const levels = notificationsOf(client).snapshot().map(({ level }) => level);
+const pong: string = (await requestsOf(client)("ping", null, { timeout: 1_000 })).action;
 client.on("error", (frame, error) => error instanceof Refused && error.is("too_many_jobs"));
 client.on("room_message", (frame) => frame.payload);
 // @ts-expect-error: progress is a number or null
@@ -46,4 +51,4 @@ own.submit("translate", "hello");
 
 connect<AnyJobs>().submit("whatever", [1, 2, 3]);
 
-export { files, jobs, number, off, text };
+export { files, jobs, levels, number, off, pong, text };

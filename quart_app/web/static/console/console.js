@@ -7,6 +7,8 @@
 //   AnnounceView announcements; Acting cancels and retries; SignIn asks who somebody is
 
 import { connect } from "../client/index.js";
+import { parse } from "../client/json.js";
+import { requestsOf } from "../client/requests.js";
 import { element, trim } from "../elements.js";
 import { Status } from "../status.js";
 import { clock } from "../times.js";
@@ -25,8 +27,8 @@ const MOST_SPOKEN = 20;
 const { socket } = element("console").dataset;
 
 // Every announcement that is still kept, each time the page is opened.
-const client = connect({ url: socket, prefix: "busctl.console-", token, cursors: { client: 0, system: 0 } });
-const ask = (action, payload) => client.request(action, payload);
+const client = connect({ url: socket, prefix: "busctl.console-", token, cursors: { client: 0, system: 0 }, parse });
+const ask = requestsOf(client);
 const acting = new Acting({ ask, say });
 const views = {
   jobs: new JobsView({ ask, acting }),

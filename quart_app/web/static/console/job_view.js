@@ -1,7 +1,7 @@
 // One job: its life, what can be done with it, its events as they are stored and as its client saw them.
 
 import { span } from "../amounts.js";
-import { Jobs } from "../client/jobs.js";
+import { createJobs } from "../client/jobs.js";
 import { copyButton } from "../copying.js";
 import { element, make } from "../elements.js";
 import { JobItem } from "../job_item.js";
@@ -93,8 +93,8 @@ export class JobView {
     this.#story = new JobStory();
     this.#drawn = {};
     element("client-side").replaceChildren();
-    this.#jobs = new Jobs();
-    this.#jobs.subscribe(({ type, job }) => {
+    this.#jobs = createJobs();
+    this.#jobs.list.subscribe(({ type, job }) => {
       if (type === "added") {
         const item = new JobItem(job);
         item.open(true);

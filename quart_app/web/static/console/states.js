@@ -1,7 +1,7 @@
 // The states of a job as the list has them.
 
 import { make } from "../elements.js";
-import { STATES as STEPS } from "../client/job.js";
+import { STATES as STEPS } from "../client/life.js";
 import { LABELS } from "../words.js";
 
 /** In the order of a job's life. */

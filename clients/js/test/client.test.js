@@ -1,0 +1,159 @@
+// A client and a server within this process: what is hard to come by with a real one.
+
+import assert from "node:assert/strict";
+import { mock, test } from "node:test";
+
+import { Disconnected, JobLost, Refused } from "../src/index.js";
+import { notificationsOf } from "../src/notifications.js";
+import { requestsOf } from "../src/requests.js";
+import { served, storage } from "./server.js";
+
+const event = (action, seq, more) => ({ action, seq, at: "2030-01-01T00:00:00Z", job_id: "1", payload: "", ...more });
+const error = (type, ref) => ({ action: "error", ref, payload: [{ type, loc: [], msg: type }] });
+
+test("a job that was cancelled while nobody knew whether it was accepted is called off as soon as that is known", async () => {
+  const { client, say, close, all, open } = await served();
+  const job = client.submit("default", "x", { key: "k" });
+  assert.deepEqual(all("system_message").map(({ key }) => key), ["k"]);
+  close(1006);
+  job.cancel();
+  assert.deepEqual([job.state, job.cancelling], ["sending", true]);
+  client.reconnect();
+  await open({ replayed: 1 });
+  say(event("job_queued", 5, { ref: "k" }));
+  assert.deepEqual(all("cancel_job").map(({ payload }) => payload.job_id), ["1"]);
+  say(event("job_cancelled", 6));
+  await assert.rejects(job.result, { name: "JobCancelled", by: null });
+});
+
+test("a job that may have ended unseen is asked for, and one that the server does not know is lost", async () => {
+  const { client, say, close, all, open } = await served();
+  const job = client.submit("default", "x", { key: "k" });
+  const other = client.submit("default", "y", { key: "l" });
+  say(event("job_queued", 1, { ref: "k" }));
+  say(event("job_queued", 2, { ref: "l", job_id: "2" }));
+  close(1006);
+  client.reconnect();
+  await open({ recovered: false });
+  assert.deepEqual([job.state, job.error], ["interrupted", null]);
+  assert.deepEqual(all("get_job").map(({ ref }) => ref), ["1", "2"]);
+  const stands = { job_id: "1", state: "job_result", text: "X", attempt: 2, attempts: [], not_before: null };
+  say({ action: "job_status", ref: "1", payload: stands });
+  say(error("unknown_job", "2"));
+  assert.equal(await job.result, "X");
+  assert.equal(other.state, "interrupted");
+  await assert.rejects(other.result, JobLost);
+});
+
+test("jobs of somebody who uses one ref for all are jobs of their own", async () => {
+  const { client, say } = await served();
+  say(event("job_queued", 1, { ref: "same", content: "one" }));
+  say(event("job_queued", 2, { ref: "same", job_id: "2", content: "two" }));
+  assert.deepEqual([...client.jobs].map(({ id, content }) => [id, content]), [["2", "two"], ["1", "one"]]); // prettier-ignore
+});
+
+test("a job whose key was used elsewhere goes on as the one that is held here", async () => {
+  const { client, say } = await served();
+  say(event("job_queued", 1));
+  say(event("job_output", 2, { payload: "so far", attempt: 1, index: 0 }));
+  const job = client.submit("default", "x", { key: "k" });
+  const stands = { job_id: "1", state: "job_started", text: "", attempt: 1, attempts: [], not_before: null };
+  say({ action: "job_status", ref: "k", payload: stands });
+  say(event("job_output", 3, { payload: ", and on", attempt: 1, index: 1 }));
+  assert.deepEqual([job.text, client.jobs.size, client.jobs.get("1")], ["so far, and on", 1, job]);
+});
+
+test("what the server has not confirmed is there after a reload, as it was", async () => {
+  const kept = storage();
+  const before = await served({ storage: kept });
+  before.client.submit("default", "refused for now", { key: "k" });
+  before.client.submit("default", "on its way", { key: "l", delay: 60 });
+  before.say(error("busy", "k"));
+  await new Promise(setImmediate);
+  const { client, sent } = await served({ storage: kept });
+  const [onItsWay, refused] = client.jobs;
+  assert.deepEqual([refused.key, refused.state, refused.error.message], ["k", "unsent", "busy"]);
+  assert.ok(onItsWay.submittedAt instanceof Date);
+  assert.deepEqual(sent.slice(1).map(({ key, delay }) => [key, delay > 59]), [["l", true]]); // prettier-ignore
+  refused.retry();
+  assert.equal(sent.at(-1).key, "k");
+});
+
+test("a request has an answer, an error or an end, and nobody else hears of it", async () => {
+  const { client, say, sent, close } = await served();
+  const request = requestsOf(client);
+  const heard = [];
+  client.on("error", (frame) => heard.push(frame));
+  client.on("pong", (frame) => heard.push(frame));
+  const [asked, refused, lost] = [request("ping"), request("ping"), request("ping")];
+  const [first, second] = sent.slice(-3).map(({ ref }) => ref);
+  say({ action: "pong", payload: null, ref: first });
+  say(error("too_fast", second));
+  assert.equal((await asked).action, "pong");
+  await assert.rejects(refused, Refused);
+  close(1006);
+  await assert.rejects(lost, Disconnected);
+  await assert.rejects(request("ping"), Disconnected);
+  assert.deepEqual(heard, []);
+});
+
+test("no more frames a second than a server takes, however many jobs there are", async () => {
+  mock.timers.enable({ apis: ["setTimeout"] });
+  try {
+    const { client, all } = await served();
+    for (let number = 0; number < 60; number += 1) {
+      client.submit("default", String(number));
+    }
+    assert.equal(all("system_message").length, 50);
+    mock.timers.tick(1000);
+    const contents = all("system_message").map(({ payload }) => Number(payload.content));
+    assert.deepEqual(contents, [...Array(60).keys()]);
+  } finally {
+    mock.timers.reset();
+  }
+});
+
+test("a newer token is asked for until the server takes it", async () => {
+  mock.timers.enable({ apis: ["setTimeout"] });
+  try {
+    const tokens = ["old", "old", "new", "never"];
+    const { client, say, all } = await served({ token: () => tokens.shift() });
+    const errors = [];
+    client.on("error", (frame) => errors.push(frame));
+    say({ action: "token_expiring", payload: {} });
+    await new Promise(setImmediate);
+    assert.deepEqual(all("refresh_token"), []); // it is the one that the server knows
+    mock.timers.tick(5000);
+    await new Promise(setImmediate);
+    const [{ payload, ref }] = all("refresh_token");
+    assert.equal(payload.token, "new");
+    say(error("unauthorized", ref));
+    say({ action: "token_refreshed", payload: {}, ref });
+    mock.timers.tick(5000);
+    assert.deepEqual([tokens, errors], [["never"], []]);
+  } finally {
+    mock.timers.reset();
+  }
+});
+
+test("announcements are listed until they expire", async () => {
+  mock.timers.enable({ apis: ["setTimeout", "Date"] });
+  try {
+    const { client, say } = await served();
+    const list = notificationsOf(client);
+    const at = (milliseconds) => new Date(milliseconds).toISOString();
+    const announced = { action: "system_notification", group: "system", at: at(0) };
+    say({ ...announced, seq: 1, payload: "stays" });
+    say({ ...announced, seq: 2, payload: "goes", expires_at: at(150_000) });
+    assert.deepEqual(list.snapshot().map(({ payload }) => payload), ["goes", "stays"]);
+    mock.timers.tick(60_000);
+    mock.timers.tick(60_000);
+    assert.equal(list.size, 2);
+    mock.timers.tick(30_000);
+    assert.deepEqual(list.snapshot().map(({ payload }) => payload), ["stays"]);
+    list.dismiss(list.snapshot()[0]);
+    assert.deepEqual([list.size, notificationsOf(client)], [0, list]);
+  } finally {
+    mock.timers.reset();
+  }
+});
