@@ -98,6 +98,7 @@ def test_a_stream_that_was_put_back_gives_its_sequences_again() -> None:
     hear(session, 50)
     session.welcome(welcome(client=40, system=40))
     assert cursors(session)["client"] == 40
+    assert hear(session, 50) == [True]
 
 
 def test_a_stranger_has_no_history() -> None:

@@ -70,7 +70,10 @@ class Session:
         elif not same_client:
             self._cursors.pop(CLIENT, None)
         # A stream that was put back to an older state gives the sequences after it a second time.
-        self._cursors = {scope: min(seq, cursors.get(scope, 0)) for scope, seq in self._cursors.items()}
+        kept = {scope: min(seq, cursors.get(scope, 0)) for scope, seq in self._cursors.items()}
+        if kept != self._cursors:
+            self._arrived.clear()
+        self._cursors = kept
         self.client_id, self._epoch, self._resume = client_id, epoch, payload["resume"]
         self._floor = dict(self._cursors)
         self._replay = cursors
