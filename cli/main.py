@@ -1,47 +1,21 @@
-"""The Typer application behind `busctl` and `qbusctl`.
-
-It imports the module of the command that is called, and no other: what one of them needs is no other's start-up time.
-"""
+"""The Typer application behind `busctl` and `qbusctl`."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
-from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from cli.commands import Commands
 from cli.errors import CommandFailed
+from cli.help import WIDEST, in_colour
 from cli.streams import flush_standard_streams, forget_odd_sizes, open_standard_streams
-
-WRITE, RUN, TALK, LOOK = "Begin a project", "Run the system", "Talk to it", "See how it is"
-COMMANDS = {
-    "new": WRITE,
-    "dev": RUN,
-    "serve": RUN,
-    "worker": RUN,
-    "notify": TALK,
-    "submit": TALK,
-    "jobs": TALK,
-    "cancel": TALK,
-    "retry": TALK,
-    "watch": TALK,
-    "token": TALK,
-    "status": LOOK,
-    "doctor": LOOK,
-    "conns": LOOK,
-    "top": LOOK,
-}
-"""Each is the function of that name in the module of that name; and the panel of the help that it stands in."""
 
 NAMES = ("busctl", "qbusctl")
 """systemd has a busctl too, hence the second one."""
-
-TAKES_ALL = {"allow_extra_args": True, "ignore_unknown_options": True}
-"""For `worker`, which hands on what it does not know itself."""
 
 
 def _version(value: bool) -> None:
@@ -65,22 +39,19 @@ def busctl(context: typer.Context, show_version: Version = False) -> None:
     Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
     """
     if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
+        typer.echo(context.get_help(), color=in_colour())
 
 
-def application(names: Iterable[str] = COMMANDS) -> typer.Typer:
-    """`busctl` with these of its commands. Imports their modules."""
+def application() -> typer.Typer:
+    """`busctl` with its commands."""
     app = typer.Typer(
         name="busctl",
-        rich_markup_mode="markdown",
+        cls=Commands,
+        rich_markup_mode=None,
         pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["-h", "--help"]},
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDEST},
     )
     app.callback(invoke_without_command=True)(busctl)
-    for name in names:
-        command = getattr(import_module(f"cli.{name}"), name)
-        settings = TAKES_ALL if name == "worker" else None
-        app.command(rich_help_panel=COMMANDS[name], context_settings=settings)(command)
     return app
 
 
@@ -98,10 +69,7 @@ def main() -> None:
 
 def _run() -> int:
     try:
-        arguments = _decoded(sys.argv[1:])
-        # For what is no command, such as --help or a word that is misspelt, all of them are needed.
-        app = application(arguments[:1] if arguments and arguments[0] in COMMANDS else COMMANDS)
-        return app(arguments, prog_name=_called(), standalone_mode=False) or 0
+        return application()(_decoded(sys.argv[1:]), prog_name=_called(), standalone_mode=False) or 0
     except Exception as error:
         return _told(error)
 

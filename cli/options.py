@@ -10,9 +10,8 @@ import typer
 
 from bus import Settings
 from bus.log import configure_logging
+from cli.help import PANEL
 from cli.output import show_warning
-
-PANEL = "Common options"
 
 
 def seconds(least: float, most: float) -> Callable[[float], float]:

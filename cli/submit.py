@@ -16,9 +16,10 @@ from bus.messages import TaskPayload
 from cli import completion
 from cli.content import content_of
 from cli.errors import Interrupted
+from cli.help import PANEL
 from cli.job_submission import JobSubmission
 from cli.names import client_option
-from cli.options import PANEL, AsJson, NoColor, Quiet, Server, client_settings, seconds
+from cli.options import AsJson, NoColor, Quiet, Server, client_settings, seconds
 from cli.output import Output, say, shortened
 from cli.streams import given
 from cli.when import At, In, begins

@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.main import get_command
 
+import cli.commands
 from bus import Settings
-from cli.main import application
 from testbed.servers import BIN, Web
 from testbed.system import System, running
 from tests.cli.command import DEADLINE, PLAIN, ended
@@ -154,8 +153,7 @@ class Reader:
 
 def options_are_good(arguments: list[str]) -> None:
     """The command line understands these arguments."""
-    root: Any = get_command(application())
-    root.commands[arguments[0]].make_context(arguments[0], arguments[1:]).close()
+    cli.commands.command(arguments[0]).make_context(arguments[0], arguments[1:]).close()
 
 
 def hurried(arguments: list[str]) -> list[str]:

@@ -6,13 +6,9 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
 
-from typer.main import get_command
-
+from cli.commands import COMMANDS, command
 from cli.failures import FAILED, INTERRUPTED, USAGE
-from cli.main import COMMANDS, application
-from cli.options import PANEL
-
-EXAMPLE = "Example: "
+from cli.help import EXAMPLE, PANEL
 
 INTRODUCTION = f"""# busctl
 
@@ -43,11 +39,10 @@ Commands read the same environment variables as processes do: [settings](setting
 
 def cli_page() -> str:
     """Every command, with its arguments and options."""
-    root: Any = get_command(application())
-    commands: dict[str, Any] = root.commands
+    commands = {name: command(name) for name in COMMANDS}
     shared = {}
-    for command in commands.values():
-        shared |= {option.opts[-1]: option for option in command.params if is_shared(option)}
+    for one in commands.values():
+        shared |= {option.opts[-1]: option for option in one.params if is_shared(option)}
     lines = [INTRODUCTION, "## Options of many commands", "", "Each command says below which of them it has.", ""]
     lines += ["| option | means |", "|---|---|"]
     lines += [f"| {spelt(option)} | {escaped(option.help)} |" for option in shared.values()]

@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 import pytest
 
-from cli.main import COMMANDS
+from cli.commands import COMMANDS
 from tests.cli.command import busctl, started_busctl
 
 
@@ -24,7 +24,7 @@ def test_alone_it_shows_its_help() -> None:
 def test_every_command_has_help_with_an_example(command: str) -> None:
     shown = busctl(command, "-h")
     assert shown.returncode == 0
-    assert "Example: " in shown.stdout
+    assert f"busctl {command}" in shown.stdout.partition("Example:\n")[2]
 
 
 def test_version() -> None:
