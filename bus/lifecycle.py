@@ -144,7 +144,7 @@ class Lifecycle:
             raise BusUnavailable(
                 f"no NATS server answered at {self._url} within {self._settings.connect_timeout:g} s"
                 + (f" (last: {trouble.error})" if trouble is not None else "")
-                + "; start one, or set NATS_URL"
+                + "; start one, as 'busctl dev' does, or set NATS_URL"
             ) from None
 
     async def close(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import ssl
 from dataclasses import dataclass
 
@@ -47,7 +49,7 @@ class Trouble:
         url, said = client.server.url, client.refusal
         if isinstance(client.trouble, ssl.SSLError) and not client.used:
             error = client.trouble  # the connection was lost over this, and either may be heard first
-        text = "" if error is None else str(error) or type(error).__name__
+        text = "" if error is None else _told(error)
         if said is None and text.startswith("nats: '"):  # the answer to CONNECT, as the server wrote it
             said = text.removeprefix("nats: ").strip("'").lower()
         if said is not None:
@@ -67,10 +69,19 @@ class Trouble:
                 refused=True,
             )
         if isinstance(error, nats.errors.NoServersError):
-            text = str(client.trouble or error)
+            text = _told(client.trouble or error)
         text = text.removeprefix("nats: ") or "it ended the connection"
         what = f"the connection to NATS at {url} was lost" if client.used else f"NATS at {url} cannot be reached"
         return cls(BusUnavailable(f"{what}: {text}"), refused=False)
+
+
+def _told(error: BaseException) -> str:
+    """What an error says; one of the operating system's without its number and address, which stand beside it."""
+    if isinstance(error, socket.gaierror) and error.strerror:
+        return error.strerror.lower()
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno).lower()
+    return str(error) or type(error).__name__
 
 
 class Patience:

@@ -9,10 +9,11 @@ from rich.console import Console
 
 from bus import Bus, Settings
 from cli.errors import CommandFailed, Interrupted
+from cli.events import STATES
 from cli.job_ids import find
 from cli.names import Job, client_option
 from cli.options import AsJson, NoColor, Quiet, Server, Timeout, client_settings
-from cli.output import Output, say, shortened
+from cli.output import Output, say
 from workers import submission
 from workers.submission import Cancellation
 
@@ -44,7 +45,10 @@ def cancel(
     job = state.job_id
     output.record(job_id=job, client_id=state.client_id, state=state.state, seq=state.seq, text=state.last.payload)
     if not done.cancelled:
-        raise CommandFailed(f"job {job} had ended already: {shortened(state.last.payload)}")
+        raise CommandFailed(
+            f"job {job} had ended already: {STATES[state.state]}",
+            below=[f"'busctl retry {job}' does it again"],
+        )
     output.line("Job ", (job, "bold"), " cancelled.")
     if done.untold is not None:
         note = "its worker could not be told, because NATS went away: it may work on for a while, and in vain"

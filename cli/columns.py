@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
@@ -28,6 +28,7 @@ class Column:
         right: whether its cells end below each other.
         whole: never crop a cell of it, but in a narrow terminal.
         grows: it takes what the others leave; without one, the last does.
+        widest: what is in it; it does not grow beyond that.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Column:
     right: bool = False
     whole: bool = False
     grows: bool = False
+    widest: int = LONGEST_SHOWN
 
 
 class Columns:
@@ -61,7 +63,7 @@ class Columns:
         if next(reversed(self._sizes)) is self._grows:
             self._last = self._grows
         elif room is not None and self._grows in self._sizes:
-            self._sizes[self._grows] += room - self._used
+            self._sizes[self._grows] = max(1, min(self._grows.widest, self._sizes[self._grows] + room - self._used))
 
     def header(self) -> list[Part]:
         """The names of the columns that are shown."""
@@ -103,6 +105,16 @@ class Columns:
                 shown if self._room is None or (self._whole and column.whole) else set_cell_size(shown, size - 1) + "…"
             )
         return " " * (size - length) + shown if column.right else shown + " " * (size - length)
+
+
+def fitting(columns: Sequence[Column], rows: Sequence[Mapping[str, Part]]) -> list[Column]:
+    """The columns, none of them wider than what is in these rows, or its header."""
+    fitted = []
+    for column in columns:
+        cells = (cell_len(printable(_split(row[column.name])[0])) for row in rows)
+        widest = max(len(column.name), *cells)
+        fitted.append(replace(column, least=min(column.least, widest), most=min(column.most, widest), widest=widest))
+    return fitted
 
 
 def _fitted(text: str, left: int | None) -> str:

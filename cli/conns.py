@@ -112,10 +112,10 @@ async def _list(settings: Settings, client: str | None, limit: int, output: Outp
                 silent += 1
                 show_warning(f"the web process {process.name} does not tell of its connections: {error}")
     if not shown:
-        output.line("No connections.")
+        output.note("No connections.")
     open_now = sum(process.connections for process in processes)
     if shown == limit and shown < open_now:
-        output.line((f"{shown:,} of {count(open_now, 'connection')}; --limit shows more.", "dim"))
+        output.note(f"{shown:,} of {count(open_now, 'connection')}; --limit shows more.")
     if silent:
         raise CommandFailed(f"{count(silent, 'web process')} did not answer; try again, or see 'busctl doctor'")
 

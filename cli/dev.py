@@ -130,4 +130,4 @@ def _require_free(ports: dict[str, int]) -> None:
             except OSError as error:
                 busy.append(f"port {number} cannot be used ({error.strerror}); choose another with {option}")
     if busy:
-        raise CommandFailed("; ".join(busy))
+        raise CommandFailed(busy[0], below=busy[1:])

@@ -31,6 +31,8 @@ OURS = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z \[(?P<level>\w+) *\] (?P<event>.*)"
 """A log line of web and worker, as `bus.log` writes it for people."""
 OF_CELERY = re.compile(r"worker: (Hitting|Warm|Cold|Soft) ")
 OF_NATS = re.compile(r"\[\d+\] [\d/]+ [\d:.]+ \[(WRN|ERR|FTL)\] (?P<event>.*)")
+ASKED_BY_US = re.compile(r"Invalid JetStream request '.*': unexpected EOF|Healthcheck failed: ")
+"""What NATS says when `busctl doctor` tries what it may do, and when `busctl dev` asks whether it is ready."""
 FIELD = re.compile(r"(\w+)=(\S+)")
 LEVELS = {"warning": "yellow", "error": "bold red", "critical": "bold red"}
 ENDS = {
@@ -111,7 +113,9 @@ def worth_showing(name: str, line: str) -> Text | None:
         return None  # what it warns of is the matter of who runs it in production
     if name == "nats":
         found = OF_NATS.fullmatch(line)
-        return Text(printable(found["event"]), "yellow") if found is not None else None
+        if found is None or ASKED_BY_US.match(found["event"]):
+            return None
+        return Text(printable(found["event"]), "yellow")
     found = OURS.fullmatch(line)
     if found is None:  # a traceback, or what a job prints
         return None if OF_CELERY.match(line) else Text(printable(line))

@@ -5,11 +5,19 @@ from __future__ import annotations
 import typer
 
 from bus import BusError
-from cli.errors import CommandFailed, Interrupted, Unread
+from cli.errors import FAILED, INTERRUPTED, USAGE, CommandFailed, Interrupted, Unread
 from cli.output import show_error, show_note
 from workers.errors import WorkersError
 
-FAILED, USAGE, INTERRUPTED = 1, 2, 130
+PLAINER = (
+    ("Value error, ", ""),
+    ("Input should be", "it should be"),
+    ("a valid integer, unable to parse string as an integer", "a whole number"),
+    ("a valid number, unable to parse string as a number", "a number"),
+    ("greater than or equal to", "at least"),
+    ("less than or equal to", "at most"),
+)
+"""What is said of an argument that cannot be read, and how people say it."""
 
 
 def tell(error: Exception) -> int:
@@ -30,7 +38,10 @@ def tell(error: Exception) -> int:
             return USAGE
         case Unread():
             return FAILED
-        case BusError() | CommandFailed() | WorkersError():
+        case CommandFailed():
+            show_error(str(error), below=error.below)
+            return FAILED
+        case BusError() | WorkersError():
             show_error(str(error))
             return FAILED
     raise error
@@ -38,7 +49,10 @@ def tell(error: Exception) -> int:
 
 def _usage(error: typer.TyperException) -> str:
     describe = getattr(error, "format_message", error.__str__)
-    message = describe().strip().rstrip(".")
+    message = describe().strip().rstrip(".").removeprefix("Invalid value: ")
+    for said, plainer in PLAINER:
+        message = message.replace(said, plainer)
+    message = message[:1].lower() + message[1:]
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "busctl"
-    return f"{message}; see '{command} --help'"
+    return f"{message} See '{command} --help'" if message.endswith("?") else f"{message}; see '{command} --help'"

@@ -50,6 +50,8 @@ async def _beginning(bus: Bus, given: str, client_id: str | None) -> Key:
             if address is not None and address.client_id and (address.job_id or "").startswith(given):
                 found.append((address.client_id, address.job_id or ""))
     match found:
+        case [] if len(given) < LEAST:
+            raise CommandFailed(f"{given} is too short for the beginning of an id; type {LEAST} characters at least")
         case []:
             whose = "" if client_id is None else f" of the client {client_id}"
             raise CommandFailed(

@@ -182,7 +182,9 @@ class JobSubmission:
             case "job_cancelled":
                 raise CommandFailed(f"job {self._job_id} was cancelled; submit it again if it is still wanted")
             case _:
-                raise CommandFailed(f"job {self._job_id} failed: {event.get('reason') or text(event)}")
+                first, *others = str(event.get("reason") or text(event)).splitlines() or ["for no reason that is told"]
+                again = f"'busctl retry {self._job_id}' does it again"
+                raise CommandFailed(f"job {self._job_id} failed: {first}", below=[*others, again])
 
     def _say(self, message: str, style: str = "") -> None:
         say(self._beside, message, style)

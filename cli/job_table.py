@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cli.amounts import span
-from cli.columns import LONGEST_SHOWN, Column, Columns
+from cli.columns import LONGEST_SHOWN, Column, Columns, fitting
 from cli.events import EVENT_STYLES, STATES
 from cli.listed_job import ListedJob
 from cli.output import Output, Part, room
@@ -71,7 +71,7 @@ class JobTable:
             "CONTENT": self._cut(job.content),
         }
         if self._room is None:
-            self._print(row, Columns(self._fitting(WHOLE_ID), None))
+            self._print(row, Columns(self._shown(WHOLE_ID), None))
         else:
             self._rows.append(row)
 
@@ -79,12 +79,13 @@ class JobTable:
         """Print what is left."""
         if self._rows:
             length = _telling_apart([str(row["JOB"]) for row in self._rows])
-            columns = Columns(self._fitting(length), self._room)
-            for row in self._rows:
-                self._print(row | {"JOB": str(row["JOB"])[:length]}, columns)
+            rows = [row | {"JOB": str(row["JOB"])[:length]} for row in self._rows]
+            columns = Columns(fitting(self._shown(length), rows), self._room)
+            for row in rows:
+                self._print(row, columns)
 
     def _cut(self, text: str) -> str:
-        return text if self._room is None else text[:LONGEST_SHOWN]
+        return text if self._room is None else " ".join(text[:LONGEST_SHOWN].split())
 
     def _print(self, row: dict[str, Part], columns: Columns) -> None:
         if self._columns is None:
@@ -92,7 +93,7 @@ class JobTable:
             self._output.line(*columns.header())
         self._output.line(*self._columns.row(row))
 
-    def _fitting(self, id_width: int) -> list[Column]:
+    def _shown(self, id_width: int) -> list[Column]:
         job = Column("JOB", id_width, id_width, 7, "bold", whole=True)
         return [job, *(column for column in self._others if column.name != "CLIENT" or self._with_client)]
 

@@ -73,9 +73,9 @@ def jobs(
     finally:
         table.end()
     if not count:
-        output.line(f"No {listing.name}.")
+        output.note(f"No {listing.name}.")
     if count == limit:
-        output.line((f"The {listing.first} {limit}; --limit shows more, if there are.", "dim"))
+        output.note(f"The {listing.first} {limit}; --limit shows more, if there are.")
     schedule_table.show(output, recurring)
 
 

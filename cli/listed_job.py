@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from bus import times
 from bus.attempts import Attempt
 from bus.job_log import JobState
-from bus.messages import as_text
-from cli.when import about, local_minute, waits_until
+from bus.messages import JobFailed, JobResult, JobRetrying, as_text
+from cli.when import about, waits_until
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +41,13 @@ class ListedJob:
     def text(self) -> str:
         """What is most worth knowing of it: when it begins, what was asked for, or what came of it."""
         if (time := self.begins) is not None:
-            return f"in {about(time)}, at {local_minute(time)}: {self.content}"
-        waits = self.state.state == "job_retrying"  # and why is more than what was asked for
-        return as_text(self.state.last.payload) if self.state.ended or waits else self.content
+            return f"in {about(time)}: {self.content}"
+        match self.state.last:
+            case JobFailed(reason=str(reason)):
+                return reason
+            case JobFailed(payload=said) | JobResult(payload=said) | JobRetrying(payload=said):
+                return as_text(said)
+        return self.content
 
     @property
     def age(self) -> timedelta:
@@ -71,8 +76,8 @@ class ListedJob:
             ],
             "retry_of": self.state.request.retry_of,
             "not_before": self.state.request.not_before,
-            "queued_at": self.queued_at.isoformat(),
-            "last_at": self.last_at.isoformat(),
+            "queued_at": times.written(self.queued_at),
+            "last_at": times.written(self.last_at),
             "seq": self.state.seq,
             "text": as_text(self.state.last.payload),
         }

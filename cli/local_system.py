@@ -85,7 +85,7 @@ class Plan:
     def told(self, name: str) -> str:
         """What is said of a part once it answers."""
         return {
-            "nats": f"listens on {self.nats_url}, its own pages on http://127.0.0.1:{(self.nats_ports or (0, 0))[1]}",
+            "nats": f"listens on {self.nats_url} and http://127.0.0.1:{(self.nats_ports or (0, 0))[1]}",
             "valkey": f"listens on {self.redis_url}",
             "web": f"serves http://127.0.0.1:{self.web_port}/",
             "worker": f"takes jobs, {self.concurrency} at a time",
@@ -211,7 +211,8 @@ class LocalSystem:
         Console(highlight=False).print(ready, soft_wrap=True)
         if self._plan.page == PAGE:
             web = f"http://127.0.0.1:{self._plan.web_port}"
-            self._show("dev", f"the console: {web}/console/, the wire: {web}/asyncapi/docs/")
+            self._show("dev", f"the console: {web}/console/")
+            self._show("dev", f"the wire: {web}/asyncapi/docs/")
         self._show("dev", f"every line of every process: {short(self._plan.data_dir / LOGS)}")
         if sys.stdin is not None and sys.stdin.isatty():
             self._show("dev", "press o to open the page, r to restart the worker, q to quit")

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from cli.commands import Commands
-from cli.errors import CommandFailed
+from cli.errors import INTERRUPTED, CommandFailed
 from cli.help import WIDEST, in_colour
 from cli.streams import flush_standard_streams, forget_odd_sizes, open_standard_streams
 
@@ -70,6 +70,8 @@ def main() -> None:
 def _run() -> int:
     try:
         return application()(_decoded(sys.argv[1:]), prog_name=_called(), standalone_mode=False) or 0
+    except KeyboardInterrupt:  # before the command, or a completion, has begun
+        return INTERRUPTED
     except Exception as error:
         return _told(error)
 

@@ -6,6 +6,8 @@ import json
 import os
 import re
 import sys
+import textwrap
+from collections.abc import Sequence
 from contextlib import suppress
 
 from rich.console import Console
@@ -17,6 +19,8 @@ Part = str | tuple[str, str]
 """A text, or a text and its style."""
 
 _SPACES = re.compile(r"\r\n|\n|\t")
+_TO_BE_TYPED = re.compile(r"'busctl [^']*'")
+_UNBROKEN = "\N{NO-BREAK SPACE}"
 
 
 def printable(text: str) -> str:
@@ -77,6 +81,11 @@ class Output:
         if not self._as_json and not self._quiet:
             print(_lines(behind + text).removeprefix(_lines(behind)), end="", flush=True)
 
+    def note(self, message: str) -> None:
+        """A line for people that is no part of the result, on standard error."""
+        if not self._as_json and not self._quiet:
+            say(Console(stderr=True, highlight=False), message, "dim")
+
     def record(self, /, **fields: object) -> None:
         """A line for programs: one JSON object."""
         if self._as_json and not self._quiet:
@@ -85,20 +94,25 @@ class Output:
 
 def say(console: Console, message: str, style: str = "") -> None:
     """A line for people beside the output. Nothing in it is taken for markup."""
-    console.print(Text(printable(message), style), soft_wrap=True)
+    _print(console, Text(style=style), message)
 
 
-def show_error(message: str) -> None:
-    """Say on standard error what went wrong."""
-    text = Text.assemble(("error: ", "bold red"), printable(message))
+def show_error(message: str, *, below: Sequence[str] = ()) -> None:
+    """Say on standard error what went wrong.
+
+    Args:
+        below: lines that follow.
+    """
+    console = Console(stderr=True, highlight=False)
     with suppress(SystemExit):  # how Rich says that nobody reads
-        Console(stderr=True, highlight=False).print(text, soft_wrap=True)
+        _print(console, Text("error: ", "bold red"), message)
+        for line in below:
+            _print(console, Text("  "), line, indent="  ")
 
 
 def show_warning(message: str) -> None:
     """Say on standard error what is unwise, though it works."""
-    text = Text.assemble(("warning: ", "bold yellow"), printable(message))
-    Console(stderr=True, highlight=False).print(text, soft_wrap=True)
+    _print(Console(stderr=True, highlight=False), Text("warning: ", "bold yellow"), message)
 
 
 def show_note(message: str) -> None:
@@ -107,4 +121,16 @@ def show_note(message: str) -> None:
     with suppress(SystemExit):
         if console.is_terminal:
             console.print()
-        console.print(Text(printable(message)), soft_wrap=True)
+        _print(console, Text(), message)
+
+
+def _print(console: Console, begun: Text, message: str, indent: str = "") -> None:
+    """Print a line that has begun; in a terminal broken between words, but not within a command that is to be typed."""
+    text = printable(message)
+    if console.is_terminal:
+        kept = _TO_BE_TYPED.sub(lambda command: command[0].replace(" ", _UNBROKEN), text)
+        lines = textwrap.TextWrapper(console.width, break_long_words=False, break_on_hyphens=False)
+        lines.initial_indent, lines.subsequent_indent = "." * len(begun), indent
+        text = lines.fill(kept)[len(begun) :].replace(_UNBROKEN, " ")
+    style = "" if begun.plain else begun.style
+    console.print(Text.assemble(begun, (text, style)), soft_wrap=True)

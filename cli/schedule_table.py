@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from bus import times
 from bus.schedules import Remembered
-from cli.columns import Column, Columns
+from cli.columns import Column, Columns, fitting
 from cli.output import Output, Part, room
 from cli.when import about, ahead, local_minute
 
@@ -31,10 +31,11 @@ def show(output: Output, schedules: Sequence[Remembered]) -> None:
     """
     if not schedules:
         return
-    columns = Columns(COLUMNS, room())
+    rows = [_cells(one) for one in schedules]
+    columns = Columns(COLUMNS if room() is None else fitting(COLUMNS, rows), room())
     output.line()
     output.line(*columns.header())
-    for one in schedules:
+    for one, row in zip(schedules, rows, strict=True):
         output.record(
             schedule=one.name,
             rule=one.definition,
@@ -42,7 +43,7 @@ def show(output: Output, schedules: Sequence[Remembered]) -> None:
             next=None if one.gone else times.written(one.next),
             gone=None if one.gone is None else times.written(one.gone),
         )
-        output.line(*columns.row(_cells(one)))
+        output.line(*columns.row(row))
 
 
 def _cells(one: Remembered) -> dict[str, Part]:

@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import Any
 
 from cli.commands import COMMANDS, command
-from cli.failures import FAILED, INTERRUPTED, USAGE
+from cli.errors import FAILED, INTERRUPTED, USAGE
 from cli.help import EXAMPLE, PANEL
 
 INTRODUCTION = f"""# busctl
@@ -18,7 +18,7 @@ The command line. `qbusctl` is the same program, for machines where `busctl` is 
 | exit status | means |
 |---|---|
 | 0 | done |
-| {FAILED} | it failed, and standard error says why and what to do next, in one line |
+| {FAILED} | it failed, and standard error says why and what to do next |
 | {USAGE} | wrong usage: the command line cannot be understood, or asks for what cannot be |
 | {INTERRUPTED} | interrupted by Ctrl+C |
 

@@ -52,7 +52,7 @@ async def test_a_job_that_had_ended_is_exit_1_and_says_how(nats: Nats, bus: Bus)
     refused = busctl("cancel", job.job_id, "--json", NATS_URL=nats.url)
     assert refused.returncode == 1
     assert json.loads(refused.stdout)["state"] == "job_result"
-    assert "had ended already: all done" in refused.stderr
+    assert "had ended already: done" in refused.stderr
 
 
 def test_an_unknown_job_is_exit_1(nats: Nats) -> None:

@@ -12,6 +12,8 @@ AT = "2026-11-26T22:46:43.646664Z"
 HIDDEN = [
     ("valkey", "16886:M 26 Nov 2026 22:46:41.849 # WARNING Memory overcommit must be enabled!"),
     ("nats", "[16885] 2026/11/26 22:46:41.866875 [INF] Server is ready"),
+    ("nats", "[16885] 2026/11/26 22:46:41.866875 [WRN] Invalid JetStream request '$G > $JS.API.X': unexpected EOF"),
+    ("nats", '[16885] 2026/11/26 22:46:41.866875 [WRN] Healthcheck failed: "failed to be ready after 1ms: server"'),
     ("web", f"{AT} [info     ] connection opened client_id=x path=/ws/system"),
     ("worker", f"{AT} [debug    ] x"),
     ("worker", f"{AT} [info     ] job started attempt=1 client_id=cli job_id=c996b0da19069fd8 type=translate"),

@@ -7,6 +7,7 @@ import sys
 from importlib.metadata import version
 
 import pytest
+from rich.text import Text
 
 from cli.commands import COMMANDS
 from tests.cli.command import busctl, started_busctl
@@ -71,6 +72,16 @@ def test_wrong_usage_exits_with_2_and_says_why_on_standard_error(arguments: list
     assert not refused.stdout
     assert refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+def test_in_a_terminal_an_error_is_broken_between_words_and_never_within_a_command() -> None:
+    refused = busctl("jobs", "--limit", "many", COLUMNS="60", FORCE_COLOR="1", TERM="xterm")
+    lines = [Text.from_ansi(line).plain for line in refused.stderr.splitlines()]
+    assert lines == ["error: invalid value for '--limit': it should be a whole", "number; see 'busctl jobs --help'"]
+
+
+def test_a_misspelt_command_is_answered_with_the_one_that_is_meant() -> None:
+    assert busctl("stauts").stderr == ("error: no such command 'stauts'. Did you mean 'status'? See 'busctl --help'\n")
 
 
 def test_two_servers_on_one_port_are_wrong_usage() -> None:

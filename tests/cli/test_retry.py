@@ -75,7 +75,7 @@ async def test_failed_lists_the_jobs_that_failed_with_why_each_attempt_did(nats:
     [listed] = map(json.loads, shown.stdout.splitlines())
     assert (listed["job_id"], listed["state"], listed["attempt"]) == (job.job_id, "job_failed", 1)
     assert [(attempt["attempt"], attempt["reason"]) for attempt in listed["attempts"]] == [(1, "no ink")]
-    assert busctl("jobs", "--failed", "--client", "nobody", NATS_URL=nats.url).stdout == "No failed jobs.\n"
+    assert busctl("jobs", "--failed", "--client", "nobody", NATS_URL=nats.url).stderr == "No failed jobs.\n"
     assert busctl("jobs", "--failed", "--open", NATS_URL=nats.url).returncode == 2
 
 

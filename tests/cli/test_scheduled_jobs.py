@@ -80,7 +80,7 @@ async def test_among_all_jobs_they_are_told_apart_from_those_that_wait_for_a_wor
     _, later, now = busctl("jobs", "--client", "s3", NATS_URL=nats.url).stdout.splitlines()
     assert later.startswith(job.job_id)
     assert " scheduled " in later
-    assert later.endswith(f" in 2 d, at {local_minute(begin(job))}: hi")
+    assert later.endswith(" in 2 d: hi")
     assert " queued " in now
 
 
@@ -151,7 +151,7 @@ async def test_watch_says_for_when_a_job_is_scheduled(nats: Nats, bus: Bus) -> N
 
 
 def test_none_is_said(nats: Nats) -> None:
-    assert busctl("jobs", "--client", "nobody", "--scheduled", NATS_URL=nats.url).stdout == "No scheduled jobs.\n"
+    assert busctl("jobs", "--client", "nobody", "--scheduled", NATS_URL=nats.url).stderr == "No scheduled jobs.\n"
 
 
 def test_one_that_has_failed_does_not_wait() -> None:
