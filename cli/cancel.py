@@ -8,15 +8,17 @@ from typing import Annotated
 from rich.console import Console
 
 from bus import Bus, Settings
+from cli import completion
 from cli.errors import CommandFailed, Interrupted
 from cli.events import STATES
 from cli.job_ids import find
-from cli.names import Job, client_option
+from cli.names import client_option, job_argument
 from cli.options import AsJson, NoColor, Quiet, Server, Timeout, client_settings
 from cli.output import Output, say
 from workers import submission
 from workers.submission import Cancellation
 
+Job = Annotated[str, job_argument(completion.open_job_ids)]
 Client = Annotated[str | None, client_option("Whose job it is; needed only when two clients have a job of that id.")]
 
 

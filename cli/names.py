@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated
 
 import typer
 
 from bus import InvalidName, subjects
-from cli import completion
 
 
 def name(kind: str) -> Callable[[str | None], str | None]:
@@ -23,16 +21,16 @@ def name(kind: str) -> Callable[[str | None], str | None]:
     return check
 
 
-Job = Annotated[
-    str,
-    typer.Argument(
-        metavar="JOB",
-        callback=name("job id"),
-        autocompletion=completion.job_ids,
-        help="The job's id, or its beginning.",
-        show_default=False,
-    ),
-]
+def job_argument(offered: Callable[[str], list[str]]) -> typer.models.ArgumentInfo:
+    """The argument that names a job.
+
+    Args:
+        offered: the ids that a shell offers for the beginning of one.
+    """
+    argument: typer.models.ArgumentInfo = typer.Argument(
+        metavar="JOB", callback=name("job id"), autocompletion=offered, help="The job's id, or its beginning."
+    )
+    return argument
 
 
 def client_option(what: str) -> typer.models.OptionInfo:

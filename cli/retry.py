@@ -10,10 +10,11 @@ from rich.console import Console
 
 from bus import Bus, BusUnavailable, Settings, Stored, subjects
 from bus.job_log import JobState
+from cli import completion
 from cli.errors import CommandFailed, Interrupted
 from cli.events import record, standing
 from cli.job_ids import find
-from cli.names import Job, client_option
+from cli.names import client_option, job_argument
 from cli.options import AsJson, NoColor, Quiet, Server, Timeout, client_settings
 from cli.output import Output, say
 from cli.submit import JobKey
@@ -22,6 +23,7 @@ from workers.client_jobs import ClientJobs
 from workers.hand_in import hand_in
 from workers.submission import Submission
 
+Job = Annotated[str, job_argument(completion.ended_job_ids)]
 Client = Annotated[str | None, client_option("Whose job it is; needed only when two clients have a job of that id.")]
 
 

@@ -205,9 +205,7 @@ def test_plain_hypercorn_ends_with_the_reason_when_it_cannot_start(tmp_path: Pat
 
 
 def test_an_import_reads_no_settings_and_makes_no_app() -> None:
-    program = (
-        "import quart_app, workers, cli.main, sys; cli.main.application(); assert 'workers.celery' not in sys.modules"
-    )
+    program = "import quart_app, workers, cli.application, sys; cli.application.application(); assert 'workers.celery' not in sys.modules"
     subprocess.run(
         [sys.executable, "-c", program], env=os.environ | {"BUS_FRAME_RATE": "x"}, check=True, timeout=DEADLINE
     )
@@ -218,7 +216,7 @@ def test_a_command_imports_what_it_needs_and_nothing_for_others() -> None:
         import sys
         from typer.main import get_command
         from cli.commands import command
-        from cli.main import application
+        from cli.application import application
         assert "doctor" in get_command(application()).make_context("busctl", []).get_help()
         command("serve"), command("worker")
         assert not {"bus", "nats", "rich"} & sys.modules.keys()

@@ -46,8 +46,11 @@ async def test_ids_of_jobs_are_offered(nats: Nats, settings: Settings) -> None:
         request = JobRequest(task_type="default", job_type="default", content="x")
         for job_id in ("feed01", "feed02", "f00d"):
             await job_log.create(bus.stream, "completing", request, job_id=job_id)
-    for command in (("cancel",), ("retry",), ("watch", "--job")):
-        assert offered(*command, "fee", NATS_URL=nats.url) == ["feed02", "feed01"]
+            last = await job_log.read(bus.stream, "completing", job_id)
+        await job_log.fail(bus.stream, last, "no reason")
+    assert offered("cancel", "f", NATS_URL=nats.url) == ["feed02", "feed01"]
+    assert offered("retry", "f", NATS_URL=nats.url) == ["f00d"]
+    assert offered("watch", "--job", "f", NATS_URL=nats.url) == ["f00d", "feed02", "feed01"]
 
 
 @pytest.mark.parametrize("name", ["busctl", "qbusctl"])
