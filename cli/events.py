@@ -10,6 +10,7 @@ from typing import Any
 from bus import Interruption, Stored, SystemNotification, subjects
 from bus.job_log import JobState
 from bus.job_step import JobCarried
+from bus.messages import as_text
 from cli.when import local, until, waits_until
 
 EVENT_STYLES = {
@@ -85,8 +86,7 @@ def text(event: dict[str, Any]) -> str:
 
     Of a job that is tried again, or waits for its time, it says when; of one that a schedule made, for which time.
     """
-    payload = event["payload"]
-    told = payload if isinstance(payload, str) else json.dumps(payload, ensure_ascii=False)
+    told = _told(event)
     if event["action"] == "job_queued" and (begins := moment(str(event.get("not_before", "")))) is not None:
         return f"scheduled for {local(begins)}: {told}"
     if event["action"] == "job_queued" and (slot := moment(str(event.get("slot", "")))) is not None:
@@ -95,6 +95,16 @@ def text(event: dict[str, Any]) -> str:
     if event["action"] != "job_retrying" or next_at is None or not isinstance(attempt, int):
         return told
     return f"{told} (attempt {attempt + 1} at {next_at:%H:%M:%S})"
+
+
+def _told(event: dict[str, Any]) -> str:
+    match event:
+        case {"action": "job_queued", "task_type": str(job_type), "content": content}:
+            return f"{job_type}: {as_text(content)}"
+        case {"action": "job_failed", "reason": str(reason)}:
+            return reason
+    payload = event["payload"]
+    return payload if isinstance(payload, str) else json.dumps(payload, ensure_ascii=False)
 
 
 def result(event: dict[str, Any]) -> str:

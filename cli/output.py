@@ -65,12 +65,22 @@ class Output:
         self._quiet = quiet
         self._console = Console(highlight=False)
 
-    def line(self, *parts: Part) -> None:
-        """A line for people. Nothing in a text is taken for markup."""
+    def line(self, *parts: Part, indent: int = 0) -> None:
+        """A line for people. Nothing in a text is taken for markup.
+
+        Args:
+            indent: the column below which a terminal goes on with what is too long for one line; 0 for no matter where.
+        """
         if self._as_json or self._quiet:
             return
         shown = [(printable(part), "") if isinstance(part, str) else (printable(part[0]), part[1]) for part in parts]
-        self._console.print(Text.assemble(*shown), soft_wrap=True)
+        text = Text.assemble(*shown)
+        if indent and self._console.is_terminal:
+            begun, left = text[:indent], max(1, self._console.width - indent)
+            lines = text[indent:].wrap(self._console, left)
+            text = Text("\n" + " " * indent).join(lines)
+            text = Text.assemble(begun, text)
+        self._console.print(text, soft_wrap=True)
 
     def text(self, text: str, *, behind: str = "") -> None:
         """Text for people as it comes: its lines are kept, and the last one is not ended.

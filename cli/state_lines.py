@@ -22,6 +22,8 @@ NEARLY_FULL = 0.9
 GOOD, UNSURE, BAD = ("✓", "green"), ("!", "yellow"), ("✗", "bold red")
 WIDTH = 9
 """Columns of what stands before a line."""
+INDENT = WIDTH + 2
+"""Where its text begins, below the sign."""
 
 
 def summary(system: SystemState) -> Iterator[Line]:

@@ -7,7 +7,7 @@ import asyncio
 from cli.errors import CommandFailed, Interrupted
 from cli.options import AsJson, NoColor, Quiet, Server, Timeout, client_settings
 from cli.output import Output
-from cli.state_lines import lines
+from cli.state_lines import INDENT, lines
 from workers.state.system import look_once
 
 
@@ -32,6 +32,6 @@ def status(
         raise Interrupted("interrupted") from None
     output.record(**system.record())
     for line in lines(system):
-        output.line(*line)
+        output.line(*line, indent=INDENT)
     if system.faults:
         raise CommandFailed(f"{'; '.join(system.faults)}. 'busctl doctor' says how to mend it")

@@ -14,6 +14,7 @@ from cli.columns import Column, Columns
 from cli.errors import Interrupted
 from cli.events import INTERRUPTIONS, is_news, level, moment, record, style, text
 from cli.job_ids import find
+from cli.job_table import SHORTEST_ID
 from cli.live_text import LiveText
 from cli.names import client_option, name
 from cli.options import AsJson, NoColor, Quiet, Server, Timeout, client_settings
@@ -22,8 +23,8 @@ from cli.output import Output, Part, room, say
 COLUMNS = (
     Column("TIME", 8, 8, 3, "dim"),
     Column("WHO", 10, 22, 1),
-    Column("JOB", 9, 16, 2, "dim", whole=True),
-    Column("WHAT", 9, 12, 5),
+    Column("JOB", 8, 16, 2, "dim", whole=True),
+    Column("WHAT", 12, 12, 5),
     Column("TEXT", 10, 24, 4),
 )
 
@@ -131,15 +132,15 @@ class Watcher:
 
     def _row(self, stored: Stored, event: dict[str, Any]) -> list[Part]:
         stored_at = moment(stored.timestamp)
-        action = event["action"]
+        action, width = event["action"], room()
         cells: dict[str, Part] = {
             "TIME": f"{stored_at:%H:%M:%S}" if stored_at else "",
             "WHO": str(event.get("client_id") or event.get("group") or event.get("subject", "")),
-            "JOB": str(event.get("job_id", "")),
+            "JOB": str(event.get("job_id", ""))[: None if width is None else SHORTEST_ID],
             "WHAT": (action.removeprefix("job_").removeprefix("system_"), style(event)),
             "TEXT": level(event) + text(event),
         }
-        return Columns(COLUMNS, room()).row(cells)  # anew each time: a terminal may change its size
+        return Columns(COLUMNS, width).row(cells)  # anew each time: a terminal may change its size
 
     def _tell_of(self, interruption: Interruption) -> None:
         self._tell(INTERRUPTIONS[interruption])

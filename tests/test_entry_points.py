@@ -205,7 +205,10 @@ def test_plain_hypercorn_ends_with_the_reason_when_it_cannot_start(tmp_path: Pat
 
 
 def test_an_import_reads_no_settings_and_makes_no_app() -> None:
-    program = "import quart_app, workers, cli.application, sys; cli.application.application(); assert 'workers.celery' not in sys.modules"
+    program = (
+        "import quart_app, workers, cli.application as cli, sys; cli.application()\n"
+        "assert 'workers.celery' not in sys.modules"
+    )
     subprocess.run(
         [sys.executable, "-c", program], env=os.environ | {"BUS_FRAME_RATE": "x"}, check=True, timeout=DEADLINE
     )

@@ -79,6 +79,6 @@ def _examined(server: str | None, timeout: float, roles: tuple[str, ...]) -> lis
 def show(output: Output, check: Check) -> None:
     """Print one line for a check, and below it what to do."""
     output.record(area=check.area, state=check.state.value, text=check.text, remedy=check.remedy)
-    output.line(MARKS[check.state], (f" {check.area:{WIDTH}}", "bold"), check.text)
+    output.line(MARKS[check.state], (f" {check.area:{WIDTH}}", "bold"), check.text, indent=WIDTH + 2)
     if check.remedy:
-        output.line((f"  {'':{WIDTH}}→ {check.remedy}", "cyan"))
+        output.line((f"  {'':{WIDTH}}→ {check.remedy}", "cyan"), indent=WIDTH + 4)

@@ -22,9 +22,9 @@ The command line. `qbusctl` is the same program, for machines where `busctl` is 
 | {USAGE} | wrong usage: the command line cannot be understood, or asks for what cannot be |
 | {INTERRUPTED} | interrupted by Ctrl+C |
 
-`busctl --install-completion` teaches bash, zsh or fish the commands, options, job types and ids of jobs. zsh comes with a
-completion for systemd's busctl, and prefers it: there put `eval "$(busctl --show-completion)"` into `~/.zshrc`, below
-`compinit`.
+`busctl --install-completion` teaches bash, zsh or fish the commands, options, job types and ids of jobs. zsh comes with
+a completion for systemd's busctl, and prefers it: there put `eval "$(busctl --show-completion)"` into `~/.zshrc`,
+below `compinit`.
 
 What each command means by *done* stands below. Output for people and for programs (`--json`) goes to standard output,
 everything else to standard error.
