@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+
 import typer
 
 from bus import BusError
+from cli.commands import COMMANDS
 from cli.errors import FAILED, INTERRUPTED, USAGE, CommandFailed, Interrupted, Unread
 from cli.output import show_error, show_note
 from workers.errors import WorkersError
@@ -54,5 +57,11 @@ def _usage(error: typer.TyperException) -> str:
         message = message.replace(said, plainer)
     message = message[:1].lower() + message[1:]
     context = getattr(error, "ctx", None)
-    command = context.command_path if context is not None else "busctl"
+    command = context.command_path if context is not None else _called()
     return f"{message} See '{command} --help'" if message.endswith("?") else f"{message}; see '{command} --help'"
+
+
+def _called() -> str:
+    """The command, as far as it can be told from the arguments of this process."""
+    named = sys.argv[1] if len(sys.argv) > 1 else ""
+    return f"busctl {named}" if named in COMMANDS else "busctl"

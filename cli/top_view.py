@@ -77,7 +77,7 @@ def screen(system: SystemState, order: str, *, title: str, rate: float | None, w
     jobs = sorted(running(system), key=key)
     keys = "  ".join(f"{letter} {what}" for letter, (what, _) in ORDERS.items())
     about = f"{count(len(jobs), 'job')} running, sorted by {name}"
-    shown += [Text(""), _line([(about, "bold"), (f"   {keys}  q quit", "dim")], width)]
+    shown += [Text(""), _line([(about, "bold"), (f"   q quit  {keys}", "dim")], width)]
     room = max(0, height - len(shown) - 2)
     return Group(*shown, *_jobs(jobs[:room], width), *_more(len(jobs) - room, width))
 

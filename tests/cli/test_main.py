@@ -84,6 +84,12 @@ def test_a_misspelt_command_is_answered_with_the_one_that_is_meant() -> None:
     assert busctl("stauts").stderr == ("error: no such command 'stauts'. Did you mean 'status'? See 'busctl --help'\n")
 
 
+def test_an_option_without_its_value_is_a_matter_of_its_command() -> None:
+    assert busctl("jobs", "--limit").stderr == (
+        "error: option '--limit' requires an argument; see 'busctl jobs --help'\n"
+    )
+
+
 def test_two_servers_on_one_port_are_wrong_usage() -> None:
     refused = busctl("dev", "--port", "4222", NATS_URL="", REDIS_URL="")
     assert refused.returncode == 2
