@@ -25,7 +25,7 @@ COLUMNS = (
     Column("WHO", 10, 22, 1),
     Column("JOB", 8, 16, 2, "dim", whole=True),
     Column("WHAT", 12, 12, 5),
-    Column("TEXT", 10, 24, 4),
+    Column("TEXT", 9, 24, 4),
 )
 
 Client = Annotated[str | None, client_option("Only events of this client.")]

@@ -147,7 +147,7 @@ async def test_watch_says_for_when_a_job_is_scheduled(nats: Nats, bus: Bus) -> N
     with background("watch", "--job", job.job_id, NATS_URL=nats.url) as watch:
         line = watch.line()
     assert line.split(maxsplit=4)[3] == "queued"
-    assert f" scheduled for {local(begin(job))}: ⏳ Job queued" in line
+    assert line.endswith(f" scheduled for {local(begin(job))}: default: hi")
 
 
 def test_none_is_said(nats: Nats) -> None:
