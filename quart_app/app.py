@@ -21,6 +21,7 @@ from quart_app.http.event_stream import StreamingHttp
 from quart_app.identity.authenticator import Authenticator
 from quart_app.metrics import Metrics, metrics
 from quart_app.services import Services
+from quart_app.web.assets import serve_assets
 from quart_app.web.asyncapi import asyncapi
 from quart_app.web.asyncapi.security import security_of
 from quart_app.web.compressed import compress_pages
@@ -128,6 +129,7 @@ class Edge:
         app.asgi_app = TrustedProxies(below, trusted, headers)  # type: ignore[method-assign]
         app.config["MAX_CONTENT_LENGTH"] = self.settings.max_frame_bytes
         secure_responses(app, self.settings.hsts_max_age)
+        serve_assets(app)
         compress_pages(app)
         app.register_blueprint(health(self.services, self.admission, self.authenticator))
         app.register_blueprint(metrics(self.metrics, self.settings.metrics_token))

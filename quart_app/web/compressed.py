@@ -12,7 +12,7 @@ from quart import Quart, Response, request
 
 LEAST = 600
 """Bytes; what is shorter gains nothing."""
-ENDPOINTS = {"static", "pages.system", "console.page", "asyncapi.docs"}
+ENDPOINTS = {"static", "asset", "pages.system", "console.page", "asyncapi.docs"}
 TYPES = {"text/css", "text/html", "text/javascript", "image/svg+xml"}
 
 

@@ -39,8 +39,8 @@ def secure_responses(app: Quart, hsts_max_age: int) -> None:
 
     @app.after_request
     async def secure(response: Response) -> Response:
-        """Also has browsers ask before they reuse what they stored: static files have no version in their names. Their
-        ETag makes asking cheap, and a deploy is seen at once."""
+        """Also has browsers ask before they reuse what they stored, unless its address names its version. An ETag makes
+        asking cheap, and a deploy is seen at once."""
         add(response, request)
         if request.endpoint == "static" or "Cache-Control" not in response.headers:
             response.headers["Cache-Control"] = "no-cache"

@@ -44,7 +44,10 @@ def fails(content: str, job: JobContext) -> str:
 """
 
 TRANSFERRED = """() => [...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")]
-    .map(({name, encodedBodySize, decodedBodySize}) => [new URL(name).pathname, encodedBodySize, decodedBodySize])"""
+    .map(({name, encodedBodySize, transferSize}) => [new URL(name).pathname, encodedBodySize, transferSize])"""
+NAMED = """() => [...document.querySelectorAll("link[rel=modulepreload], script")]
+    .map(({href, src}) => new URL(href ?? src).pathname)"""
+"""The scripts that the page's own markup names."""
 
 RECORD_NOTIFICATIONS = """
 window.shown = [];
@@ -275,13 +278,16 @@ async def test_the_drawer_shows_frames_and_drops_the_connection_from_which_the_p
         await expect(tab.page.get_by_role("button", name="Under the hood")).to_be_focused()
 
 
-async def test_the_page_is_small(browser: Browser, web: Web) -> None:
+async def test_the_page_is_small_names_all_that_it_loads_and_asks_for_it_once(browser: Browser, web: Web) -> None:
     async with system_page(browser, web.url + "/system/") as tab:
         parts = await tab.page.evaluate(TRANSFERRED)
-        assert {"/system/", "/static/style.css", "/static/system.js", "/static/client/index.js"} <= {
-            one[0] for one in parts
-        }
         assert sum(encoded for _, encoded, _ in parts) < MOST_TRANSFERRED, parts
+        scripts = {path for path, _, _ in parts if path.endswith(".js")}
+        assert scripts == set(await tab.page.evaluate(NAMED))
+        assert {Path(path).name for path in scripts} >= {"system.js", "index.js"}
+        await tab.reload()
+        asked = [path for path, _, transferred in await tab.page.evaluate(TRANSFERRED) if transferred]
+        assert asked == ["/system/"]
 
 
 @pytest.mark.skipif(not AXE.exists(), reason="axe-core is not there; `make axe` fetches it (needs npm)")

@@ -118,9 +118,22 @@ async def test_a_static_file_is_compressed_once_whatever_path_it_is_asked_for_by
     assert len(packed) == 1
 
 
-@pytest.mark.parametrize("name", ASSETS)
-async def test_a_static_file_is_asked_for_again_and_sent_once(http: QuartClient, name: str) -> None:
-    first = await http.get(f"/static/{name}")
-    assert first.headers["Cache-Control"] == "no-cache"
-    again = await http.get(f"/static/{name}", headers={"If-None-Match": first.headers["ETag"]})
-    assert again.status_code == 304
+async def test_a_static_file_is_asked_for_again_and_sent_once(http: QuartClient) -> None:
+    for name in ASSETS:
+        first = await http.get(f"/static/{name}")
+        assert first.headers["Cache-Control"] == "no-cache"
+        again = await http.get(f"/static/{name}", headers={"If-None-Match": first.headers["ETag"]})
+        assert again.status_code == 304
+
+
+@pytest.mark.parametrize("page", ["/system/", "/asyncapi/docs/"])
+async def test_what_a_page_loads_is_kept_for_ever_and_changes_its_address(http: QuartClient, page: str) -> None:
+    html = await body(http, page)
+    loaded = re.findall(r'<(?:link rel="(?:icon|stylesheet|modulepreload)"|script)[^>]* (?:href|src)="([^"]+)"', html)
+    [version] = {address.split("/")[2] for address in loaded}
+    for address in loaded:
+        answer = await http.get(address)
+        assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "public, max-age=31536000, immutable")
+    other = await http.get(f"/static/at-{'0' * 12}/style.css")  # of a process with another version
+    assert (other.status_code, other.headers["Cache-Control"]) == (200, "no-cache")
+    assert (await http.get(f"/static/{version}/nothing.js")).status_code == 404
