@@ -69,8 +69,9 @@ def reason_of(error: BaseException) -> str:
 
 
 def shortened(reason: str) -> str:
-    """A reason as clients are shown it. It may quote anything: it is made short and encodable."""
-    return reason[:LONGEST_REASON].encode("utf-8", "replace").decode()
+    """A reason as clients are shown it. It may quote anything: it is made short, says so, and encodable."""
+    short = reason if len(reason) <= LONGEST_REASON else reason[: LONGEST_REASON - 1] + "…"
+    return short.encode("utf-8", "replace").decode()
 
 
 def failed(state: JobState, reason: str) -> End:

@@ -7,13 +7,22 @@ import json
 import os
 import re
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Literal, TypeAlias
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, Locator, Page, async_playwright, expect
+from playwright.async_api import (
+    Browser,
+    BrowserContext,
+    Locator,
+    Page,
+    ViewportSize,
+    WebSocketRoute,
+    async_playwright,
+    expect,
+)
 
 from bus import Bus, Settings, Stored, SyncBus, SystemNotification, subjects
 from bus.messages import Level
@@ -34,7 +43,8 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
     # A page that a test has written has no address, so Chromium takes it for one of the internet.
-    "--disable-features=LocalNetworkAccessChecks,LocalNetworkAccessChecksWebSockets",
+    "--disable-features=LocalNetworkAccessChecks,LocalNetworkAccessChecksWebSockets,SpareRendererForSitePerProcess",
+    "--renderer-process-limit=1",  # of each context: a process that starts costs more than most tests
 )
 NO_SOON_RETURN = "Math.random = () => 1e6"
 """For a page: its next attempt to connect is days away, so that only a person makes it before."""
@@ -44,6 +54,10 @@ LONGEST_RESULT = 2000
 """Bytes of a job's result."""
 DEADLINE = 30_000.0
 """Milliseconds for anything the page should come to show."""
+
+ColorScheme: TypeAlias = Literal["light", "dark"]
+DESKTOP: ViewportSize = {"width": 1280, "height": 800}
+PHONE: ViewportSize = {"width": 375, "height": 740}
 
 LOCAL_TIME = """(ahead) => {
     const time = new Date(Date.now() + ahead * 1000);
@@ -67,11 +81,12 @@ def executable() -> str:
 
 @asynccontextmanager
 async def chromium() -> AsyncIterator[Browser]:
-    """A headless browser of its own profile."""
+    """A headless browser of its own profile, with one context that `system_page` opens its tabs in."""
     path = executable()
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=path, args=FLAGS, timeout=2 * DEADLINE)
         try:
+            await browser.new_context(reduced_motion="reduce")  # who draws no animation has more time for the rest
             yield browser
         finally:
             await browser.close()
@@ -79,9 +94,10 @@ async def chromium() -> AsyncIterator[Browser]:
 
 @contextmanager
 def system_for_pages(directory: Path) -> Iterator[System]:
-    """A system whose tokens outlive its web process, with a patient job, and room for short results only."""
+    """A system whose tokens outlive its web process, with jobs that do as told, and room for short results only."""
     settings = {"BUS_SECRET": SECRET, "BUS_JOB_RESULT_MAX_BYTES": str(LONGEST_RESULT)}
-    with running(directory, PYTHONPATH=own_jobs.install(directory, patient.JOB), **settings) as system:
+    jobs = own_jobs.install(directory, patient.JOB + own_jobs.HOLDS)
+    with running(directory, PYTHONPATH=jobs, **settings) as system:
         yield system
 
 
@@ -159,16 +175,32 @@ class SystemPage:
 
 
 @asynccontextmanager
-async def system_page(browser: Browser | BrowserContext, url: str, **options: Any) -> AsyncIterator[SystemPage]:
-    """Open the page and wait until it is connected: as a new visitor, or in the tab of a visitor prepared before.
+async def system_page(
+    browser: Browser | BrowserContext,
+    url: str,
+    *,
+    viewport: ViewportSize = DESKTOP,
+    color_scheme: ColorScheme = "light",
+    routed: Callable[[WebSocketRoute], object] | None = None,
+    script: str = "",
+) -> AsyncIterator[SystemPage]:
+    """Open the page and wait until it is connected, in a tab that is a client of its own: the page remembers by tab.
 
     Args:
-        options: of the new visitor, such as `viewport` and `color_scheme`.
+        browser: or the context of a visitor who has more of their own than that, such as a cookie or a time zone.
+        routed: what the page's WebSocket goes through.
+        script: runs before the page does.
     """
-    # A browser's new_page() makes a context of its own, which closes with the page.
-    async with await browser.new_page(**options) as page:
+    visitor = browser.contexts[0] if isinstance(browser, Browser) else browser
+    async with await visitor.new_page() as page:
+        await page.set_viewport_size(viewport)
+        await page.emulate_media(color_scheme=color_scheme)
+        if routed is not None:
+            await page.route_web_socket("**/ws/system", routed)
+        if script:
+            await page.add_init_script(script)
         tab = SystemPage(page)
-        await tab.page.goto(url)
+        await page.goto(url)
         await tab.expect_connected()
         yield tab
 

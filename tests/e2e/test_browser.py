@@ -16,6 +16,8 @@ from testbed.servers import Web, Worker
 from testbed.system import System
 from tests.e2e.browser import (
     LONGEST_RESULT,
+    PHONE,
+    ColorScheme,
     broadcast,
     expect_result,
     id_of,
@@ -58,7 +60,7 @@ READABLE = (
     ".banner time",
     ".banner button",
 )
-PHONE = {"width": 375, "height": 740}
+SCHEMES: tuple[ColorScheme, ...] = ("light", "dark")
 LONG_WORD = "Donaudampfschifffahrtsgesellschaftskapitän" * 8
 MARKUP = "<img src=x onerror=\"document.title='owned'\"><b>bold</b>"
 
@@ -76,6 +78,8 @@ RESULTS = {
 FORGET_LIMIT = """document.addEventListener("readystatechange", () => {
     document.querySelector("#system").dataset.maxFrameBytes = 1e9;
 });"""
+
+CLOCK_OF_TOMORROW = "const real = Date.now; Date.now = () => real() + 86400000;"
 
 CONTRAST = """(element) => {
     const channels = (color) => color.match(/[\\d.]+/g).map(Number);
@@ -109,26 +113,17 @@ def worker(system: System) -> Worker:
     return system.worker()
 
 
-async def test_the_root_leads_to_the_page_and_the_page_to_the_api(browser: Browser, web: Web) -> None:
+async def test_a_walk_shows_the_result_of_every_type_leaves_no_error_and_breaks_no_policy(
+    browser: Browser, system: System, web: Web
+) -> None:
     async with system_page(browser, web.url + "/") as tab:
         assert tab.page.url == web.url + "/system/"
         assert await tab.page.get_by_role("link", name="API").get_attribute("href") == "/asyncapi/docs/"
-
-
-@pytest.mark.parametrize("task_type", RESULTS)
-async def test_a_job_of_every_type_shows_its_result(browser: Browser, web: Web, task_type: str) -> None:
-    content, result = RESULTS[task_type]
-    async with system_page(browser, web.url + "/system/") as tab:
-        await tab.submit(task_type, content)
-        await expect_result(tab.job(content), result)
-        await expect(tab.content).to_have_value("")
+        for task_type, (content, result) in RESULTS.items():
+            await tab.submit(task_type, content)
+            await expect(tab.content).to_have_value("")
+            await expect_result(tab.job(content), result)
         await expect(tab.page.get_by_text("No jobs yet")).to_be_hidden()
-
-
-async def test_a_normal_walk_leaves_no_error_and_breaks_no_policy(browser: Browser, system: System, web: Web) -> None:
-    async with system_page(browser, web.url + "/system/") as tab:
-        await tab.submit("default", "quiet")
-        await expect_result(tab.job("quiet"), "QUIET")
         await broadcast(system, "a quiet announcement")
         await expect(tab.notices).to_have_count(1)
         assert tab.troubles == []
@@ -226,20 +221,18 @@ async def test_a_job_that_was_not_accepted_can_be_tried_again(browser: Browser, 
 
         to_page.on_message(from_page)
 
-    async with await browser.new_context() as visitor:
-        await visitor.route_web_socket("**/ws/system", refusing_at_first)
-        async with system_page(visitor, web.url + "/system/") as tab:
-            await tab.submit("default", "patience")
-            job = tab.job("patience")
-            await expect(job.locator(".badge")).to_have_text("Not accepted")
-            await expect(job.locator(".job-brief")).to_have_text("not now, 1 to go")
-            await tab.reload()
-            await job.get_by_role("button", name="Try again: patience").click()
-            await expect(job.locator(".job-brief")).to_have_text("not now, 0 to go")
-            await job.get_by_role("button", name="Try again: patience").click()
-            await expect_result(job, "PATIENCE")
-            await expect(job.locator(".job-acts button:visible")).to_have_text(["Run again"])
-            await expect(tab.jobs).to_have_count(1)
+    async with system_page(browser, web.url + "/system/", routed=refusing_at_first) as tab:
+        await tab.submit("default", "patience")
+        job = tab.job("patience")
+        await expect(job.locator(".badge")).to_have_text("Not accepted")
+        await expect(job.locator(".job-brief")).to_have_text("not now, 1 to go")
+        await tab.reload()
+        await job.get_by_role("button", name="Try again: patience").click()
+        await expect(job.locator(".job-brief")).to_have_text("not now, 0 to go")
+        await job.get_by_role("button", name="Try again: patience").click()
+        await expect_result(job, "PATIENCE")
+        await expect(job.locator(".job-acts button:visible")).to_have_text(["Run again"])
+        await expect(tab.jobs).to_have_count(1)
 
 
 async def test_progress_is_shown_while_a_job_runs_and_the_job_can_be_cancelled(browser: Browser, web: Web) -> None:
@@ -268,21 +261,16 @@ async def append(system: System, job: Locator, event: JobEvent) -> None:
 
 
 @pytest.mark.usefixtures("idle")
-async def test_a_second_attempt_is_told(browser: Browser, system: System, web: Web) -> None:
+async def test_a_second_attempt_and_a_cancel_by_others_are_told(browser: Browser, system: System, web: Web) -> None:
     async with system_page(browser, web.url + "/system/") as tab:
         await tab.submit("default", "again")
-        job = tab.job("again")
-        await append(system, job, JobStarted(payload="▶ Job started: default (attempt 2)", attempt=2))
-        await expect(job.locator(".job-line")).to_contain_text("attempt 2")
-
-
-@pytest.mark.usefixtures("idle")
-async def test_a_cancelled_job_says_so(browser: Browser, system: System, web: Web) -> None:
-    async with system_page(browser, web.url + "/system/") as tab:
+        again = tab.job("again")
+        await append(system, again, JobStarted(payload="▶ Job started: default (attempt 2)", attempt=2))
+        await expect(again.locator(".job-line")).to_contain_text("attempt 2")
         await tab.submit("default", "called off")
-        job = tab.job("called off")
-        await append(system, job, JobCancelled(payload="🚫 Job cancelled"))
-        await expect(job.locator(".badge")).to_have_text("Cancelled")
+        called_off = tab.job("called off")
+        await append(system, called_off, JobCancelled(payload="🚫 Job cancelled"))
+        await expect(called_off.locator(".badge")).to_have_text("Cancelled")
 
 
 async def test_an_event_that_comes_twice_is_shown_once(browser: Browser, system: System, web: Web) -> None:
@@ -295,28 +283,24 @@ async def test_an_event_that_comes_twice_is_shown_once(browser: Browser, system:
 
         to_server.on_message(repeat)
 
-    async with await browser.new_context() as visitor:
-        await visitor.route_web_socket("**/ws/system", twice)
-        async with system_page(visitor, web.url + "/system/") as tab:
-            await broadcast(system, "first")
-            await broadcast(system, "second")
-            await expect(tab.notices.first).to_contain_text("second")
-            await tab.submit("default", "after")  # its frames come after the repeated ones
-            await expect_result(tab.job("after"), "AFTER")
-            await expect(tab.jobs).to_have_count(1)
-            await expect(tab.notices).to_have_count(2)
+    async with system_page(browser, web.url + "/system/", routed=twice) as tab:
+        await broadcast(system, "first")
+        await broadcast(system, "second")
+        await expect(tab.notices.first).to_contain_text("second")
+        await tab.submit("default", "after")  # its frames come after the repeated ones
+        await expect_result(tab.job("after"), "AFTER")
+        await expect(tab.jobs).to_have_count(1)
+        await expect(tab.notices).to_have_count(2)
 
 
 async def test_a_close_that_forbids_reconnecting_is_shown_and_obeyed(browser: Browser, web: Web) -> None:
-    async with await browser.new_context() as visitor:
-        await visitor.add_init_script(FORGET_LIMIT)
-        async with system_page(visitor, web.url + "/system/") as tab:
-            await tab.submit("default", "x" * 70_000)
-            await expect(tab.connection).to_have_text("Closed")
-            closed = tab.page.get_by_role("alert").filter(has_text="the message is too big (code 1009)")
-            await closed.get_by_role("button", name="Connect again").click()
-            await tab.expect_connected()
-            await expect(closed).to_be_hidden()
+    async with system_page(browser, web.url + "/system/", script=FORGET_LIMIT) as tab:
+        await tab.submit("default", "x" * 70_000)
+        await expect(tab.connection).to_have_text("Closed")
+        closed = tab.page.get_by_role("alert").filter(has_text="the message is too big (code 1009)")
+        await closed.get_by_role("button", name="Connect again").click()
+        await tab.expect_connected()
+        await expect(closed).to_be_hidden()
 
 
 async def test_old_announcements_make_room(browser: Browser, system: System, web: Web) -> None:
@@ -361,19 +345,14 @@ async def test_what_is_critical_stays_in_view_until_it_is_dismissed_or_expires(
 async def test_a_page_whose_clock_is_wrong_shows_what_has_not_expired(
     browser: Browser, system: System, web: Web
 ) -> None:
-    async with await browser.new_context() as visitor:
-        await visitor.add_init_script("const real = Date.now; Date.now = () => real() + 86400000;")
-        async with system_page(visitor, web.url + "/system/") as tab:
-            await broadcast(system, "for an hour", "critical", times.written(datetime.now(UTC) + timedelta(hours=1)))
-            await expect(tab.notices).to_have_count(1)
-            await expect(tab.page.get_by_role("alert")).to_contain_text("for an hour")
+    async with system_page(browser, web.url + "/system/", script=CLOCK_OF_TOMORROW) as tab:
+        await broadcast(system, "for an hour", "critical", times.written(datetime.now(UTC) + timedelta(hours=1)))
+        await expect(tab.notices).to_have_count(1)
+        await expect(tab.page.get_by_role("alert")).to_contain_text("for an hour")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_a_phone_scrolls_one_way_and_text_is_readable(
-    browser: Browser, system: System, web: Web, scheme: str
-) -> None:
-    async with system_page(browser, web.url + "/system/", viewport=PHONE, color_scheme=scheme) as tab:
+async def test_a_phone_scrolls_one_way_and_text_is_readable(browser: Browser, system: System, web: Web) -> None:
+    async with system_page(browser, web.url + "/system/", viewport=PHONE) as tab:
         await tab.submit("analyze", LONG_WORD)
         await expect_result(tab.job("Donau"), "Consonants")
         for level in (None, "warning", "critical"):
@@ -381,6 +360,8 @@ async def test_a_phone_scrolls_one_way_and_text_is_readable(
         await expect(tab.notices).to_have_count(3)
         width = await tab.page.evaluate("document.documentElement.scrollWidth")
         assert width <= PHONE["width"]
-        for selector in READABLE:
-            contrast = await tab.page.locator(selector).first.evaluate(CONTRAST)
-            assert contrast >= 4.5, f"{selector} has a contrast of {contrast:.2f} in {scheme} mode"
+        for scheme in SCHEMES:
+            await tab.page.emulate_media(color_scheme=scheme)
+            for selector in READABLE:
+                contrast = await tab.page.locator(selector).first.evaluate(CONTRAST)
+                assert contrast >= 4.5, f"{selector} has a contrast of {contrast:.2f} in {scheme} mode"

@@ -254,24 +254,22 @@ async def test_a_job_that_was_not_confirmed_is_sent_again_and_done_once(
 
         to_page.on_message(from_page)
 
-    async with await browser.new_context() as visitor:
-        await visitor.route_web_socket("**/ws/system", unreliable)
-        async with system_page(visitor, web.url + "/system/") as tab:
-            await tab.submit("default", content)
-            await asyncio.wait_for(cut.wait(), 30)
-            await expect(tab.job(content).locator(".badge")).to_have_text("Sending")
-            if back == "by a reload":
-                await tab.reload()
-            else:
-                await tab.lose(web, for_days=True)
-                await asyncio.to_thread(web.start)
-                await tab.reconnect_button.click()
-            await expect_result(tab.job(content), content.upper())
-            await expect(tab.jobs).to_have_count(1)
-            assert len(await stored(system, "job_queued", content)) == 1
+    async with system_page(browser, web.url + "/system/", routed=unreliable) as tab:
+        await tab.submit("default", content)
+        await asyncio.wait_for(cut.wait(), 30)
+        await expect(tab.job(content).locator(".badge")).to_have_text("Sending")
+        if back == "by a reload":
             await tab.reload()
-            await expect(tab.jobs).to_have_count(1)
-            assert len(await stored(system, "job_queued", content)) == 1
+        else:
+            await tab.lose(web, for_days=True)
+            await asyncio.to_thread(web.start)
+            await tab.reconnect_button.click()
+        await expect_result(tab.job(content), content.upper())
+        await expect(tab.jobs).to_have_count(1)
+        assert len(await stored(system, "job_queued", content)) == 1
+        await tab.reload()
+        await expect(tab.jobs).to_have_count(1)
+        assert len(await stored(system, "job_queued", content)) == 1
 
 
 @pytest.mark.usefixtures("idle")

@@ -12,9 +12,9 @@ from playwright.async_api import Browser, Locator, expect
 from testbed.servers import Web
 from testbed.system import System, running
 from tests import own_jobs, typed_jobs
-from tests.e2e.browser import SystemPage, chromium, opened, system_page
+from tests.e2e.browser import SystemPage, opened, system_page
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")  # the browser's
 
 MARKUP = "<img src=x onerror=\"document.title='owned'\">"
 
@@ -33,15 +33,9 @@ def page(typed: System) -> Web:
     return typed.web()
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def chrome() -> AsyncIterator[Browser]:
-    async with chromium() as browser:
-        yield browser
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def tab(chrome: Browser, page: Web) -> AsyncIterator[SystemPage]:
-    async with system_page(chrome, page.url + "/system/") as tab:
+@pytest_asyncio.fixture(loop_scope="session")
+async def tab(browser: Browser, page: Web) -> AsyncIterator[SystemPage]:
+    async with system_page(browser, page.url + "/system/") as tab:
         yield tab
 
 

@@ -1,4 +1,4 @@
-"""The page submits a job for later, shows until when it waits, and sees it begin."""
+"""Jobs that wait, on the page: for the time that somebody chose, or for the next attempt; and ended ones done again."""
 
 from __future__ import annotations
 
@@ -161,7 +161,8 @@ async def test_a_time_that_cannot_be_is_refused_at_its_field_and_kept(browser: B
 
 
 async def test_today_and_tomorrow_are_told_as_such(browser: Browser, web: Web) -> None:
-    async with system_page(browser, web.url + "/system/", timezone_id="Europe/Berlin", locale="en-GB") as tab:
+    visitor = await browser.new_context(timezone_id="Europe/Berlin", locale="en-GB")
+    async with visitor, system_page(visitor, web.url + "/system/") as tab:
         await tab.page.clock.set_fixed_time("2026-10-24T12:00:00+02:00")  # clocks change in the night that follows
         told = {
             "2026-10-24T23:59:00+02:00": "23:59 today",
@@ -169,3 +170,42 @@ async def test_today_and_tomorrow_are_told_as_such(browser: Browser, web: Web) -
             "2026-10-26T00:00:00+01:00": "26 Oct 2026, 00:00",
         }
         assert {time: await tab.page.evaluate(SAY, time) for time in told} == told
+
+
+async def test_a_job_that_waits_says_why_and_until_when_and_can_be_cancelled(browser: Browser, web: Web) -> None:
+    async with system_page(browser, web.url + "/system/") as tab:
+        await tab.submit("flaky", "3000")
+        job = tab.job("3000")
+        await expect(job.locator(".badge")).to_have_text("Waiting")
+        await expect(job.locator(".job-brief")).to_contain_text("there is no ink, attempt 2 at ")
+        await expect(tab.spoken("Waiting: there is no ink")).to_have_count(1)
+        await tab.page.reload()
+        await expect(job.locator(".badge")).to_have_text("Waiting")
+        await job.get_by_role("button", name="Cancel").click()
+        await expect(job.locator(".badge")).to_have_text("Cancelled")
+
+
+async def test_an_attempt_that_runs_shows_why_the_one_before_failed(browser: Browser, web: Web) -> None:
+    async with system_page(browser, web.url + "/system/") as tab:
+        await tab.submit("flaky", "0.1")
+        job = tab.job("0.1")
+        await expect(job.locator("[data-field=attempt]")).to_have_text("attempt 2")
+        await expect(job.locator(".badge")).to_have_text("Running")
+        await expect(job.locator(".job-reasons")).to_have_text("Attempt 1 failed: there is no ink")
+        await job.get_by_role("button", name="Cancel").click()
+        await expect(job.locator(".badge")).to_have_text("Cancelled")
+
+
+async def test_a_job_that_failed_is_done_again_as_a_new_one(browser: Browser, web: Web) -> None:
+    async with system_page(browser, web.url + "/system/") as tab:
+        await tab.submit("flaky", "never")
+        jobs = tab.job("never")
+        await expect(jobs.locator(".job-reason")).to_have_text("there is no paper")
+        await jobs.get_by_role("button", name="Retry").click()
+        await expect(jobs).to_have_count(2)
+        await expect(jobs.first.locator(".badge")).to_have_text("Failed")
+        await expect(jobs.first.locator("[data-field=attempt]")).to_have_text("retry")
+        await tab.page.reload()
+        await expect(jobs).to_have_count(2)
+        await expect(jobs.first.locator("[data-field=attempt]")).to_have_text("retry")
+        assert tab.troubles == []

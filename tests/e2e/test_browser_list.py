@@ -9,14 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, Locator, expect
+from playwright.async_api import Browser, Locator, ViewportSize, expect
 
 from bus import Bus, Settings, job_log
 from bus.job_log import JobRequest
 from testbed.servers import Web, Worker
 from testbed.system import System, running
 from tests import own_jobs
-from tests.e2e.browser import SystemPage, broadcast, client_of, expect_result, opened, system_page
+from tests.e2e.browser import (
+    DESKTOP,
+    PHONE,
+    ColorScheme,
+    SystemPage,
+    broadcast,
+    client_of,
+    expect_result,
+    opened,
+    system_page,
+)
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")  # the browser's
 
@@ -25,8 +35,6 @@ MANY = 1000
 PER_PAGE = 50
 MOST_TRANSFERRED = 60_000
 """Bytes of page, style and scripts, compressed as they travel."""
-PHONE = {"width": 375, "height": 740}
-DESKTOP = {"width": 1280, "height": 800}
 
 JOBS = """
 from collections.abc import Iterator
@@ -97,7 +105,7 @@ def contents(tab: SystemPage) -> Locator:
 async def test_a_thousand_jobs_are_a_page_long_and_each_can_be_found(
     browser: Browser, system: System, web: Web
 ) -> None:
-    async with system_page(browser, web.url + "/system/", viewport=DESKTOP) as tab:
+    async with system_page(browser, web.url + "/system/") as tab:
         await expect(tab.page.get_by_text("No jobs yet")).to_be_visible()
         await tab.submit("default", "the first")
         await expect_result(tab.job("the first"), "THE FIRST")
@@ -132,7 +140,7 @@ async def test_what_is_submitted_is_in_view_at_once_whatever_was_looked_at(brows
 
 
 async def test_jobs_are_found_by_state_type_and_text(browser: Browser, web: Web) -> None:
-    async with system_page(browser, web.url + "/system/", viewport=DESKTOP) as tab:
+    async with system_page(browser, web.url + "/system/") as tab:
         for task_type, content in (("default", "red"), ("fails", "green"), ("default", "blue")):
             await tab.submit(task_type, content)
         await expect(tab.chip("Done")).to_have_text("Done2")
@@ -153,7 +161,7 @@ async def test_what_runs_comes_first_and_what_is_read_stays_where_it_is(
 ) -> None:
     worker.pause()
     try:
-        async with system_page(browser, web.url + "/system/", viewport=DESKTOP) as tab:
+        async with system_page(browser, web.url + "/system/") as tab:
             await tab.submit("default", "older")
             await expect(tab.job("older").locator(".badge")).to_have_text("Queued")
             await tab.submit("default", "newer")
@@ -213,7 +221,7 @@ async def test_a_draft_and_the_chosen_type_survive_a_reload(browser: Browser, we
 
 
 async def test_links_lead_on_safely_and_long_announcements_unfold(browser: Browser, system: System, web: Web) -> None:
-    async with system_page(browser, web.url + "/system/", viewport=DESKTOP) as tab:
+    async with system_page(browser, web.url + "/system/") as tab:
         await broadcast(system, "see https://example.com/a?b=1. or javascript:alert(1)")
         link = tab.notices.first.get_by_role("link")
         await expect(link).to_have_count(1)
@@ -230,28 +238,26 @@ async def test_links_lead_on_safely_and_long_announcements_unfold(browser: Brows
 async def test_who_allows_it_gets_announcements_from_the_system_while_the_tab_is_away(
     browser: Browser, system: System, web: Web
 ) -> None:
-    async with await browser.new_context() as visitor:
-        await visitor.add_init_script(RECORD_NOTIFICATIONS)
-        async with system_page(visitor, web.url + "/system/") as tab:
-            notify = tab.page.get_by_role("button", name="Notify me")
-            await tab.page.evaluate("window.answer = 'denied'")
-            await notify.click()
-            await expect(tab.page.get_by_text("Your browser does not allow it")).to_be_visible()
-            await tab.page.evaluate("window.answer = 'granted'")
-            await notify.click()
-            await expect(notify).to_have_attribute("aria-pressed", "true")
-            await broadcast(system, "seen in the page")
-            await expect(tab.notices).to_have_count(1)
-            await tab.page.evaluate(HIDE)
-            await broadcast(system, "heard outside", "critical")
-            await expect(tab.notices).to_have_count(2)
-            assert await tab.page.evaluate("shown") == ["Critical: heard outside"]
+    async with system_page(browser, web.url + "/system/", script=RECORD_NOTIFICATIONS) as tab:
+        notify = tab.page.get_by_role("button", name="Notify me")
+        await tab.page.evaluate("window.answer = 'denied'")
+        await notify.click()
+        await expect(tab.page.get_by_text("Your browser does not allow it")).to_be_visible()
+        await tab.page.evaluate("window.answer = 'granted'")
+        await notify.click()
+        await expect(notify).to_have_attribute("aria-pressed", "true")
+        await broadcast(system, "seen in the page")
+        await expect(tab.notices).to_have_count(1)
+        await tab.page.evaluate(HIDE)
+        await broadcast(system, "heard outside", "critical")
+        await expect(tab.notices).to_have_count(2)
+        assert await tab.page.evaluate("shown") == ["Critical: heard outside"]
 
 
 async def test_the_drawer_shows_frames_and_drops_the_connection_from_which_the_page_comes_back(
     browser: Browser, web: Web
 ) -> None:
-    async with system_page(browser, web.url + "/system/", viewport=DESKTOP) as tab:
+    async with system_page(browser, web.url + "/system/") as tab:
         await tab.page.get_by_role("button", name="Under the hood").click()
         frames = tab.page.locator("#frames > li")
         await expect(frames.filter(has_text="welcome")).to_have_count(1)  # those from before it was opened, too
@@ -293,7 +299,7 @@ async def test_the_page_is_small_names_all_that_it_loads_and_asks_for_it_once(br
 @pytest.mark.skipif(not AXE.exists(), reason="axe-core is not there; `make axe` fetches it (needs npm)")
 @pytest.mark.parametrize(("viewport", "scheme"), [(DESKTOP, "dark"), (PHONE, "light")])
 async def test_nothing_shuts_people_out(
-    browser: Browser, system: System, web: Web, viewport: dict[str, int], scheme: str
+    browser: Browser, system: System, web: Web, viewport: ViewportSize, scheme: ColorScheme
 ) -> None:
     async with system_page(browser, web.url + "/system/", viewport=viewport, color_scheme=scheme) as tab:
         await tab.page.evaluate(AXE.read_text())

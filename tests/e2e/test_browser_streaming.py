@@ -15,9 +15,9 @@ from bus import Bus, Settings, subjects
 from bus.messages import Event, JobCancelled, JobFailed, JobOutput, JobResult, JobStarted
 from testbed.servers import Web
 from testbed.system import System, running
-from tests.e2e.browser import SECRET, SystemPage, chromium, expect_result, id_of, system_page
+from tests.e2e.browser import SECRET, SystemPage, expect_result, id_of, system_page
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")  # the browser's
 
 MARKUP = "<img src=x onerror=\"document.title='owned'\"><b>bold</b>"
 
@@ -50,14 +50,7 @@ def web(system: System) -> Web:
     return system.web(BUS_SECRET=SECRET)
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    """One for all of these tests."""
-    async with chromium() as browser:
-        yield browser
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def bus(system: System) -> AsyncIterator[Bus]:
     async with Bus(Settings.load(nats_url=system.nats.url)) as bus:
         yield bus

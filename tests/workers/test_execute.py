@@ -413,7 +413,7 @@ def retrying_of(bus: SyncBus, job_id: str) -> list[tuple[JobRetrying, datetime]]
     [
         (Retry(after=0.01, reason="the printer is busy"), "the printer is busy"),
         (Retry(), "it asked to be tried again"),
-        (OSError("\ud800" + "x" * 1000), "OSError: ?" + "x" * (LONGEST_REASON - 10)),
+        (OSError("\ud800" + "x" * 1000), "OSError: ?" + "x" * (LONGEST_REASON - 11) + "…"),
     ],
 )
 def test_clients_see_why_a_job_is_tried_again_and_when(

@@ -158,6 +158,13 @@ function hints(schema, kind, root) {
     .map(([bound, before, of = ""]) => before + count.format(bound) + of + (of && bound !== 1 ? "s" : ""))
     .join(", ");
   const choices = kind === "lines" && resolve(schema.items, root).enum?.map((value) => readable(value)).join(", ");
-  const how = { lines: choices ? `One of ${choices} in each line.` : "One in each line.", json: "As JSON." }[kind];
+  const how = { lines: choices ? `One of ${choices} in each line.` : "One in each line.", json: `As JSON${shape(schema, root)}.` }[kind];
   return [description, told && `${told[0].toUpperCase()}${told.slice(1)}.`, how].filter(Boolean).join(" ");
+}
+
+// Which members an object has, and the objects of a list.
+function shape({ items, properties }, root) {
+  const names = Object.keys((items ? resolve(items, root) : { properties }).properties ?? {});
+  const object = `{${names.map((name) => `${JSON.stringify(name)}: …`).join(", ")}}`;
+  return names.length ? `: ${items ? `[${object}, …]` : object}` : "";
 }

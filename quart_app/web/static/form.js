@@ -127,7 +127,7 @@ class Fields {
           field(node, node.title ?? titled(name), schema.required?.includes(name) ?? false, root),
         ]);
     this.element = document.createElement("fieldset");
-    this.element.className = "fields";
+    this.element.className = "fields typed";
     this.#error.className = "field-error";
     this.#error.setAttribute("role", "alert");
     this.element.append(...this.#fields.map(([, { element }]) => element), this.#error);

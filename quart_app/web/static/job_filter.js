@@ -48,9 +48,9 @@ export class JobFilter {
     this.changed();
   }
 
-  /** Show how many of these jobs are in which state, and which types there are. */
-  draw(jobs) {
-    this.#form.hidden = element("filter-states").hidden = !jobs.length;
+  /** Show how many of these jobs are in which state, and which types there are; nothing where none is, nor expected. */
+  draw(jobs, expected) {
+    this.#form.hidden = element("filter-states").hidden = !jobs.length && !expected;
     const numbers = new Map([["", jobs.length]]);
     jobs.forEach(({ state }) => numbers.set(LABELS[state], (numbers.get(LABELS[state]) ?? 0) + 1));
     for (const [label, chip] of this.#chips) {

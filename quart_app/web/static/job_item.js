@@ -4,7 +4,7 @@ import { fill, made } from "./elements.js";
 import { JobDetail } from "./job_detail.js";
 import { readable } from "./client/json.js";
 import { coming, past, show } from "./times.js";
-import { attempts, isOpen, LABELS, mayRepeat, name, outcome, took, written } from "./words.js";
+import { attempts, due, isOpen, LABELS, mayRepeat, name, outcome, took, written } from "./words.js";
 
 const LONGEST_BRIEF = 200; // characters of a row's texts
 let numbered = 0;
@@ -82,7 +82,7 @@ export class JobItem {
 
   /** Show times as they are now. */
   tick() {
-    this.#part.took.textContent = took(this.#job);
+    this.#part.took.textContent = took(this.#job) || due(this.#job);
     this.#detail?.tick(this.#job);
   }
 

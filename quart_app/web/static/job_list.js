@@ -8,6 +8,8 @@ import { recall, remember } from "./storage.js";
 
 const PER_PAGE = 50;
 const MOST_REMEMBERED = 20; // open jobs
+const FEW = 3; // jobs for which there is room where nobody knows
+const MOST_EXPECTED = 10; // jobs for which there is room before they are there
 const SECOND = 1000;
 const RUNNING = new Set(["started", "retrying"]);
 
@@ -17,9 +19,11 @@ export class JobList {
   #drawn = new Set(); // jobs whose items are as the jobs are
   #open = new Set(recall("open") ?? []); // keys
   #held = new Map(); // job -> its place's group: one that is being read stays where it is
+  #groups = new Map(); // job -> the group of its place, which changes once a second at most: a list that hops is not read
   #page = 0;
   #frame = 0;
   #loading = true;
+  #listed = recall("listed") ?? 0; // how many there were, for which a reload keeps room
   #latest = null; // what was submitted last, as long as nobody has done anything with it
   #list = element("jobs");
   #filter = new JobFilter(() => {
@@ -38,7 +42,7 @@ export class JobList {
       this.#list.addEventListener(act, ({ target }) => this.#touched(target), { passive: true });
     }
     this.draw();
-    setInterval(() => document.hidden || this.#items.forEach((item) => item.tick()), SECOND);
+    setInterval(() => document.hidden || this.#tick(), SECOND);
   }
 
   /** Show these jobs, the newest first. */
@@ -61,6 +65,7 @@ export class JobList {
 
   /** Show a job that was submitted here, whatever is looked at. */
   submitted(job) {
+    this.#loading = false; // what is still to come must not hide it
     this.#items.get(this.#latest)?.open(false);
     this.#page = 0;
     if (!this.#filter.has(job)) {
@@ -79,6 +84,22 @@ export class JobList {
   /** Draw what has changed, once a frame. */
   draw() {
     this.#frame ||= requestAnimationFrame(() => this.#draw());
+  }
+
+  #tick() {
+    this.#items.forEach((item) => item.tick());
+    const groups = new Map([...this.#jobs].map((job) => [job, group(job)]));
+    if ([...groups].some(([job, place]) => place !== this.#groups.get(job))) {
+      this.draw();
+    }
+    this.#groups = groups;
+  }
+
+  #placeOf(job) {
+    if (!this.#groups.has(job)) {
+      this.#groups.set(job, group(job));
+    }
+    return this.#held.get(job) ?? this.#groups.get(job);
   }
 
   #touched(target) {
@@ -107,18 +128,36 @@ export class JobList {
   #draw() {
     cancelAnimationFrame(this.#frame);
     this.#frame = 0;
-    const place = (job) => this.#held.get(job) ?? group(job);
     const all = [...this.#jobs];
+    this.#filter.draw(all, this.#loading && this.#listed);
+    if (this.#loading) {
+      this.#wait();
+      return;
+    }
     const seen = all.filter((job) => this.#held.has(job) || this.#filter.has(job));
-    const ordered = seen.sort((one, other) => place(one) - place(other)); // which keeps the newest first in each
+    const ordered = seen.sort((one, other) => this.#placeOf(one) - this.#placeOf(other)); // which keeps the newest first in each
     this.#page = Math.max(0, Math.min(this.#page, Math.ceil(ordered.length / PER_PAGE) - 1));
     const from = this.#page * PER_PAGE;
     const page = ordered.slice(from, from + PER_PAGE);
-    this.#filter.draw(all);
+    this.#remember(Math.min(all.length, MOST_EXPECTED));
     this.#fit(page);
     page.forEach((job) => this.#drawn.has(job) || this.#items.get(job).draw());
     page.forEach((job) => this.#drawn.add(job));
     this.#tell(from, page.length, ordered.length, all.length);
+  }
+
+  #wait() {
+    if (!this.#list.classList.contains("loading")) {
+      this.#list.classList.add("loading");
+      this.#list.replaceChildren(...Array.from({ length: this.#listed || FEW }, placeholder));
+    }
+  }
+
+  #remember(listed) {
+    if (listed !== this.#listed) {
+      this.#listed = listed;
+      remember("listed", listed);
+    }
   }
 
   #fit(page) {
@@ -148,12 +187,9 @@ export class JobList {
 
   #tell(from, shown, matching, all) {
     const none = !all;
-    this.#list.classList.toggle("loading", none && this.#loading);
-    if (none && this.#loading) {
-      this.#list.replaceChildren(...Array.from({ length: 3 }, placeholder));
-    }
-    this.#list.hidden = !shown && !(none && this.#loading);
-    element("jobs-empty").hidden = !none || this.#loading;
+    this.#list.classList.remove("loading");
+    this.#list.hidden = !shown;
+    element("jobs-empty").hidden = !none;
     element("jobs-none").hidden = none || matching > 0;
     element("jobs-count").textContent = matching < all ? `${count.format(matching)} of ${many(all, "job")}` : all ? many(all, "job") : "";
     element("pages").hidden = matching <= PER_PAGE;

@@ -6,6 +6,7 @@ import { make } from "./elements.js";
 
 const NEARLY = 8; // pixels from the end of a text within which a reader is at its end
 const FOLDED = { lines: 12, characters: 1000 }; // what is longer gets a button that unfolds it
+const WRITTEN = { lines: 6, characters: 500 }; // the same of what came while it was looked at
 
 export class LongText {
   #shown = "";
@@ -15,7 +16,7 @@ export class LongText {
   /** `name` is a class of the box, which `element` has in it; `file()`, if given, names the file of one who saves it. */
   constructor(name, file = null) {
     this.#title = make("h3");
-    this.box = make("div", { className: `long ${name}`, tabIndex: 0 });
+    this.box = make("div", { className: `long ${name}`, dir: "auto", tabIndex: 0 });
     this.box.setAttribute("role", "group");
     const text = () => this.#shown;
     const take = [copyButton(text), file && saveButton(text, file)];
@@ -27,11 +28,16 @@ export class LongText {
     });
   }
 
-  /** Show a text; nothing with "". One that grows keeps its reader's place, and what is marked in it. */
-  show(title, text, writing = false) {
-    this.element.hidden = !text && !writing;
+  /**
+   * Show a text; nothing with "", or room for it where it is `awaited`. One that grows, while it is `writing`, keeps its
+   * reader's place, and what is marked in it.
+   */
+  show(title, text, { awaited = false, writing = false } = {}) {
+    this.element.hidden = !text && !awaited;
+    this.box.classList.toggle("awaited", !text);
     this.#title.textContent = this.box.ariaLabel = title;
     this.box.classList.toggle("writing", writing);
+    this.box.classList.toggle("wrote", writing || this.box.classList.contains("wrote"));
     if (text === this.#shown) {
       return;
     }
@@ -54,8 +60,9 @@ export class LongText {
   #offer() {
     const lines = this.#shown.split("\n").length;
     const whole = this.box.classList.contains("whole");
-    this.#unfold.hidden = lines <= FOLDED.lines && this.#shown.length <= FOLDED.characters;
+    const most = this.box.classList.contains("wrote") ? WRITTEN : FOLDED;
+    this.#unfold.hidden = lines <= most.lines && this.#shown.length <= most.characters;
     this.#unfold.ariaExpanded = String(whole);
-    this.#unfold.textContent = whole ? "Show less" : lines > FOLDED.lines ? `Show all ${many(lines, "line")}` : "Show all";
+    this.#unfold.textContent = whole ? "Show less" : lines > most.lines ? `Show all ${many(lines, "line")}` : "Show all";
   }
 }

@@ -23,7 +23,8 @@ export class Notices {
 
   /**
    * `onFocusLost` is called when what had the focus is gone. `place` says where else they are than at the elements of
-   * these ids: `list` in `log`, `empty` in place of that, `banners`; a `link` says how many there are.
+   * these ids: `list` in `log`, `empty` in place of that, `banners`; a `link` that leads there, while that is out of sight, says
+   * how many there are.
    */
   constructor({ onFocusLost = () => {}, place = {} }) {
     this.#onFocusLost = onFocusLost;
@@ -34,6 +35,10 @@ export class Notices {
       banners: element("banners"),
       ...place,
     };
+    if (place.link) {
+      const seen = ([{ isIntersecting }]) => place.link.classList.toggle("in-view", isIntersecting);
+      new IntersectionObserver(seen).observe(element(place.link.hash.slice(1)));
+    }
   }
 
   /** Take all of them away again. */

@@ -64,7 +64,7 @@ export class View {
       this.#back();
       this.#opened = true;
       this.jobs.loaded();
-    } else if (state.name === "closed") {
+    } else if (state.name !== "connecting") {
       this.jobs.loaded(); // there is nothing to wait for
     }
     const away = { connected: "", closed: CLOSED, waiting: KEPT }; // while it connects, what held before does

@@ -1,6 +1,6 @@
 // A job in words.
 
-import { going, span } from "./amounts.js";
+import { away, going, share, span } from "./amounts.js";
 import { readable } from "./client/json.js";
 import { clock } from "./times.js";
 
@@ -49,6 +49,11 @@ export function outcome({ attempt, error, nextAt, reason, state }) {
   return `${reason}, attempt ${attempt + 1} ${nextAt ? `at ${clock.format(nextAt)}` : "when a worker is free"}`;
 }
 
+/** How far it is. */
+export function progressed({ progress }) {
+  return progress ? [progress.value == null ? "" : share(progress.value), progress.message].filter(Boolean).join(": ") : "";
+}
+
 /** How often it was tried. */
 export function attempts({ attempt, retryOf }) {
   return [retryOf && "retry", attempt > 1 && `attempt ${attempt}`].filter(Boolean).join(", ");
@@ -58,6 +63,12 @@ export function attempts({ attempt, retryOf }) {
 export function took({ state, startedAt, endedAt }) {
   const ran = startedAt && (endedAt || state === "started");
   return ran ? (endedAt ? span(endedAt - startedAt) : going(Date.now() - startedAt)) : "";
+}
+
+/** In how long it begins, or is tried again. */
+export function due({ state, notBefore, nextAt }) {
+  const at = { scheduled: notBefore, retrying: nextAt }[state];
+  return at > Date.now() ? away(Date.now() - at) : "";
 }
 
 /** Whether it has not ended, and can be called off. */
