@@ -81,12 +81,16 @@ def executable() -> str:
 
 @asynccontextmanager
 async def chromium() -> AsyncIterator[Browser]:
-    """A headless browser of its own profile, with one context that `system_page` opens its tabs in."""
+    """A headless browser of its own profile, with one context for the tabs of everybody who needs no other.
+
+    It draws no animation, and so has more time for the rest.
+    """
     path = executable()
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=path, args=FLAGS, timeout=2 * DEADLINE)
         try:
-            await browser.new_context(reduced_motion="reduce")  # who draws no animation has more time for the rest
+            everybody = await browser.new_context(reduced_motion="reduce")
+            await everybody.new_page()  # is never closed, and so its process serves the tabs that come and go
             yield browser
         finally:
             await browser.close()
@@ -167,6 +171,12 @@ class SystemPage:
         if for_days:
             await self.page.evaluate(NO_SOON_RETURN)
         web.kill()
+        await expect(self.connection).to_contain_text("Reconnecting in")
+
+    async def drop(self) -> None:
+        """Lose the connection, so that only a person makes the next one; the server goes on."""
+        await self.page.evaluate(NO_SOON_RETURN)
+        await self.page.locator("#try-drop").dispatch_event("click")  # in a drawer that may be shut
         await expect(self.connection).to_contain_text("Reconnecting in")
 
     async def reload(self) -> None:

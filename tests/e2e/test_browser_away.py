@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from testbed.servers import Web, Worker
 from testbed.system import System
 from tests.e2e.browser import (
     DEADLINE,
+    PHONE,
     SystemPage,
     broadcast,
     expect_result,
@@ -52,6 +54,7 @@ def web(started: Web) -> Web:
     return started
 
 
+HEIGHT = "(element) => element.offsetHeight"
 RECORD = """() => {
     const box = document.querySelector("#connection");
     window.phases = [];
@@ -79,13 +82,25 @@ async def test_a_killed_server_is_waited_for_and_nothing_typed_is_lost(browser: 
         await expect(tab.content).to_have_value("not submitted")
 
 
-async def test_a_person_may_reconnect_at_once(browser: Browser, web: Web) -> None:
-    async with system_page(browser, web.url + "/system/") as tab:
-        await tab.lose(web, for_days=True)
-        await asyncio.to_thread(web.start)
+@pytest.mark.usefixtures("idle")
+async def test_a_person_may_reconnect_at_once_and_a_cancel_that_did_not_arrive_is_sent_again(
+    browser: Browser, web: Web
+) -> None:
+    async with system_page(browser, web.url + "/system/", viewport=PHONE) as tab:
+        height = await tab.page.locator(".top").evaluate(HEIGHT)
+        await tab.submit("default", "called off")
+        job = tab.job("called off")
+        await expect(job.locator(".badge")).to_have_text("Queued")
+        await tab.drop()
+        assert await tab.page.locator(".top").evaluate(HEIGHT) == height  # and so nothing below it jumps
+        await job.get_by_role("button", name="Cancel").click()
+        await expect(job.get_by_role("button", name="Cancelling…")).to_be_visible()
         await tab.reconnect_button.click()
         await tab.expect_connected()
         await expect(tab.reconnect_button).to_be_hidden()
+        await expect(tab.page.locator("#resumed")).not_to_be_empty()
+        assert await tab.page.locator(".top").evaluate(HEIGHT) == height
+        await expect(job.locator(".badge")).to_have_text("Cancelled")
 
 
 async def test_a_page_that_wakes_sees_at_once_that_nobody_is_there_and_comes_back(browser: Browser, web: Web) -> None:
@@ -100,25 +115,7 @@ async def test_a_page_that_wakes_sees_at_once_that_nobody_is_there_and_comes_bac
         await expect_result(tab.job("after the sleep"), "AFTER THE SLEEP")
 
 
-async def test_a_reload_shows_a_running_job_and_then_its_result_once(
-    browser: Browser, system: System, web: Web
-) -> None:
-    async with system_page(browser, web.url + "/system/") as tab:
-        await tab.submit("patient", "reloaded,\nin two lines")
-        await expect(tab.job("reloaded").locator(".badge")).to_have_text("Running")
-        await tab.reload()
-        await expect(tab.job("reloaded").locator(".badge")).to_have_text("Running")
-        detail = await opened(tab.job("reloaded"))
-        await expect(detail.locator(".job-content")).to_have_text("reloaded,\nin two lines")
-        await expect(tab.job("reloaded").locator(".job-type")).to_have_text("patient")
-        let_end(system, "reloaded,\nin two lines")
-        await expect_result(tab.job("reloaded"), "as long as it took")
-        await expect(tab.jobs).to_have_count(1)
-        await expect(tab.spoken("Done: ")).to_have_count(1)
-        await expect(tab.page.locator("#history")).to_be_hidden()
-
-
-async def test_an_announcement_is_there_after_a_reload_and_one_from_before_the_visit_is_not(
+async def test_a_reload_shows_announcements_and_a_running_job_and_then_its_result_once(
     browser: Browser, system: System, web: Web
 ) -> None:
     await broadcast(system, "before anybody came")
@@ -126,11 +123,21 @@ async def test_an_announcement_is_there_after_a_reload_and_one_from_before_the_v
         await broadcast(system, "seen")
         await expect(tab.notices).to_have_count(1)
         came = await shown_at(tab.notices.first)
-        await tab.page.reload()
-        await tab.expect_connected()
+        await tab.submit("patient", "reloaded,\nin two lines")
+        await expect(tab.job("reloaded").locator(".badge")).to_have_text("Running")
+        await tab.reload()
+        await expect(tab.job("reloaded").locator(".badge")).to_have_text("Running")
+        detail = await opened(tab.job("reloaded"))
+        await expect(detail.locator(".job-content")).to_have_text("reloaded,\nin two lines")
+        await expect(tab.job("reloaded").locator(".job-type")).to_have_text("patient")
         await expect(tab.notices).to_have_count(1)
         await expect(tab.notices.first).to_contain_text("seen")
         assert await shown_at(tab.notices.first) == came
+        let_end(system, "reloaded,\nin two lines")
+        await expect_result(tab.job("reloaded"), "as long as it took")
+        await expect(tab.jobs).to_have_count(1)
+        await expect(tab.spoken("Done: ")).to_have_count(1)
+        await expect(tab.page.locator("#history")).to_be_hidden()
 
 
 async def test_a_result_that_came_while_the_server_was_dead_is_shown_once(
@@ -230,45 +237,41 @@ async def test_where_people_sign_in_the_cookie_says_who_it_is_and_every_tab_show
         assert tab.troubles == []
 
 
-@pytest.mark.parametrize("lost", ["request", "reply"])
-@pytest.mark.parametrize("back", ["connected again", "by a reload"])
 async def test_a_job_that_was_not_confirmed_is_sent_again_and_done_once(
-    browser: Browser, system: System, web: Web, lost: str, back: str
+    browser: Browser, system: System, web: Web
 ) -> None:
-    content = f"only once, {lost} {back}"
-    cut = asyncio.Event()
+    lost, gone = "", asyncio.Event()
 
     def unreliable(to_page: WebSocketRoute) -> None:
         to_server = to_page.connect_to_server()
-        if cut.is_set():
-            return
 
         def from_page(frame: str | bytes) -> None:
-            if "system_message" not in str(frame):
-                to_server.send(frame)
-            elif lost == "request":
-                cut.set()
-            else:
-                to_server.on_message(lambda reply: cut.set() if "job_queued" in str(reply) else None)
-                to_server.send(frame)
+            if "system_message" in str(frame) and not gone.is_set():
+                if lost == "request":
+                    gone.set()
+                    return
+                to_server.on_message(lambda reply: gone.set() if "job_queued" in str(reply) else None)
+            to_server.send(frame)
 
         to_page.on_message(from_page)
 
     async with system_page(browser, web.url + "/system/", routed=unreliable) as tab:
-        await tab.submit("default", content)
-        await asyncio.wait_for(cut.wait(), 30)
-        await expect(tab.job(content).locator(".badge")).to_have_text("Sending")
-        if back == "by a reload":
-            await tab.reload()
-        else:
-            await tab.lose(web, for_days=True)
-            await asyncio.to_thread(web.start)
-            await tab.reconnect_button.click()
-        await expect_result(tab.job(content), content.upper())
-        await expect(tab.jobs).to_have_count(1)
-        assert len(await stored(system, "job_queued", content)) == 1
+        for number, (lost, back) in enumerate(product(("request", "reply"), ("connected again", "by a reload")), 1):
+            content = f"only once, {lost} {back}"
+            gone.clear()
+            await tab.submit("default", content)
+            await asyncio.wait_for(gone.wait(), 30)
+            await expect(tab.job(content).locator(".badge")).to_have_text("Sending")
+            if back == "by a reload":
+                await tab.reload()
+            else:
+                await tab.drop()
+                await tab.reconnect_button.click()
+            await expect_result(tab.job(content), content.upper())
+            await expect(tab.jobs).to_have_count(number)
+            assert len(await stored(system, "job_queued", content)) == 1
         await tab.reload()
-        await expect(tab.jobs).to_have_count(1)
+        await expect(tab.jobs).to_have_count(4)
         assert len(await stored(system, "job_queued", content)) == 1
 
 
@@ -291,20 +294,6 @@ async def test_a_server_that_no_longer_knows_the_page_is_told_of_and_open_jobs_a
         await expect(tab.page.locator("#history")).to_be_hidden()
         await tab.reload()
         await expect(tab.jobs).to_have_count(0)
-
-
-@pytest.mark.usefixtures("idle")
-async def test_a_cancel_that_did_not_arrive_is_sent_again(browser: Browser, web: Web) -> None:
-    async with system_page(browser, web.url + "/system/") as tab:
-        await tab.submit("default", "called off")
-        job = tab.job("called off")
-        await expect(job.locator(".badge")).to_have_text("Queued")
-        await tab.lose(web, for_days=True)
-        await job.get_by_role("button", name="Cancel").click()
-        await expect(job.get_by_role("button", name="Cancelling…")).to_be_visible()
-        await asyncio.to_thread(web.start)
-        await tab.reconnect_button.click()
-        await expect(job.locator(".badge")).to_have_text("Cancelled")
 
 
 @pytest.mark.usefixtures("idle")

@@ -20,7 +20,7 @@ from testbed.system import System, running
 from tests import own_jobs
 from tests.clients import client
 from tests.e2e import patient
-from tests.e2e.browser import NO_SOON_RETURN, SECRET
+from tests.e2e.browser import DESKTOP, NO_SOON_RETURN, SECRET
 from tests.tokens import AUDIENCE, ISSUER, SHARED, token
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")  # the browser's
@@ -45,8 +45,8 @@ def web(system: System) -> Web:
 @asynccontextmanager
 async def console(browser: Browser, web: Web, view: str = "") -> AsyncIterator[Page]:
     """The console in a tab of its own, in which nothing goes wrong unseen."""
-    context = await browser.new_context(viewport={"width": 1280, "height": 800})
-    page = await context.new_page()
+    page = await browser.contexts[0].new_page()
+    await page.set_viewport_size(DESKTOP)
     troubles: list[str] = []
     page.on("pageerror", lambda error: troubles.append(str(error)))
     page.on("console", lambda message: troubles.append(message.text) if message.type in ("error", "warning") else None)
@@ -54,7 +54,7 @@ async def console(browser: Browser, web: Web, view: str = "") -> AsyncIterator[P
         await page.goto(f"{web.url}/console/{view}")
         yield page
     finally:
-        await context.close()
+        await page.close()
     assert [trouble for trouble in troubles if "WebSocket connection" not in trouble] == []
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -125,9 +124,8 @@ async def test_when_history_is_cut_it_goes_on_waiting_unless_nobody_knows_it_any
         await submit_elsewhere(system, tab.job("known"), MORE_THAN_ARE_ASKED_AT_ONCE)
         await expect(tab.chip("Scheduled")).to_have_text(f"Scheduled{2 + MORE_THAN_ARE_ASKED_AT_ONCE}")
         await tab.find("known")
-        await tab.lose(web, for_days=True)
+        await tab.drop()
         await carried(system, tab.job("known"))
-        await asyncio.to_thread(web.start)
         await tab.reconnect_button.click()
         await expect(tab.page.locator("#history")).to_contain_text("Older history is no longer kept")
         await expect(tab.chip("Interrupted")).to_have_text(f"Interrupted{1 + MORE_THAN_ARE_ASKED_AT_ONCE}")

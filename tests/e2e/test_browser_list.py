@@ -65,6 +65,10 @@ window.Notification = class extends EventTarget {
     constructor(title, {body}) { super(); window.shown.push(`${title}: ${body}`); }
 };
 """
+SEARCH = """(field, text) => {
+    field.value = text;
+    field.dispatchEvent(new Event("input", {bubbles: true}));
+}"""
 HIDE = "Object.defineProperty(document, 'hidden', {get: () => true})"
 
 
@@ -154,6 +158,15 @@ async def test_jobs_are_found_by_state_type_and_text(browser: Browser, web: Web)
         await tab.page.get_by_label("Type", exact=True).select_option("fails")
         await expect(contents(tab)).to_have_text(["green"])
         await expect(tab.jobs.locator(".job-brief")).to_have_text("ValueError: there is no ink")
+        await tab.page.get_by_label("Type", exact=True).select_option("")
+        await tab.chip("Failed").click()
+        await tab.jobs.get_by_role("button", name="Retry").press("Enter")  # shows all, and the new one above
+        await expect(tab.chip("Failed")).to_have_text("Failed2")
+        await tab.chip("Done").click()
+        await tab.job("red").locator(".job-open").focus()
+        await tab.page.get_by_label("Search").evaluate(SEARCH, "blue")  # as what happens elsewhere takes a row away
+        await expect(contents(tab)).to_have_text(["blue"])
+        await expect(tab.job("blue").locator(".job-open")).to_be_focused()
 
 
 async def test_what_runs_comes_first_and_what_is_read_stays_where_it_is(

@@ -32,6 +32,14 @@ RECORD_TEXTS = """() => {
 }"""
 """What a person sees: the text of the only job at every frame that is painted."""
 
+RECORD_SHIFTS = """() => {
+    window.shifted = 0;
+    const add = (list) => list.getEntries().forEach(({value}) => window.shifted += value);
+    new PerformanceObserver(add).observe({type: "layout-shift"});
+}"""
+A_LITTLE = 0.005
+"""Of a layout shift: what other numbers and other words on buttons move beside them."""
+
 HELD = """() => {
     const box = document.querySelector(".job-text");
     return [getSelection().toString(), box.scrollTop, box.scrollHeight - box.clientHeight - box.scrollTop < 8];
@@ -98,10 +106,12 @@ async def test_text_appears_as_it_comes_and_the_result_takes_its_place_without_a
         await job.begin()
         await tab.page.evaluate(RECORD_TEXTS)
         whole = ""
-        for index, piece in enumerate(["Once upon\n", MARKUP, " a time"]):
+        for index, piece in enumerate(["Once upon\n", MARKUP, " a\n" * 40, " time"]):
             await job.write(piece, index=index)
             whole += piece
             await expect(text).to_have_text(whole)
+            if not index:
+                await tab.page.evaluate(RECORD_SHIFTS)
         await expect(tab.job("once").get_by_role("progressbar")).to_have_count(0)
         await tab.page.evaluate("getSelection().selectAllChildren(document.querySelector('.job-text'))")
         marked = await tab.page.evaluate("getSelection().toString()")
@@ -110,6 +120,7 @@ async def test_text_appears_as_it_comes_and_the_result_takes_its_place_without_a
         seen = await tab.page.evaluate("texts")
         assert all(later.startswith(earlier) for earlier, later in pairwise(seen)), seen
         assert await tab.page.evaluate("getSelection().toString()") == marked
+        assert await tab.page.evaluate("shifted") < A_LITTLE
         assert await tab.page.locator("#jobs img, #jobs b").count() == 0
         assert tab.troubles == []
 

@@ -45,6 +45,11 @@ export class JobItem {
     return Boolean(this.#detail);
   }
 
+  /** Let it have the focus, wherever the page is scrolled to. */
+  focus() {
+    this.#part.open.focus({ preventScroll: true });
+  }
+
   /** Show everything, or the row alone. */
   open(wanted) {
     if (wanted === this.isOpen) {

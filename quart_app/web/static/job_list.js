@@ -118,7 +118,7 @@ export class JobList {
     this.#open[open ? "add" : "delete"](job.key);
     remember("open", [...this.#open].slice(-MOST_REMEMBERED));
     if (open) {
-      this.#held.set(job, group(job));
+      this.#held.set(job, this.#placeOf(job));
     } else {
       this.#held.delete(job);
       this.draw();
@@ -162,8 +162,12 @@ export class JobList {
 
   #fit(page) {
     const wanted = new Set(page);
+    let lost = -1; // the place of the row that had the focus, and goes
     for (const [job, item] of this.#items) {
       if (!wanted.has(job)) {
+        if (item.element.contains(document.activeElement)) {
+          lost = [...this.#list.children].indexOf(item.element);
+        }
         item.element.remove();
         this.#items.delete(job);
         this.#held.delete(job);
@@ -176,13 +180,16 @@ export class JobList {
         item.open(this.#open.has(job.key));
       }
       if (this.#items.get(job).isOpen && !this.#held.has(job)) {
-        this.#held.set(job, group(job));
+        this.#held.set(job, this.#placeOf(job));
       }
     }
     arrange(
       this.#list,
       page.map((job) => this.#items.get(job).element),
     );
+    if (lost >= 0 && page.length) {
+      this.#items.get(page[Math.min(lost, page.length - 1)]).focus();
+    }
   }
 
   #tell(from, shown, matching, all) {

@@ -17,9 +17,9 @@ export class Speaker {
     trim(element("spoken"), MOST_SPOKEN, "firstElementChild");
   }
 
-  /** Tell what became of a job: `label` in one word, and `text`. Of many jobs at once only their number is told. */
-  tell(label, text) {
-    this.#waiting.push([label, text]);
+  /** Tell what became of a job: its state in one word, and all of it. Of many jobs at once only their number is told. */
+  tell(label, sentence) {
+    this.#waiting.push([label, sentence]);
     if (this.#waiting.length === 1) {
       setTimeout(() => this.#flush(), TOGETHER);
     }
@@ -28,7 +28,7 @@ export class Speaker {
   #flush() {
     const told = this.#waiting.splice(0);
     if (told.length <= MOST_SINGLE) {
-      told.forEach(([label, text]) => this.say(text ? `${label}: ${text}` : label));
+      told.forEach(([, sentence]) => this.say(sentence));
       return;
     }
     const numbers = new Map();

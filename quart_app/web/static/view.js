@@ -123,9 +123,10 @@ export class View {
       return;
     }
     if (state === "scheduled") {
-      this.#speaker.tell(`Scheduled for ${coming(notBefore)}`, name(job));
+      this.#speaker.tell(LABELS.scheduled, `Scheduled for ${coming(notBefore)}: ${name(job)}`);
     } else if (!["sending", "queued", "started"].includes(state)) {
-      this.#speaker.tell(LABELS[state], outcome(job) || written(job) || name(job));
+      const [line] = (outcome(job) || written(job) || name(job)).trim().split("\n");
+      this.#speaker.tell(LABELS[state], `${LABELS[state]}: ${line}`);
     }
   }
 
