@@ -25,7 +25,7 @@ from tests.tokens import AUDIENCE, ISSUER, SHARED, token
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")  # the browser's
 
-MANY = 5000
+MANY = 2000
 """Jobs in a long list: more than fit into what the page asks for at once, and into what it draws."""
 
 
