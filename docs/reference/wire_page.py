@@ -19,7 +19,8 @@ from bus.messages import (
 from quart_app.channels.system import SystemChannel
 from quart_app.error_types import OF_FRAMES, OF_HTTP, OF_REQUESTS, ErrorType
 from quart_app.web.asyncapi.document import DESCRIPTION, Edge, build
-from quart_app.web.asyncapi.page import Entry, Field, publish
+from quart_app.web.asyncapi.published import Entry, publish
+from quart_app.web.asyncapi.schema_tree import Node
 from quart_app.web.asyncapi.security import Security
 
 INTRODUCTION = f"""# The wire
@@ -122,15 +123,15 @@ def described(entry: Entry, relation: str) -> Iterator[str]:
         links = ", ".join(f"[`{link.action}`](#{link.action})" for link in entry.related)
         yield from ("", f"{relation.capitalize()}: {links}.")
     yield from ("", "| field | type | always there | |", "|---|---|---|---|")
-    yield from map(row, entry.fields)
+    yield from map(row, entry.frame.all_keys())
     for example in entry.examples:
         yield from ("", "```json", example, "```")
 
 
-def row(field: Field) -> str:
+def row(field: Node) -> str:
     """A field of a frame."""
     always = "yes" if field.required else ""
-    return f"| `{field.path}` | {cell(field.type)} | {always} | {cell(field.description)} |"
+    return f"| `{field.path}` | {cell(field.type_and_limits)} | {always} | {cell(field.description)} |"
 
 
 def errors() -> Iterator[str]:

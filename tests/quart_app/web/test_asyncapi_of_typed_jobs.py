@@ -10,7 +10,7 @@ from typing_extensions import TypeAliasType
 
 from quart_app.channels import CHANNELS
 from quart_app.web.asyncapi import build
-from quart_app.web.asyncapi.page import Published, publish
+from quart_app.web.asyncapi.published import Published, publish
 from workers.registry import Job, JobContext, discover, job
 
 Json = dict[str, Any]
@@ -144,14 +144,15 @@ def test_it_is_of_draft_7_and_has_no_discriminator() -> None:
 
 def fields(published: Published) -> Mapping[str, str]:
     [channel] = published.channels
-    return {field.path: field.type for entry in (*channel.client, *channel.server) for field in entry.fields}
+    entries = (*channel.client, *channel.server)
+    return {key.path: key.type_and_limits for entry in entries for key in entry.frame.all_keys()}
 
 
 def test_the_page_shows_what_each_job_takes_and_gives() -> None:
     shown = fields(publish(DOCUMENT))
-    assert shown["payload.content.width"] == "integer (≤ 4096)"
-    assert shown["payload.content.pair"] == "array of integer or string"
-    assert shown["payload.content.tree.children"] == "array of object"
+    assert shown["payload.content.width"] == "integer (> 0, ≤ 4096)"
+    assert shown["payload.content.pair"] == "array of integer or string (exactly 2 items)"
+    assert shown["payload.content.tree.children"] == "array of the same"
     assert shown["payload.kilobytes"] == "number"
 
 
