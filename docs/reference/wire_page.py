@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from bus.messages import (
     ClientMessage,
     Connect,
-    Event,
     JobQueued,
     JobResult,
     JobStarted,
@@ -18,10 +17,12 @@ from bus.messages import (
 )
 from quart_app.channels.system import SystemChannel
 from quart_app.error_types import OF_FRAMES, OF_HTTP, OF_REQUESTS, ErrorType
-from quart_app.web.asyncapi.document import DESCRIPTION, Edge, build
+from quart_app.web.asyncapi.document import DESCRIPTION, build
+from quart_app.web.asyncapi.modes import PLAIN
 from quart_app.web.asyncapi.published import Entry, publish
 from quart_app.web.asyncapi.schema_tree import Node
 from quart_app.web.asyncapi.security import Security
+from quart_app.websocket.handshake import SUBPROTOCOL
 
 INTRODUCTION = f"""# The wire
 
@@ -89,26 +90,19 @@ def wire_page() -> str:
     """Every message, and every error."""
     security = Security()
     [section] = publish(build([SystemChannel], security=security)).channels
-    edge = Edge(security, "")
-    of_v1 = {message.action_name() for one in (*edge.received, *edge.sent) for message in (one.message, *one.outputs)}
-    of_v1 |= {
-        action
-        for action, event in SystemChannel.events.items()
-        if issubclass(event.message, Event) and not event.message.plain
-    }
-    lines = [INTRODUCTION, *conversation(), *summary("What clients send", section.client, of_v1)]
-    lines += ["", *summary("What the server sends", section.server, of_v1)]
+    lines = [INTRODUCTION, *conversation(), *summary("What clients send", section.client)]
+    lines += ["", *summary("What the server sends", section.server)]
     for entry in (*section.client, *section.server):
         lines += ["", *described(entry, "answered with" if entry in section.client else "answers")]
     lines += ["", *errors(), "", HANDSHAKE.rstrip()]
     return "\n".join(lines) + "\n"
 
 
-def summary(title: str, entries: Iterable[Entry], of_v1: set[str]) -> Iterator[str]:
+def summary(title: str, entries: Iterable[Entry]) -> Iterator[str]:
     """The messages of one direction, and whether plain mode has them too."""
     yield from (f"## {title}", "", "| action | | plain mode |", "|---|---|---|")
     for entry in entries:
-        plain = "" if entry.link.action in of_v1 else "too"
+        plain = "too" if PLAIN in entry.modes else ""
         yield f"| [`{entry.link.action}`](#{entry.link.action}) | {cell(entry.summary)} | {plain} |"
 
 
@@ -124,7 +118,7 @@ def described(entry: Entry, relation: str) -> Iterator[str]:
         yield from ("", f"{relation.capitalize()}: {links}.")
     yield from ("", "| field | type | always there | |", "|---|---|---|---|")
     yield from map(row, entry.frame.all_keys())
-    for example in entry.examples:
+    for example in entry.examples[SUBPROTOCOL]:
         yield from ("", "```json", example, "```")
 
 

@@ -12,8 +12,8 @@ from quart import Quart, Response, request
 
 LEAST = 600
 """Bytes; what is shorter gains nothing."""
-ENDPOINTS = {"static", "asset", "pages.system", "console.page", "asyncapi.docs"}
-TYPES = {"text/css", "text/html", "text/javascript", "image/svg+xml"}
+ENDPOINTS = {"static", "asset", "pages.system", "console.page", "asyncapi.docs", "asyncapi.document"}
+TYPES = {"text/css", "text/html", "text/javascript", "image/svg+xml", "application/json"}
 
 
 def compress_pages(app: Quart) -> None:

@@ -19,6 +19,7 @@ from quart_app import close_codes, error_types
 from quart_app.channel import Channel, Operation
 from quart_app.web.asyncapi.examples import SCHEMAS, Json, examples_of
 from quart_app.web.asyncapi.job_messages import Variants, variants_with
+from quart_app.web.asyncapi.modes import modes_of
 from quart_app.web.asyncapi.schemas import Names, placed, schemas_of
 from quart_app.web.asyncapi.security import DESCRIPTION as SECURITY_DESCRIPTION
 from quart_app.web.asyncapi.security import EXPIRING, REFRESH, Security
@@ -245,11 +246,12 @@ def _message(message: type[Message], name: str, schemas: Json) -> Json:
         **_texts(summary, description),
         "contentType": "application/json",
         "payload": {"$ref": SCHEMAS + name},
+        "x-modes": [*modes_of(message)],
     }
     if "ref" in schemas[name]["properties"]:
         described["correlationId"] = {"$ref": "#/components/correlationIds/ref"}
     if examples := examples_of(message, schemas[name], schemas):
-        described["examples"] = [{"payload": example} for example in examples]
+        described["examples"] = examples
     return described
 
 

@@ -1,4 +1,4 @@
-"""Examples of messages: those that their models name, else one made from the schema."""
+"""Examples of messages in each mode: those that their models name, else some made from the schema."""
 
 from __future__ import annotations
 
@@ -7,23 +7,54 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from bus.messages import Message, SystemMessage
+from bus.messages import ClientMessage, Message, SystemMessage
+from quart_app.web.asyncapi.modes import MODES, PLAIN, modes_of
 
 Json = dict[str, Any]
 
 SCHEMAS = "#/components/schemas/"
+REF = "1"
+_TEXTS = {
+    "date": "2026-01-02",
+    "date-time": "2026-01-02T03:04:05Z",
+    "time": "03:04:05",
+    "duration": "PT1M",
+    "uuid": "8d2f0c1e-5a67-4b3c-9f10-2e4d6a8b0c1d",
+    "email": "ann@example.com",
+    "uri": "https://example.com/",
+}
+"""By format, a text of it."""
 
 
-def examples_of(message: type[Message], schema: Json, schemas: Json) -> list[Any]:
-    """The model's own examples, or one put together from those of its fields; of `system_message` one for each job.
+def examples_of(message: type[Message], schema: Json, schemas: Json) -> list[Json]:
+    """Whole frames, each as `payload`, beside the mode as `name` where it is sent so in one of two modes alone.
 
-    Only what the model accepts: a type of a job's own may take less than its schema says.
+    The model's own examples, or one put together from those of its fields; of `system_message` one for each job. Only
+    what the model accepts: a type of a job's own may take less than its schema says.
     """
-    kinds = [schema]
-    if issubclass(message, SystemMessage) and "oneOf" in (payload := schema["properties"]["payload"]):
-        kinds = [schema | {"properties": schema["properties"] | {"payload": one}} for one in payload["oneOf"]]
-    examples = schema.get("examples") or [_example(kind, schemas) for kind in kinds]
-    return [example for example in examples if _accepts(message, example)]
+    if own := schema.get("examples"):
+        examples = [{"payload": frame} for frame in own]
+    else:
+        kinds = [schema]
+        if issubclass(message, SystemMessage) and "oneOf" in (payload := schema["properties"]["payload"]):
+            kinds = [schema | {"properties": schema["properties"] | {"payload": one}} for one in payload["oneOf"]]
+        examples = [example for kind in kinds for example in _by_mode(message, kind, schemas)]
+    return [example for example in examples if _accepts(message, example["payload"])]
+
+
+def _by_mode(message: type[Message], schema: Json, schemas: Json) -> list[Json]:
+    """A frame for each mode, or one for both.
+
+    Clients of plain mode are most often those that say no more than they must, so they give no `ref`, and get none.
+    """
+    properties = schema["properties"]
+    with_ref = {"ref": properties["ref"] | {"examples": [REF]}} if "ref" in properties else {}
+    whole = _example(schema | {"properties": properties | with_ref}, schemas)
+    spare = set(whole).difference(schema["required"]) if issubclass(message, ClientMessage) else {"ref"}
+    least = {key: value for key, value in whole.items() if key not in spare}
+    if least == whole or PLAIN not in modes_of(message):
+        return [{"payload": whole}]
+    return [{"name": mode, "payload": frame} for mode, frame in zip(MODES, (least, whole), strict=True)]
 
 
 def _accepts(message: type[Message], example: Any) -> bool:
@@ -63,7 +94,7 @@ def _example(schema: Json, schemas: Json, inside: tuple[str, ...] = ()) -> Any:
         case "integer" | "number":
             return schema.get("minimum", 0)
         case "string":
-            return "text"
+            return _TEXTS.get(schema.get("format", ""), "text")
         case "boolean":
             return True
     return None

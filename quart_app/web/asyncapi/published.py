@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bus.messages import SystemMessage
 from quart_app.web.asyncapi.examples import Json
+from quart_app.web.asyncapi.modes import MODES
 from quart_app.web.asyncapi.schema_tree import Node, tree
 from quart_app.web.asyncapi.schema_words import SchemaWords
 
 
 @dataclass(frozen=True)
 class Link:
-    """Leads to a message on the same page."""
+    """Leads to a message on the same page. `kind` tells it from others of its action, as a job type does results."""
 
     action: str
     anchor: str
+    kind: str = ""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One message. `related` are what answers it, or what it answers."""
+    """One message. `related` are what answers it, or what it answers; the examples are whole frames, by mode."""
 
     link: Link
     summary: str
@@ -30,7 +33,8 @@ class Entry:
     handling: str
     related: tuple[Link, ...]
     frame: Node
-    examples: tuple[str, ...]
+    modes: tuple[str, ...]
+    examples: Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,13 @@ class Published:
     channels: tuple[Section, ...]
     jobs: Mapping[str, JobType]
 
+    @property
+    def job_channel(self) -> str | None:
+        """The first channel on which jobs can be submitted; None where there is none."""
+        submit = SystemMessage.action_name()
+        takers = (one.name for one in self.channels if submit in (entry.link.action for entry in one.client))
+        return next(takers, None)
+
 
 def publish(document: Json) -> Published:
     """Make both forms of a document."""
@@ -77,6 +88,12 @@ def publish(document: Json) -> Published:
 def indented(value: object) -> str:
     """JSON on several lines."""
     return json.dumps(value, ensure_ascii=False, indent=2)
+
+
+def _frames(message: Json, mode: str) -> Iterator[str]:
+    for example in message.get("examples", ()):
+        if mode in (example.get("name"), *(() if "name" in example else message["x-modes"])):
+            yield indented(example["payload"])
 
 
 class _Reader:
@@ -128,11 +145,15 @@ class _Reader:
             " ".join(operation[key] for key in ("summary", "description") if key in operation),
             related,
             tree(self._words, message["payload"], link.anchor),
-            tuple(indented(example["payload"]) for example in message.get("examples", ())),
+            tuple(message["x-modes"]),
+            {mode: tuple(_frames(message, mode)) for mode in MODES},
         )
 
     def _link(self, channel: str, pointer: str) -> Link:
-        return Link(self._message(pointer)["name"], f"{channel}-{pointer.rpartition('/')[2]}")
+        message = self._message(pointer)
+        keys = self._words.resolve(message["payload"]).schema.get("properties", {})
+        kinds = [str(schema["const"]) for key, schema in keys.items() if key != "action" and "const" in schema]
+        return Link(message["name"], f"{channel}-{pointer.rpartition('/')[2]}", ", ".join(kinds))
 
     def _message(self, pointer: str) -> dict[str, Any]:
         return self._words.resolve({"$ref": pointer}).schema

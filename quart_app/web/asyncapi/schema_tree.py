@@ -79,6 +79,11 @@ class Node:
             yield from child.all_keys()
 
     @property
+    def folds(self) -> bool:
+        """Whether something in it has something in it."""
+        return any(child.children for child in self.children)
+
+    @property
     def brief(self) -> str:
         """The type, without the values that stand among the facts."""
         values = next((fact.values for fact in self.facts if fact.words == _VALUES), ())

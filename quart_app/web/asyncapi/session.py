@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from bus.messages import (
     Connect,
     Event,
+    JobEvent,
     JobOutput,
     JobQueued,
     JobResult,
@@ -27,12 +28,16 @@ from quart_app.web.asyncapi.examples import Json
 
 CLIENT = "q3kJ0vYzS7mXo2Hn4tB1Lw"
 JOB = "3f1c0a5be2774d0f"
+JOB_OF_KEY = "5d0c4f7be19a43c2b8f6107d92ae3c48"
+"""An id that is derived from the client and its `key`, which is longer than one that is made up."""
 RESUME = "eyJhbGciOiJIUzI1NiJ9…"
 """Stands for a token that only the server can make and read."""
 EPOCH = "2026-12-01T06:00:00.000000Z"
 QUESTION = TaskPayload(task_type="generate", content="what about the weather")
-ANSWER = "🤖 AI Response to 'what about the weather':\nTake an umbrella."
-QUEUED = f"⏳ Job queued: generate for 'what about the weather' (ID: {JOB})"
+ANSWER = (
+    "🤖 AI Response to 'what about the weather':\n"
+    "Clear skies are forecast, with a light breeze in the afternoon: a good day to be outside."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,29 +79,28 @@ def _event(event: Event, seq: int, **beside: object) -> Event:
     return event.model_copy(update={"seq": seq, "at": at, **beside})
 
 
-def _of_job(event: Event, seq: int, **beside: object) -> Event:
-    return _event(event, seq, job_id=JOB, task_type="generate", **beside)
+def _of_job(event: JobEvent, seq: int, **beside: object) -> Event:
+    return _event(event, seq, task_type="generate", ref="1", **beside)
 
 
 def _welcome(*, replayed: int, upto: int) -> Welcome:
-    cursors = {"client": upto, "system": 40}
+    cursors = {"client": upto, "system": upto}
     payload = WelcomePayload(
         client_id=CLIENT, resume=RESUME, epoch=EPOCH, recovered=True, replayed=replayed, cursors=cursors
     )
     return Welcome(payload=payload)
 
 
-ACCEPTED = Step(
-    "server",
-    "has stored it: it will run",
-    _of_job(JobQueued(payload=QUEUED, job_id=JOB, ref="1"), 41, content=QUESTION.content),
-)
+def _accepted(job_id: str) -> Step:
+    queued = JobQueued(payload=f"⏳ Job queued: generate for 'what about the weather' (ID: {job_id})", job_id=job_id)
+    return Step("server", "has stored it: it will run", _of_job(queued, 41, content=QUESTION.content))
+
 
 PLAIN = (
     Step("client", "asks whether the server is there", Ping()),
     Step("server", "answers", Pong(payload=None)),
     Step("client", "submits a job", SystemMessage(payload=QUESTION, ref="1")),
-    ACCEPTED,
+    _accepted(JOB),
     Step(
         "server",
         "passes on what an operator tells everybody",
@@ -117,16 +121,16 @@ V1 = (
         "submits a job; with the same key it may ask again",
         SystemMessage(payload=QUESTION, ref="1", key="ask-1"),
     ),
-    ACCEPTED,
+    _accepted(JOB_OF_KEY),
     Step(
         "server",
         "has a worker that begins",
-        _of_job(JobStarted(payload="▶ Job started: generate (attempt 1)", job_id=JOB, attempt=1), 42),
+        _of_job(JobStarted(payload="▶ Job started: generate (attempt 1)", job_id=JOB_OF_KEY, attempt=1), 42),
     ),
     Step(
         "server",
         "shows what the job writes",
-        _of_job(JobOutput(payload="🤖 AI Response to ", job_id=JOB, attempt=1, index=0), 44),
+        _of_job(JobOutput(payload="🤖 AI Response to ", job_id=JOB_OF_KEY, attempt=1, index=0), 44),
     ),
     Step("server", "is restarted, and tells everybody to come back", code=SERVICE_RESTART.code),
     Step(
@@ -142,7 +146,7 @@ V1 = (
     Step(
         "server",
         "brings what it missed: the whole answer",
-        _of_job(JobResult(payload=ANSWER, job_id=JOB, attempt=1), 46),
+        _of_job(JobResult(payload=ANSWER, job_id=JOB_OF_KEY, attempt=1), 46),
     ),
 )
 

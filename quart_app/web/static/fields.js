@@ -1,7 +1,8 @@
 // Fields of a form, each made from a JSON Schema as pydantic writes it.
 //
 // A field has an `element`, the `input` in it that gets the focus, and `read()`: the value as JSON has it, `undefined` to
-// leave it out. `read` raises an `Error` with what is wrong. Names and texts of a schema go through `textContent` only.
+// leave it out. `read` raises an `Error` with what is wrong. `write(value)` shows such a value, or the
+// default for `undefined`. Names and texts of a schema go through `textContent` only.
 
 import { make } from "./elements.js";
 import { parse, readable } from "./client/json.js";
@@ -36,7 +37,7 @@ export function resolve(node, root) {
 export function field(schema, label, required, root) {
   const known = resolve(schema, root);
   const needed = required && !known.nullable;
-  const { input, read, kind } = control(known, needed, root);
+  const { input, read, write = (value) => (input.value = value ?? ""), kind } = control(known, needed, root);
   const id = `field-${(made += 1)}`;
   const element = make("div", { className: `field ${kind}` });
   const caption = make("label", { className: "label", textContent: needed || kind === "check" ? label : `${label} (optional)` });
@@ -51,7 +52,7 @@ export function field(schema, label, required, root) {
     text ? input.setAttribute("aria-invalid", "true") : input.removeAttribute("aria-invalid");
   };
   input.addEventListener("input", () => refuse(""));
-  return { element, input, read: () => read() ?? (required ? null : undefined), refuse };
+  return { element, input, read: () => read() ?? (required ? null : undefined), write: (value) => write(value === undefined ? (known.default ?? undefined) : value), refuse };
 }
 
 function control(schema, required, root) {
@@ -62,7 +63,7 @@ function control(schema, required, root) {
   }
   if (type === "boolean") {
     const input = make("input", { type: "checkbox", checked: schema.default === true });
-    return { kind: "check", input, read: () => input.checked };
+    return { kind: "check", input, read: () => input.checked, write: (value) => (input.checked = value === true) };
   }
   if (type === "integer" || type === "number") {
     return number(schema, required);
@@ -84,7 +85,8 @@ function choice(values, schema, required) {
     option.selected = option.defaultSelected = "default" in schema && readable(schema.default) === option.text;
     input.append(option);
   });
-  return { kind: "select", input, read: () => (input.value === "" ? undefined : values[Number(input.value)]) };
+  const write = (value) => (input.value = values.includes(value) ? values.indexOf(value) : "");
+  return { kind: "select", input, read: () => (input.value === "" ? undefined : values[Number(input.value)]), write };
 }
 
 function number(schema, required) {
@@ -125,7 +127,8 @@ function lines(schema, items, required) {
     const written = input.value.split("\n").filter((line) => line.trim());
     return written.length || required || schema.default ? written.map(item) : undefined;
   };
-  return { kind: "lines", input, read };
+  const write = (value) => (input.value = Array.isArray(value) ? value.join("\n") : "");
+  return { kind: "lines", input, read, write };
 }
 
 function json(schema, required) {
@@ -138,7 +141,8 @@ function json(schema, required) {
       throw new Error(`This is not JSON: ${error.message}`);
     }
   };
-  return { kind: "json", input, read };
+  const write = (value) => (input.value = value === undefined ? "" : JSON.stringify(value, null, 2));
+  return { kind: "json", input, read, write };
 }
 
 function hints(schema, kind, root) {

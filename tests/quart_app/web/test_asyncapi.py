@@ -238,6 +238,31 @@ def test_every_example_is_a_frame_as_it_goes_over_the_wire(action: str) -> None:
             assert list(written.items()) == list(frame.items())
 
 
+def test_every_message_says_in_which_modes_it_is_and_an_example_for_each() -> None:
+    only_v1 = {action for action in MESSAGES if message_of(DOCUMENT, action)["x-modes"] == ["bus.v1"]}
+    progress = {"job_started", "job_retrying", "job_progress", "job_output"}
+    assert only_v1 == {"connect", "welcome", "resume_token", *progress}
+    for action in MESSAGES:
+        message = message_of(DOCUMENT, action)
+        assert {example.get("name") for example in message["examples"]} in ({None}, set(message["x-modes"]))
+    assert message_of(DOCUMENT, "ping")["examples"] == [
+        {"name": "plain", "payload": {"action": "ping"}},
+        {"name": "bus.v1", "payload": {"action": "ping", "ref": "1"}},
+    ]
+    assert [*message_of(DOCUMENT, "system_notification")["examples"][0]] == ["payload"]  # alike in both
+
+
+def test_the_session_comes_back_with_the_largest_seq_that_it_has_seen() -> None:
+    seen: dict[str, int] = {}
+    for frame in (step["frame"] for step in DOCUMENT["x-sessions"]["bus.v1"] if "frame" in step):
+        if frame["action"] == "connect" and seen:
+            assert frame["payload"]["cursors"] == seen
+            return
+        seen |= frame["payload"]["cursors"] if frame["action"] == "welcome" else {}
+        seen |= {frame.get("group", "client"): frame["seq"]} if "seq" in frame else {}
+    pytest.fail("the session is never taken up again")
+
+
 def test_what_answers_a_frame_is_matched_by_its_ref() -> None:
     assert message_of(DOCUMENT, "ping")["correlationId"] == {"$ref": "#/components/correlationIds/ref"}
     assert message_of(DOCUMENT, "pong")["correlationId"] == {"$ref": "#/components/correlationIds/ref"}
@@ -358,8 +383,9 @@ def test_what_an_event_handler_makes_of_an_event_is_what_is_sent() -> None:
 
 def test_a_union_has_no_openapi_discriminator() -> None:
     assert not [node for node in nodes(PAINT) if "discriminator" in node]
-    assert message_of(PAINT, "draw")["examples"] == [
-        {"payload": {"action": "draw", "payload": {"shape": "circle", "radius": 1.5}}}
+    assert [example["payload"]["payload"] for example in message_of(PAINT, "draw")["examples"]] == [
+        {"shape": "circle", "radius": 1.5},
+        {"shape": "circle", "radius": 1.5},
     ]
 
 
@@ -425,11 +451,15 @@ def test_two_models_of_one_name_are_kept_apart() -> None:
 # --- the pages -------------------------------------------------------------------------------------------
 
 
+PAGES: dict[tuple[str, tuple[type[Channel], ...]], str] = {}
+
+
 async def page(path: str, *channels: type[Channel]) -> str:
-    client = create_app(Settings.load(), channels or CHANNELS).test_client()
-    response = await client.get(path)
-    assert response.status_code == 200
-    return str(await response.get_data(as_text=True))
+    if (path, channels) not in PAGES:
+        response = await create_app(Settings.load(), channels or CHANNELS).test_client().get(path)
+        assert response.status_code == 200
+        PAGES[path, channels] = await response.get_data(as_text=True)
+    return PAGES[path, channels]
 
 
 async def test_the_document_is_served() -> None:
@@ -456,9 +486,15 @@ async def test_every_link_within_the_docs_leads_somewhere() -> None:
     html = await page("/asyncapi/docs/", *CHANNELS, PaintChannel)
     ids = re.findall(r' id="([^"]+)"', html)
     assert len(ids) == len(set(ids))
-    assert set(re.findall(r'href="#([^"]+)"', html)) <= set(ids)
+    links = set(re.findall(r'href="#([^"]+)"', html))
+    assert {link for link in links if not link.startswith("try/")} <= set(ids)
+    of_console = {
+        f"try/{cls.name}/{action}" for cls in (*CHANNELS, PaintChannel) for action in (*cls.receives, "connect")
+    }
+    of_console |= {f"try/system/system_message/{name}" for name in JOBS}
+    assert {link for link in links if link.startswith("try/")} == of_console
 
 
 async def test_text_from_models_is_escaped() -> None:
-    html = await page("/asyncapi/docs/", PaintChannel)
+    html = await page("/asyncapi/docs/", *CHANNELS, PaintChannel)
     assert "&lt;b&gt;no&lt;/b&gt; markup" in html

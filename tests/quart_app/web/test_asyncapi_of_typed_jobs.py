@@ -126,7 +126,7 @@ def test_a_typed_default_takes_what_no_other_job_does() -> None:
 
 def test_there_is_an_example_of_each() -> None:
     examples = DOCUMENT["components"]["messages"]["SystemMessage"]["examples"]
-    assert [example["payload"]["payload"] for example in examples] == [
+    assert [example["payload"]["payload"] for example in examples if example["name"] == "plain"] == [
         {"task_type": "translate", "content": "hello"},
         {"task_type": "resize", "content": {"width": 640}},
         {"task_type": "stretch", "content": {"height": 0}},

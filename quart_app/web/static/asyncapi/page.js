@@ -1,68 +1,57 @@
-// What the page of the API does besides being read: finds, copies, and speaks to the server.
+// What the page of the API does besides being read: finds, unfolds, copies, and speaks to the server.
 
+import { copyButton } from "../copying.js";
+import { element } from "../elements.js";
+import { DescribedWire } from "./described_wire.js";
+import { Modes } from "./modes.js";
+import { followSearch } from "./search.js";
 import { Trial } from "./trial.js";
 
-const search = document.getElementById("api-search");
-const found = document.getElementById("api-found");
-const entries = [...document.querySelectorAll("#api-nav li")].map((item) => ({
-  item,
-  quiet: item.hidden, // shown only when it is looked for
-  text: item.querySelector(":scope > a")?.textContent.toLowerCase() ?? "",
-}));
-
 document.body.classList.add("scripted");
-
-function filter() {
-  const wanted = search.value.trim().toLowerCase();
-  let count = 0;
-  for (const { item, quiet, text } of entries) {
-    const fits = wanted !== "" && text.includes(wanted);
-    count += fits;
-    item.hidden = wanted ? !fits : quiet;
-  }
-  if (wanted) {
-    for (const { item } of entries.filter(({ item }) => !item.hidden)) {
-      for (let above = item.parentElement.closest("li"); above; above = above.parentElement.closest("li")) {
-        above.hidden = false;
-      }
-    }
-  }
-  search.closest("nav").classList.toggle("searching", wanted !== "");
-  found.textContent = wanted ? `${count || "nothing"} found` : "";
-}
-
-search.addEventListener("input", filter);
-search.addEventListener("keydown", ({ key }) => {
-  if (key === "Enter") {
-    const first = entries.find(({ item, text }) => !item.hidden && text.includes(search.value.trim().toLowerCase()));
-    first?.item.querySelector(":scope > a")?.click();
-  } else if (key === "Escape") {
-    search.value = "";
-    filter();
-  }
-});
-document.addEventListener("keydown", (event) => {
-  if (event.key === "/" && !event.target.closest("input, textarea, select")) {
-    event.preventDefault();
-    search.focus();
-  }
-});
+followSearch();
 
 for (const block of document.querySelectorAll(".api pre")) {
-  const button = document.createElement("button");
-  button.type = "button";
-  button.className = "api-copy";
-  button.textContent = "Copy";
-  button.addEventListener("click", async () => {
-    try {
-      await navigator.clipboard.writeText(block.querySelector("code").textContent);
-      button.textContent = "Copied";
-    } catch {
-      button.textContent = "Select it and copy by hand"; // a page that is not served safely may not copy
-    }
-    setTimeout(() => (button.textContent = "Copy"), 2000);
-  });
-  block.append(button);
+  const button = copyButton(() => block.querySelector("code").textContent);
+  button.classList.add("api-copy");
+  block.prepend(button);
 }
 
-new Trial(document.getElementById("api-try"));
+for (const button of document.querySelectorAll(".api-unfold")) {
+  const folds = [...button.parentElement.querySelectorAll("details")];
+  const all = () => folds.every(({ open }) => open);
+  const tell = () => (button.textContent = all() ? "Fold all" : "Unfold all");
+  button.addEventListener("click", () => {
+    const open = !all();
+    folds.forEach((fold) => (fold.open = open));
+  });
+  folds.forEach((fold) => fold.addEventListener("toggle", tell));
+  tell();
+}
+
+if (matchMedia("(max-width: 47.99rem)").matches) {
+  document.querySelectorAll(".api-keys").forEach((keys) => (keys.open = false)); // a phone would scroll past them for long
+}
+
+const modes = new Modes(element("api-mode"));
+const trial = new Trial(element("api-try"), modes.chosen, DescribedWire.load);
+modes.onchange = (mode) => trial.takeMode(mode);
+
+// An address leads to a message in the console, or to something that may be folded.
+function follow() {
+  const [place, channel, action, kind] = decodeURIComponent(location.hash.slice(1)).split("/");
+  if (place === "try" && action) {
+    trial.open({ channel, action, kind });
+    return;
+  }
+  const target = element(place);
+  for (let fold = target?.closest("details"); fold; fold = fold.parentElement.closest("details")) {
+    fold.open = true;
+  }
+  target?.querySelector(":scope > details")?.setAttribute("open", "");
+  target?.scrollIntoView();
+}
+
+window.addEventListener("hashchange", follow);
+if (location.hash) {
+  follow();
+}

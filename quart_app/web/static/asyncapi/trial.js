@@ -1,115 +1,289 @@
-// A WebSocket to try the API with: bare, because it shows what is on the wire.
+// "Try it": a frame of any message, as fields and as JSON, and a socket to send it on.
 
-const MOST_SHOWN = 200; // frames
+import { parse } from "../client/json.js";
+import { element, make } from "../elements.js";
+import { FrameForm } from "./frame_form.js";
+import { FrameLog } from "./frame_log.js";
+import { TrialSocket } from "./trial_socket.js";
 
-/** The form of "Try it". */
+const HANDSHAKE = "connect"; // the first frame of a mode that is a subprotocol
+
 export class Trial {
+  #fields; // the elements of the form, by name
+  #wire = null; // what the document says; null until it is there
+  #frame = {}; // as the fields and the JSON show it
+  #drawn = ""; // which message and kind the fields are for
   #socket = null;
+  #session = {}; // how the last client of this page could come back
+  #form;
+  #log;
+  #load;
+  #wanted = null; // what to open once the document is there
 
-  constructor(form) {
-    this.fields = form.elements;
-    this.state = form.querySelector("#api-state");
-    this.wrong = form.querySelector("#api-wrong");
-    this.log = form.querySelector("#api-log");
-    this.connect = form.querySelector("#api-connect");
-    this.sending = form.querySelector("#api-send");
+  /** `load()` asks for a `DescribedWire`. */
+  constructor(form, mode, load) {
+    this.#fields = form.elements;
+    this.#load = load;
+    this.#log = new FrameLog(element("api-log"), element("api-log-empty"));
+    this.#form = new FrameForm(element("api-fields"), (path, value) => this.#typed(path, value));
+    this.#fields.mode.value = mode;
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.#send();
     });
-    this.connect.addEventListener("click", () => (this.#socket ? this.#socket.close(1000) : this.#open()));
-    form.querySelector("#api-clear").addEventListener("click", () => this.log.replaceChildren());
-    this.fields.example.addEventListener("change", () => this.#begin());
-    for (const name of ["channel", "mode"]) {
-      this.fields[name].addEventListener("change", () => this.#offer());
+    element("api-connect").addEventListener("click", () => (this.#socket ? this.#socket.close() : this.#connect()));
+    element("api-clear").addEventListener("click", () => this.#log.clear());
+    this.#fields.frame.addEventListener("input", () => this.#written());
+    const { channel, mode: modes, message, kind } = this.#fields;
+    channel.addEventListener("change", () => this.#offer());
+    modes.addEventListener("change", () => this.#offer(message.value, kind.value));
+    message.addEventListener("change", () => this.#begin());
+    kind.addEventListener("change", () => this.#begin(kind.value));
+    [channel, message, kind].forEach((one) => one.addEventListener("change", () => this.#address()));
+    this.#tell("closed");
+    this.#describe();
+  }
+
+  /** Show a message in the form, and go there; the mode that has it is chosen. */
+  open({ channel, action, kind }) {
+    element("try").scrollIntoView();
+    this.#wanted = { channel, action, kind };
+    if (this.#wire) {
+      this.#show();
+    }
+  }
+
+  /** Examples are read in this mode now; an open socket keeps its own. */
+  takeMode(mode) {
+    if (!this.#socket) {
+      this.#fields.mode.value = mode;
+      this.#offer(this.#fields.message.value, this.#fields.kind.value);
+    }
+  }
+
+  // Where the page leads to, so that it can be handed on.
+  #address() {
+    const { channel, message, kind } = this.#fields;
+    const place = ["try", channel.value, message.value, kind.value].filter(Boolean).map(encodeURIComponent);
+    history.replaceState(null, "", `#${place.join("/")}`);
+  }
+
+  async #describe() {
+    this.#form.clear(make("p", { className: "hint" }, "Loading what the fields are made from…"));
+    try {
+      this.#wire = await this.#load();
+    } catch ({ message }) {
+      const again = make("button", { type: "button", className: "quiet small" }, "Try again");
+      again.addEventListener("click", () => this.#describe());
+      this.#form.clear(make("p", { className: "field-error" }, `There are no fields, since the AsyncAPI document did not come: ${message}. JSON can be sent all the same.`), again);
+      return;
     }
     this.#offer();
+    if (this.#wanted) {
+      this.#show();
+    }
   }
 
-  // The examples of this channel; the first frame of bus.v1 first.
-  #offer() {
-    const channel = this.fields.channel.selectedOptions[0].dataset.channel;
-    let first = null;
-    for (const option of this.fields.example.options) {
-      option.hidden = option.disabled = option.dataset.channel !== channel;
-      const suits = (JSON.parse(option.value).action === "connect") === (this.fields.mode.value !== "");
-      first ??= !option.hidden && suits ? option : null;
+  #show() {
+    const { channel, action, kind } = this.#wanted;
+    this.#wanted = null;
+    if (this.#socket && channel !== this.#fields.channel.value) {
+      this.#socket.close();
     }
-    if (first) {
-      first.selected = true;
+    this.#fields.channel.value = channel;
+    const message = this.#wire.messages(this.#fields.channel.value).find((one) => one.action === action);
+    if (message && !this.#socket && !message.modes.includes(this.#fields.mode.value)) {
+      this.#fields.mode.value = message.modes[0];
     }
-    this.#begin();
+    this.#offer(action, kind);
+    this.#fields.message.focus();
   }
 
-  #begin() {
-    this.wrong.textContent = "";
-    const frame = JSON.parse(this.fields.example.value || "{}");
-    if (frame.action === "connect") {
-      frame.payload = this.fields.token?.value ? { token: this.fields.token.value } : {};
+  // The messages of this channel that the mode has.
+  #offer(action, kind) {
+    if (!this.#wire) {
+      return;
     }
-    delete frame.key; // with it, a second time would be the same job
-    delete frame.traceparent;
-    this.fields.frame.value = JSON.stringify(frame, null, 2);
+    const offered = this.#wire.messages(this.#fields.channel.value).filter(({ modes }) => modes.includes(this.#fields.mode.value));
+    this.#fields.message.replaceChildren(...offered.map((one) => new Option(one.action, one.action)));
+    this.#fields.message.value = offered.some((one) => one.action === action) ? action : offered[0]?.action;
+    this.#begin(kind);
   }
 
-  #open() {
-    const { channel, mode } = this.fields;
-    const url = new URL(channel.value, location.href);
-    url.protocol = url.protocol.replace("http", "ws");
-    const socket = (this.#socket = mode.value ? new WebSocket(url, [mode.value]) : new WebSocket(url));
-    let opened = false;
-    this.#tell("connecting…", "Disconnect");
-    socket.onopen = () => {
-      opened = true;
-      this.#tell("connected", "Disconnect");
-      this.sending.disabled = false;
-    };
-    socket.onmessage = ({ data }) => this.#show("server", data);
-    socket.onclose = ({ code, reason }) => {
-      this.#socket = null;
-      this.sending.disabled = true;
-      this.#tell("not connected", "Connect");
-      this.#show("end", opened ? this.#meaning(code, reason) : "The handshake was refused; the server's log, or the browser's console, says why.");
-    };
+  get #message() {
+    return this.#wire?.messages(this.#fields.channel.value).find(({ action }) => action === this.#fields.message.value);
+  }
+
+  // A frame of the chosen message, of the kind of this name or else of the first.
+  #begin(name) {
+    const message = this.#message;
+    if (!message) {
+      return;
+    }
+    const { kinds } = message;
+    const kind = kinds.find((one) => one.name === name) ?? kinds[0];
+    this.#frame = message.example(this.#fields.mode.value, kind);
+    if (message.action === HANDSHAKE) {
+      const token = this.#fields.token?.value;
+      this.#frame.payload = structuredClone({ ...(token ? { token } : {}), ...this.#session });
+    }
+    this.#draw(message);
+    this.#put();
+  }
+
+  #draw(message) {
+    element("api-fields").disabled = false;
+    const kind = message.kindOf(this.#frame.payload);
+    const { kinds } = message;
+    element("api-kind").hidden = !kinds.length;
+    element("api-kind").firstElementChild.textContent = message.kindsAre;
+    this.#fields.kind.replaceChildren(...kinds.map(({ name }) => new Option(name, name)), ...(kind ? [] : [new Option("as in the frame", "")]));
+    this.#fields.kind.value = kind?.name ?? "";
+    element("api-about").textContent = message.summary.replaceAll("`", "");
+    this.#form.draw(message, this.#frame.payload, Object.keys(kind?.keys ?? {}));
+    this.#form.write(this.#frame);
+    this.#drawn = place(message, kind);
+    this.#wrong("");
+  }
+
+  // A field says something else: so does the JSON.
+  #typed(path, value) {
+    if (path) {
+      set(this.#frame, path, value);
+      this.#put();
+    }
+  }
+
+  #put() {
+    this.#fields.frame.value = JSON.stringify(this.#frame, null, 2);
+    this.#wrong("");
+  }
+
+  // The JSON says something else: so do the fields, which may be others now.
+  #written() {
+    const frame = this.#read();
+    element("api-fields").disabled = !isObject(frame);
+    if (!isObject(frame)) {
+      return;
+    }
+    this.#wrong("");
+    this.#frame = frame;
+    const named = this.#wire?.messages(this.#fields.channel.value).find(({ action }) => action === frame?.action);
+    if (named && [...this.#fields.message.options].some(({ value }) => value === named.action)) {
+      this.#fields.message.value = named.action;
+    }
+    const message = this.#message;
+    if (message && place(message, message.kindOf(frame?.payload)) !== this.#drawn) {
+      this.#draw(message);
+    } else {
+      this.#form.write(frame);
+    }
+  }
+
+  // What the JSON says; undefined where it is none, which is told.
+  #read() {
+    try {
+      return parse(this.#fields.frame.value);
+    } catch ({ message }) {
+      this.#wrong(`This is no JSON, and is not sent: ${message}`);
+      return undefined;
+    }
+  }
+
+  #connect() {
+    const { channel, mode } = this.#fields;
+    this.#tell("connecting");
+    this.#socket = new TrialSocket(channel.selectedOptions[0].dataset.address, mode.value, {
+      onopen: () => {
+        this.#tell("connected");
+        if (mode.value !== "plain" && this.#fields.message.value !== HANDSHAKE) {
+          const token = this.#fields.token?.value;
+          this.#pass({ action: HANDSHAKE, payload: token ? { token } : {} });
+        }
+      },
+      onframe: (text) => this.#receive(text),
+      onclose: (why) => {
+        this.#socket = null;
+        this.#log.note(why);
+        this.#tell("closed");
+      },
+    });
   }
 
   #send() {
-    let frame;
-    try {
-      frame = JSON.stringify(JSON.parse(this.fields.frame.value));
-    } catch (error) {
-      this.wrong.textContent = `This is no JSON, and was not sent: ${error.message}`;
-      return;
+    const frame = this.#read();
+    if (!this.#socket?.open) {
+      this.#wrong("Not sent: connect first.");
+    } else if (frame !== undefined && this.#form.readable()) {
+      this.#wrong("");
+      this.#form.write(frame);
+      this.#pass(frame);
     }
-    this.wrong.textContent = "";
-    this.#socket?.send(frame);
-    this.#show("client", frame);
   }
 
-  // What the table says of the code with which the server, or this page, has closed.
-  #meaning(code, reason) {
-    const rows = [...document.querySelectorAll(`tr[data-code="${code}"]`)];
-    const again = rows.find((row) => row.cells[2].textContent === reason)?.cells[3].textContent;
-    return `Closed with ${code}${reason ? `: ${reason}` : ""}${again ? ` (connect again: ${again})` : ""}`;
+  #pass(frame) {
+    const text = JSON.stringify(frame);
+    this.#socket.send(text);
+    this.#log.frame("client", text);
   }
 
-  #tell(state, button) {
-    this.state.textContent = state;
-    this.connect.textContent = button;
-  }
-
-  #show(by, text) {
-    const item = document.createElement("li");
-    item.className = `api-${by}`;
-    const time = document.createElement("time");
-    time.textContent = new Date().toLocaleTimeString();
-    const code = document.createElement("code");
-    code.textContent = text;
-    item.append(time, { client: " → ", server: " ← ", end: " × " }[by], code);
-    this.log.append(item);
-    while (this.log.children.length > MOST_SHOWN) {
-      this.log.firstChild.remove();
+  #receive(text) {
+    this.#log.frame("server", text);
+    const { action, payload, seq, group = "client" } = JSON.parse(text);
+    if (action === "welcome") {
+      this.#session = { resume: payload.resume, cursors: payload.cursors };
+    } else if (action === "resume_token") {
+      this.#session.resume = payload.resume;
+    } else if (action === "error") {
+      this.#refused(payload);
     }
-    this.log.scrollTop = this.log.scrollHeight;
+    if (seq !== undefined && this.#session.cursors) {
+      this.#session.cursors[group] = Math.max(seq, this.#session.cursors[group] ?? 0);
+    }
+  }
+
+  // What the server found wrong stands at its field, if the frame is still there.
+  #refused(items) {
+    const rest = items.filter(({ loc, msg }) => loc?.[0] !== this.#frame?.action || !this.#form.refuse(loc.slice(1), msg));
+    this.#wrong(rest.map(({ loc, msg }) => [...(loc ?? []), msg].join(": ")).join("\n"));
+  }
+
+  #wrong(text) {
+    element("api-wrong").textContent = text;
+    this.#fields.frame.toggleAttribute("aria-invalid", text !== "");
+  }
+
+  #tell(phase) {
+    const { channel, mode, token } = this.#fields;
+    element("api-state").dataset.phase = phase;
+    element("api-state").firstElementChild.textContent = { connecting: "connecting…", closed: "not connected" }[phase] ?? phase;
+    element("api-connect").textContent = phase === "closed" ? "Connect" : "Disconnect";
+    element("api-send").setAttribute("aria-disabled", String(phase !== "connected"));
+    element("api-hint").textContent = phase === "connected" ? "" : "Connect first.";
+    for (const one of [channel, mode, token]) {
+      one && (one.disabled = phase !== "closed"); // a connection keeps them
+    }
+  }
+}
+
+function isObject(value) {
+  return value !== null && typeof value === "object" && !Array.isArray(value);
+}
+
+function place({ action }, kind) {
+  return `${action}/${kind?.name ?? ""}`;
+}
+
+function set(frame, path, value) {
+  const [key, ...rest] = path;
+  if (rest.length) {
+    if (!isObject(frame[key])) {
+      frame[key] = {};
+    }
+    set(frame[key], rest, value);
+  } else if (value === undefined) {
+    delete frame[key];
+  } else {
+    frame[key] = value;
   }
 }

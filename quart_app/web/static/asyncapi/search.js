@@ -1,0 +1,44 @@
+// The search in the sidebar: shows the entries that say what is looked for.
+
+import { element } from "../elements.js";
+
+export function followSearch() {
+  const search = element("api-search");
+  const entries = [...document.querySelectorAll("#api-nav li")].map((item) => ({
+    item,
+    quiet: item.hidden, // shown only when it is looked for
+    text: item.querySelector(":scope > a")?.textContent.toLowerCase() ?? "",
+  }));
+  const wanted = () => search.value.trim().toLowerCase();
+
+  function filter() {
+    const text = wanted();
+    const fitting = text ? entries.filter((entry) => entry.text.includes(text)) : [];
+    for (const { item, quiet } of entries) {
+      item.hidden = text ? true : quiet;
+    }
+    for (const { item } of fitting) {
+      for (let one = item; one; one = one.parentElement.closest("li")) {
+        one.hidden = false;
+      }
+    }
+    search.closest("nav").classList.toggle("searching", text !== "");
+    element("api-found").textContent = text ? `${fitting.length || "nothing"} found` : "";
+  }
+
+  search.addEventListener("input", filter);
+  search.addEventListener("keydown", ({ key }) => {
+    if (key === "Enter" && wanted()) {
+      entries.find(({ text }) => text.includes(wanted()))?.item.querySelector(":scope > a").click();
+    } else if (key === "Escape") {
+      search.value = "";
+      filter();
+    }
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "/" && !event.target.closest("input, textarea, select")) {
+      event.preventDefault();
+      search.focus();
+    }
+  });
+}
