@@ -85,8 +85,11 @@ class Node:
 
     @property
     def brief(self) -> str:
-        """The type, without the values that stand among the facts."""
+        """The type, without the values that stand among the facts, and how many choices are among the children."""
         values = next((fact.values for fact in self.facts if fact.words == _VALUES), ())
+        choices = sum(child.kind == "choice" for child in self.children)
+        if choices > 1:
+            return f"{self.type}, one of {choices}"
         return f"one of {len(values)} values" if values else self.type
 
     @property

@@ -86,6 +86,7 @@ def test_a_model_in_itself_is_shown_once_and_linked_to() -> None:
 
 def test_of_several_objects_each_is_shown_under_what_it_is_told_by() -> None:
     node = key({"oneOf": [{"$ref": "#/s/Circle"}, {"$ref": "#/s/Square"}, {"type": "null"}]})
+    assert node.brief == "object or null, one of 2"
     assert [(one.kind, one.name) for one in node.children] == [("choice", 'shape "circle"'), ("choice", "Square")]
     assert [one.path for one in node.all_keys()] == ["key.shape", "key.r", "key.side"]
 
