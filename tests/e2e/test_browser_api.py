@@ -27,8 +27,8 @@ SLOWLY = "0.5"
 """The answer of `generate` takes two seconds, so that its client is gone between its first piece and its end."""
 FEW_OF_A_KIND = """() => {
     const articles = ".api-message:nth-of-type(n+2), .api-job:nth-of-type(n+2)";
-    const items = ".api-session > li:nth-child(n+3), .api-nav li li:nth-child(n+3), .api-tree .api-tree > li:nth-child(n+3)";
-    document.querySelectorAll(`${articles}, ${items}, tr:nth-child(n+3)`).forEach(one => one.remove());
+    const items = [".api-session >", ".api-nav li", ".api-tree .api-tree >"].map(list => `${list} li:nth-child(n+3)`);
+    document.querySelectorAll([articles, items, "tr:nth-child(n+3)"].join()).forEach(one => one.remove());
     document.querySelectorAll(".api details").forEach(one => { one.open = true });
 }"""
 """What is looked through is all that there is, unfolded, but not each of a kind: that would take half a minute."""

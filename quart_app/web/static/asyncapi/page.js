@@ -38,7 +38,7 @@ modes.onchange = (mode) => trial.takeMode(mode);
 
 // An address leads to a message in the console, or to something that may be folded.
 function follow() {
-  const [place, channel, action, kind] = decodeURIComponent(location.hash.slice(1)).split("/");
+  const [place, channel, action, kind] = location.hash.slice(1).split("/").map(decoded);
   if (place === "try" && action) {
     trial.open({ channel, action, kind });
     return;
@@ -49,6 +49,14 @@ function follow() {
   }
   target?.querySelector(":scope > details")?.setAttribute("open", "");
   target?.scrollIntoView();
+}
+
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part; // somebody has typed it
+  }
 }
 
 window.addEventListener("hashchange", follow);

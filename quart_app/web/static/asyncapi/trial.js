@@ -97,6 +97,9 @@ export class Trial {
     }
     this.#offer(action, kind);
     this.#fields.message.focus();
+    if (message && this.#fields.message.value !== action) {
+      this.#wrong(`${action} is there with ${message.modes.join(" and ")} only: disconnect first.`);
+    }
   }
 
   // The messages of this channel that the mode has.
