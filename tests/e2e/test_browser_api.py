@@ -164,6 +164,7 @@ async def test_fields_and_json_say_the_same_and_the_server_s_errors_stand_at_the
     await expect(fields(page).get_by_label("names")).to_have_value("ann\nbob")
     await page.get_by_role("button", name="Send").click()
     await expect(fields(page).get_by_text("no markup, please")).to_be_visible()
+    await expect(page.get_by_text("The server refused it: see payload › content › note.")).to_be_visible()
     await fields(page).get_by_label("note").fill("fine")
     await page.get_by_role("button", name="Send").click()
     await expect(log(page)).to_contain_text('"action":"job_result"')
@@ -226,6 +227,7 @@ async def test_nothing_shuts_people_out_with_or_without_a_connection(page: Page,
     assert await page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
     assert await violations("#api-try") == []
     await page.unroute("**/asyncapi.json")
+    assert await frame(page) == {"action": "ping"}
     await page.get_by_role("button", name="Try again").click()
     await expect(chosen(page, "message")).to_have_value("ping")
 

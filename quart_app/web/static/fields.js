@@ -95,7 +95,11 @@ function number(schema, required) {
   const { minimum, maximum, exclusiveMinimum: above, exclusiveMaximum: below } = schema;
   input.min = minimum ?? (whole && above !== undefined ? above + 1 : "");
   input.max = maximum ?? (whole && below !== undefined ? below - 1 : "");
-  return { kind: "number", input, read: () => (input.value === "" ? undefined : numeric(input.value, whole)) };
+  const write = (value) => {
+    const shown = value?.rawJSON ?? value ?? "";
+    input.value = isNaN(shown) ? "" : shown; // what is no number cannot be shown in a field of numbers
+  };
+  return { kind: "number", input, read: () => (input.value === "" ? undefined : numeric(input.value, whole)), write };
 }
 
 function numeric(text, whole) {

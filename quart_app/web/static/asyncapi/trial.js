@@ -76,8 +76,11 @@ export class Trial {
       const again = make("button", { type: "button", className: "quiet small" }, "Try again");
       again.addEventListener("click", () => this.#describe());
       this.#form.clear(make("p", { className: "field-error" }, `There are no fields, since the AsyncAPI document did not come: ${message}. JSON can be sent all the same.`), again);
+      this.#fields.message.disabled = true;
+      this.#fields.frame.value ||= '{ "action": "ping" }';
       return;
     }
+    this.#fields.message.disabled = false;
     this.#offer();
     if (this.#wanted) {
       this.#show();
@@ -219,6 +222,7 @@ export class Trial {
       this.#wrong("Not sent: connect first.");
     } else if (frame !== undefined && this.#form.readable()) {
       this.#wrong("");
+      element("api-hint").textContent = "";
       this.#form.write(frame);
       this.#pass(frame);
     }
@@ -245,10 +249,12 @@ export class Trial {
     }
   }
 
-  // What the server found wrong stands at its field, if the frame is still there.
+  // What the server found wrong stands at its field, if the frame is still there, and beside the button that sent it.
   #refused(items) {
     const rest = items.filter(({ loc, msg }) => loc?.[0] !== this.#frame?.action || !this.#form.refuse(loc.slice(1), msg));
     this.#wrong(rest.map(({ loc, msg }) => [...(loc ?? []), msg].join(": ")).join("\n"));
+    const places = items.map(({ loc }) => loc?.slice(1).join(" › ")).filter(Boolean);
+    element("api-hint").textContent = `The server refused it${places.length ? `: see ${places.join(", ")}` : ""}.`;
   }
 
   #wrong(text) {

@@ -37,7 +37,7 @@ const REFUSED =
 // What the table of the page says of the code with which the server, or this page, has closed.
 function meaning(code, reason) {
   const rows = [...document.querySelectorAll(`tr[data-code="${code}"]`)];
-  const row = rows.find(({ cells }) => cells[2].textContent === reason) ?? (rows.length === 1 ? rows[0] : null);
+  const row = rows.find(({ dataset }) => dataset.reason === reason) ?? (rows.length === 1 ? rows[0] : null);
   const lost = code === 1006 ? ": the connection was lost" : "";
-  return `Closed with ${code}${reason ? `: ${reason}` : lost}${row ? ` (connect again: ${row.cells[3].textContent})` : ""}`;
+  return `Closed with ${code}${reason ? `: ${reason}` : lost}${row ? ` (connect again: ${row.dataset.again})` : ""}`;
 }
