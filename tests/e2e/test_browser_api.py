@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -233,16 +234,15 @@ async def test_nothing_shuts_people_out_with_or_without_a_connection(page: Page,
 
 
 async def test_a_server_speaks_plain_mode_as_the_session_shows(typed: System, web: Web, worker: Worker) -> None:
-    worker.pause()
+    *before, announced, result = sessions()["plain"]
     async with client(web.ws_url) as connected:
         conversation = Conversation(connected)
-        for step in sessions()["plain"]:
-            announced = step["frame"]["action"] == "system_notification"
-            if announced:
-                await broadcast(typed, step["frame"]["payload"])
-            await conversation.take(step)
-            if announced:
-                worker.resume()
+        with held(worker):
+            for step in before:
+                await conversation.take(step)
+            await broadcast(typed, announced["frame"]["payload"])
+            await conversation.take(announced)
+        await conversation.take(result)
 
 
 async def test_a_server_speaks_bus_v1_as_the_session_shows(typed: System, web: Web, worker: Worker) -> None:
@@ -253,11 +253,10 @@ async def test_a_server_speaks_bus_v1_as_the_session_shows(typed: System, web: W
         conversation = Conversation(connected)
         for step in steps[:restart]:
             heard = await conversation.take(step)
-        worker.pause()
-        stopping = asyncio.create_task(asyncio.to_thread(restarted.stop))
-        assert await conversation.closed() == steps[restart]["code"]
-        await stopping
-    worker.resume()
+        with held(worker):
+            stopping = asyncio.create_task(asyncio.to_thread(restarted.stop))
+            assert await conversation.closed() == steps[restart]["code"]
+            await stopping
     await result_of(typed, heard["job_id"])
     async with client(web.ws_url, subprotocols=["bus.v1"]) as connected:
         conversation.over(connected)
@@ -266,6 +265,16 @@ async def test_a_server_speaks_bus_v1_as_the_session_shows(typed: System, web: W
     told = [step["frame"]["payload"] for step in steps if step.get("frame", {}).get("action") == "job_output"]
     for pieces in (told, conversation.shown):
         assert heard["payload"].startswith("".join(pieces))
+
+
+@contextmanager
+def held(worker: Worker) -> Iterator[None]:
+    """The worker does nothing meanwhile."""
+    worker.pause()
+    try:
+        yield
+    finally:
+        worker.resume()
 
 
 async def result_of(system: System, job_id: str) -> None:

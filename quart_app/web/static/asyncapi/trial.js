@@ -4,6 +4,7 @@ import { parse } from "../client/json.js";
 import { element, make } from "../elements.js";
 import { FrameForm } from "./frame_form.js";
 import { FrameLog } from "./frame_log.js";
+import { LastClient } from "./last_client.js";
 import { TrialSocket } from "./trial_socket.js";
 
 const HANDSHAKE = "connect"; // the first frame of a mode that is a subprotocol
@@ -14,7 +15,7 @@ export class Trial {
   #frame = {}; // as the fields and the JSON show it
   #drawn = ""; // which message and kind the fields are for
   #socket = null;
-  #session = {}; // how the last client of this page could come back
+  #client = new LastClient();
   #form;
   #log;
   #load;
@@ -116,6 +117,12 @@ export class Trial {
     this.#begin(kind);
   }
 
+  // What `connect` says to prove who somebody is.
+  get #token() {
+    const token = this.#fields.token?.value;
+    return token ? { token } : {};
+  }
+
   get #message() {
     return this.#wire?.messages(this.#fields.channel.value).find(({ action }) => action === this.#fields.message.value);
   }
@@ -130,8 +137,7 @@ export class Trial {
     const kind = kinds.find((one) => one.name === name) ?? kinds[0];
     this.#frame = message.example(this.#fields.mode.value, kind);
     if (message.action === HANDSHAKE) {
-      const token = this.#fields.token?.value;
-      this.#frame.payload = structuredClone({ ...(token ? { token } : {}), ...this.#session });
+      this.#frame.payload = { ...this.#token, ...this.#client.payload };
     }
     this.#draw(message);
     this.#put();
@@ -203,8 +209,7 @@ export class Trial {
       onopen: () => {
         this.#tell("connected");
         if (mode.value !== "plain" && this.#fields.message.value !== HANDSHAKE) {
-          const token = this.#fields.token?.value;
-          this.#pass({ action: HANDSHAKE, payload: token ? { token } : {} });
+          this.#pass({ action: HANDSHAKE, payload: this.#token });
         }
       },
       onframe: (text) => this.#receive(text),
@@ -236,16 +241,10 @@ export class Trial {
 
   #receive(text) {
     this.#log.frame("server", text);
-    const { action, payload, seq, group = "client" } = JSON.parse(text);
-    if (action === "welcome") {
-      this.#session = { resume: payload.resume, cursors: payload.cursors };
-    } else if (action === "resume_token") {
-      this.#session.resume = payload.resume;
-    } else if (action === "error") {
-      this.#refused(payload);
-    }
-    if (seq !== undefined && this.#session.cursors) {
-      this.#session.cursors[group] = Math.max(seq, this.#session.cursors[group] ?? 0);
+    const frame = JSON.parse(text);
+    this.#client.take(frame);
+    if (frame.action === "error") {
+      this.#refused(frame.payload);
     }
   }
 
