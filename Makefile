@@ -8,7 +8,7 @@ STAMP := .venv/.installed
 SPREAD := -n 5 --dist loadfile --no-loadscope-reorder
 FAST := -m "not servers"
 
-.PHONY: help install dev test test-fast fuzz chaos check asyncapi types axe bench bench-quick docs lock clean
+.PHONY: help install dev test test-full test-fast fuzz chaos check asyncapi types axe bench bench-quick docs lock clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -27,6 +27,9 @@ dev: install ## Run the whole system on embedded servers
 
 test: install ## Run every test, with real servers
 	$(BIN)/pytest $(SPREAD) tests
+
+test-full: install ## Run every test, those of load at their full size
+	FULL_SIZE=1 $(BIN)/pytest $(SPREAD) tests
 
 test-fast: install ## Run the tests that need no server
 	$(BIN)/pytest $(FAST)

@@ -12,10 +12,12 @@ from bus.job_log import JobRequest
 from testbed.servers import Web
 from testbed.system import System
 from tests.clients import Frame, client
+from tests.sizes import sized
 
 SECRET = "s" * 64
 MIB = 1024 * 1024
 JOBS = 40
+SLOW = sized(30, 15)
 CONTENT = "x" * 100_000  # stored twice: as it was asked for, and as it is shown
 
 
@@ -67,7 +69,7 @@ def resident(web: Web) -> int:
 
 async def test_many_resumes_of_long_histories_at_once_all_end_whole(fresh: System) -> None:
     web = fresh.web(BUS_SECRET=SECRET)
-    clients = [await history(fresh, web) for _ in range(12)]
+    clients = [await history(fresh, web) for _ in range(6)]
     answers, served = await beside(web, lambda: asyncio.gather(*(resumed(web, asked) for asked in clients)))
     assert answers == [(True, JOBS)] * len(clients)
     assert served > 10
@@ -75,7 +77,7 @@ async def test_many_resumes_of_long_histories_at_once_all_end_whole(fresh: Syste
 
 
 async def test_slow_resumes_of_a_long_history_take_little_memory(fresh: System) -> None:
-    """Thirty that are sent 8 MB each, in a process that may have 8 MB of all that in memory."""
+    """Many that are sent 8 MB each, in a process that may have 8 MB of all that in memory."""
     bounds = {"BUS_REPLAY_MEMORY_BYTES": str(8 * MIB), "BUS_CLIENT_READ_BURST": str(1000 * MIB)}
     web = fresh.web(BUS_SECRET=SECRET, **bounds)
     asked = await history(fresh, web)
@@ -90,8 +92,8 @@ async def test_slow_resumes_of_a_long_history_take_little_memory(fresh: System) 
             await asyncio.sleep(0.02)
 
     watching = asyncio.create_task(watch())
-    answers, served = await beside(web, lambda: asyncio.gather(*(resumed(web, asked, pause=0.02) for _ in range(30))))
+    answers, served = await beside(web, lambda: asyncio.gather(*(resumed(web, asked, pause=0.02) for _ in range(SLOW))))
     watching.cancel()
-    assert answers == [(True, JOBS)] * 30
+    assert answers == [(True, JOBS)] * SLOW
     assert served > 10
     assert peak - before < 60, (before, peak)

@@ -20,6 +20,7 @@ from cli.probes import redis_answers, worker_listens
 from testbed.ports import free_port
 from testbed.servers import BIN, Server, Valkey, answers
 from testbed.system import System, running
+from tests.cli.command import ended
 from tests.workers.test_reconcile import Bench
 from workers.enqueue import Enqueuer
 from workers.errors import BrokerUnavailable
@@ -152,17 +153,9 @@ def url_of(kind: str, request: pytest.FixtureRequest) -> str:
 
 def celery(command: str, env: dict[str, str]) -> str:
     """What a command of Celery shows."""
-    shown = subprocess.run(
-        [BIN / "celery", "-A", "workers", *command.split()],
-        env=os.environ | env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        timeout=60,
-        check=False,
-    )
-    assert shown.returncode == 0, shown.stdout
-    return shown.stdout
+    shown = ended([BIN / "celery", "-A", "workers", *command.split()], os.environ | env)
+    assert shown.returncode == 0, shown
+    return shown.stdout + shown.stderr
 
 
 @pytest.mark.parametrize("kind", ["password", "valkey", "socket", "tls", "sentinel"])
