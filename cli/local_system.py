@@ -199,6 +199,8 @@ class LocalSystem:
         try:
             async with asyncio.timeout(READY_SECONDS):
                 await self._start(self._plan.servers())
+                # Looked at before web and worker read them: what is written while these begin is a change already.
+                sources = None if self._plan.sources is None else Sources(self._plan.sources)
                 await self._start(self._plan.clients())
         except TimeoutError:
             for name in sorted(self._unready):
@@ -217,11 +219,11 @@ class LocalSystem:
         if sys.stdin is not None and sys.stdin.isatty():
             self._show("dev", "press o to open the page, r to restart the worker, q to quit")
         with pressed(self._on_key):
-            await self._stay()
+            await self._stay(sources)
 
-    async def _stay(self) -> None:
-        if self._plan.sources is not None:
-            await self._reload(Sources(self._plan.sources))
+    async def _stay(self, sources: Sources | None) -> None:
+        if sources is not None:
+            await self._reload(sources)
         await asyncio.Event().wait()
 
     async def _start(self, wanted: dict[str, tuple[list[str], Check]]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 from collections import Counter
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -72,6 +73,13 @@ def no_log_tells_what_was_planted() -> Iterator[None]:
     """The logs of every server that the tests started have none of `testbed.planted`."""
     yield
     assert LEAKS == []
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_bus_outlives_its_module() -> Iterator[None]:
+    """One left open connects for ever, and draws from `random` while other tests count on its state."""
+    yield
+    assert "bus" not in {thread.name for thread in threading.enumerate()}
 
 
 @pytest.fixture(scope="session")

@@ -152,7 +152,8 @@ def test_a_task_of_ours_whose_job_is_gone_is_dropped(bench: Bench) -> None:
 
 
 def test_a_redis_that_is_nobodys_or_was_ours_is_claimed(fresh: System) -> None:
-    jobs = [Bench(fresh).store()]
+    with closing(Bench(fresh)) as bench:
+        jobs = [bench.store()]
     with fresh.valkey.client() as redis, create_celery(Settings.load(redis_url=fresh.valkey.url)) as celery:
         send(celery, jobs, Identity("a"))
         assert redis.get(OWNER) == b"a"
