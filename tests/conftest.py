@@ -10,6 +10,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from bus import Settings
@@ -19,6 +20,10 @@ from tests.cli.background import background
 from tests.cli.command import busctl, ended, from_nothing, started_busctl
 from tests.cli.terminal import in_shell, in_terminal
 from tests.in_process import serving
+
+# Tests do not time things: an example that took long tells of the machine.
+hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("untimed")
 
 # Our processes are started hundreds of times: where Python is told to keep no bytecode, each would compile everything.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

@@ -105,6 +105,4 @@ async def _stream(bus: Any) -> Any:
 def test_the_job_log_keeps_its_promises(nats: Nats) -> None:
     with SyncBus(Settings.load(nats_url=nats.url)) as bus:
         JobLife.bus = bus
-        run_state_machine_as_test(
-            JobLife, settings=hypothesis_settings(max_examples=60, stateful_step_count=20, deadline=None)
-        )
+        run_state_machine_as_test(JobLife, settings=hypothesis_settings(max_examples=60, stateful_step_count=20))

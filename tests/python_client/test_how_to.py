@@ -22,7 +22,7 @@ def run(program: str, web: Web, directory: Path, **env: str) -> list[str]:
     written = program.replace("http://127.0.0.1:8000", web.url)
     assert written != program
     done = subprocess.run(
-        [sys.executable, "-X", "dev", "-W", "error", "-c", written],
+        [sys.executable, "-W", "error", "-c", written],
         env=os.environ | env,
         cwd=directory,
         capture_output=True,

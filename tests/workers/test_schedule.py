@@ -46,7 +46,7 @@ def around_a_change(draw: st.DrawFn) -> tuple[Schedule, datetime, datetime]:
     return Schedule("x", cron=f"{minute} {hour} * * {day}", timezone=zone), first, second
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(around_a_change())
 @example(
     (

@@ -202,7 +202,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(STEPS)
 def test_a_view_is_always_what_a_look_at_every_job_would_find(steps: list[tuple[str, str, str]]) -> None:
     index = JobIndex(most=6)
