@@ -144,30 +144,31 @@ class Server:
         os.killpg(self.pid, signal.SIGCONT)
 
 
-def answers(port: int) -> bool:
-    """Whether something accepts TCP connections on a local port."""
+def answers(port: int, host: str = "127.0.0.1") -> bool:
+    """Whether something accepts TCP connections on a port of this machine."""
     with socket.socket() as probe:
         probe.settimeout(1)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+        return probe.connect_ex((host, port)) == 0
 
 
 class Nats(Server):
     name = "nats"
 
-    def __init__(self, directory: Path, *arguments: str, jetstream: bool = True) -> None:
+    def __init__(self, directory: Path, *arguments: str, jetstream: bool = True, host: str = "127.0.0.1") -> None:
         super().__init__(directory)
+        self.host = host
         self.port = free_port()
         self.monitor_port = free_port()
         self.arguments = (*(("-js", "-sd", str(directory / "nats")) if jetstream else ()), *arguments)
-        self.url = f"nats://127.0.0.1:{self.port}"
-        self.monitor_url = f"http://127.0.0.1:{self.monitor_port}"
+        self.url = f"nats://{host}:{self.port}"
+        self.monitor_url = f"http://{host}:{self.monitor_port}"
 
     def command(self) -> list[str]:
-        address = ("-a", "127.0.0.1", "-p", str(self.port), "-m", str(self.monitor_port))
+        address = ("-a", self.host, "-p", str(self.port), "-m", str(self.monitor_port))
         return [str(BIN / "nats-server"), *address, *self.arguments]
 
     def ready(self) -> bool:
-        return answers(self.port)
+        return answers(self.port, self.host)
 
     def monitored(self, path: str) -> Any:
         """What the server's monitoring says under a path."""
@@ -265,19 +266,22 @@ class Worker(OurServer):
 class Web(OurServer):
     name = "web"
 
-    def __init__(self, directory: Path, env: dict[str, str], *, command: tuple[str, ...] = SERVE) -> None:
+    def __init__(
+        self, directory: Path, env: dict[str, str], *, command: tuple[str, ...] = SERVE, host: str = "127.0.0.1"
+    ) -> None:
         super().__init__(directory, env)
+        self.host = host
         self.port = free_port()
         self.arguments = command
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.ws_url = f"ws://127.0.0.1:{self.port}/ws/system"
+        self.url = f"http://{host}:{self.port}"
+        self.ws_url = f"ws://{host}:{self.port}/ws/system"
 
     def command(self) -> list[str]:
         program, *arguments = self.arguments
-        return [str(BIN / program), *arguments, "--bind", f"127.0.0.1:{self.port}"]
+        return [str(BIN / program), *arguments, "--bind", f"{self.host}:{self.port}"]
 
     def ready(self) -> bool:
-        return answers(self.port)
+        return answers(self.port, self.host)
 
     def connections(self) -> int:
         """How many connections its processes hold. Linux names an inode from accept to close, no longer."""
