@@ -11,7 +11,7 @@ from nats.js.api import Header
 
 from bus import subjects, traces
 from bus.connection import Connection
-from bus.errors import AppendRefused, BusUnavailable, NoStream, StreamFull
+from bus.errors import AppendRefused, BusUnavailable, NoQuorum, NoStream, StreamFull
 from bus.event_limit import EventLimit, header_bytes
 from bus.jetstream import STREAM_NOT_FOUND, ApiError, JetStream, read_answer
 from bus.settings import Settings
@@ -26,6 +26,7 @@ EXPECTED_SUBJECT = "Nats-Expected-Last-Subject-Sequence-Subject"
 """Whose last event the expected sequence is, when it is not that of the subject itself; NATS 2.11 has it."""
 SETTLING = 0.02
 """Seconds until such an append is tried again."""
+LEADERLESS = f"the stream {subjects.STREAM} has no leader at the moment; try again, or start its other servers"
 FULL = 10077
 """The stream has as many bytes or events as it may have. Room is made for more: see `bus.retention`."""
 
@@ -153,13 +154,12 @@ class Appends:
             if error.code != STREAM_NOT_FOUND:
                 return BusUnavailable(f"the stream {subjects.STREAM} cannot be used: {error}")
         except BusUnavailable as error:
+            if error.maybe_done:  # who answers is the leader alone
+                return NoQuorum(LEADERLESS)
             return NoStream(f"nothing stores {subject}, and NATS does not say why ({error})")
         else:
             if is_ours(config):
-                text = (
-                    f"the stream {subjects.STREAM} has no leader at the moment; try again, or start its other servers"
-                )
-                return BusUnavailable(text)
+                return NoQuorum(LEADERLESS)
         return NoStream(
             f"no stream stores {subject}: the stream {subjects.STREAM} was removed, or belongs to another application; "
             "a web process or a worker declares it within seconds, or says why not"

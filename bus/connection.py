@@ -17,11 +17,14 @@ import structlog
 from nats.aio.client import DEFAULT_MAX_PAYLOAD_SIZE
 from nats.aio.msg import Msg
 
+from bus import elsewhere
 from bus.condition import Condition
+from bus.elsewhere import Question
 from bus.ending import end_task
 from bus.errors import BusError, BusRefused, BusUnavailable
 from bus.nats_client import NatsClient
 from bus.nats_login import NatsLogin, Proof
+from bus.nats_url import NatsServer
 from bus.requests import Requests
 from bus.server_pool import ServerPool
 from bus.subscriptions import Subscription, Subscriptions
@@ -37,7 +40,7 @@ CONFIRM_AFTER = 0.01
 """Seconds for which subscriptions are collected before the server is asked whether it took them."""
 STEADY = 5.0
 """Seconds that a connection must last for the pauses to begin anew."""
-CHECK_INTERVAL = 5.0
+CHECK_INTERVAL = 2.0
 """Seconds between two looks at a connection that works; after trouble it is the pause between two attempts."""
 
 VIOLATION = re.compile(r'permissions violation for (publish|subscription) to "([^"]*)"')
@@ -52,6 +55,7 @@ class Connection:
         heal_timeout: as for `Condition`.
         check: called on each new connection (True) and now and then (False); the connection is ready when it returns,
             and not when it raises `BusError`.
+        question: tells whether another server would do, while a check says that this one does not.
     """
 
     def __init__(
@@ -61,6 +65,7 @@ class Connection:
         name: str,
         heal_timeout: float,
         check: Callable[[bool], Awaitable[None]] | None = None,
+        question: Question | None = None,
     ) -> None:
         self.condition = Condition(heal_timeout)
         """Whether it works, and why not."""
@@ -68,6 +73,8 @@ class Connection:
         self._servers = ServerPool(login.servers)
         self._name = name
         self._check = check
+        self._question = question
+        self._proof = Proof()
         self._client: NatsClient | None = None
         self._latest: NatsClient | None = None
         """The connection that was used last, which knows what its server is like."""
@@ -217,7 +224,7 @@ class Connection:
         """Try one server after another until one takes the connection and what is subscribed."""
         while True:
             troubles = []
-            proof = await self._read_proof()
+            proof = self._proof = await self._read_proof()
             for server in self._servers.order(self._latest):
                 client = NatsClient(server, proof, name=self._name, on_error=self._on_error)
                 try:
@@ -263,6 +270,9 @@ class Connection:
                 if self._client is not client:
                     break
                 self.condition.note(trouble)
+                if trouble is not None and not trouble.refused and await self._would_do_elsewhere(client):
+                    self._on_end(client, trouble)
+                    break
                 if loop.time() - began > STEADY:
                     self._servers.relax()
                 with suppress(TimeoutError):
@@ -287,11 +297,26 @@ class Connection:
         refused = self._subscriptions.refused
         return Trouble.of(refused) if refused is not None else None
 
-    def _on_end(self, client: NatsClient) -> None:
+    async def _would_do_elsewhere(self, client: NatsClient) -> bool:
+        """Whether another server would do; it is the next one then."""
+        if self._question is None:
+            return False
+
+        def connect(server: NatsServer) -> NatsClient:
+            return NatsClient(server, self._proof, name=self._name, on_error=_let_be)
+
+        others = self._servers.others(client)
+        better = await elsewhere.find(others, self._question, self._login.inbox_prefix, connect)
+        if better is None or self._client is not client:
+            return False
+        self._servers.prefer(better)
+        return True
+
+    def _on_end(self, client: NatsClient, trouble: Trouble | None = None) -> None:
         self._look.set()
         if self._client is client:
             self._client = None
-            trouble = Trouble.at(client, client.last_error)
+            trouble = trouble or Trouble.at(client, client.last_error)
             self.condition.end(trouble, client.server.url)
             self._requests.lose(str(trouble.error))
 
@@ -311,3 +336,7 @@ class Connection:
             self.condition.warn(type(error).__name__, f"a message from NATS could not be handled: {error!r}")
         else:
             log.debug("NATS reported an error", error=text)
+
+
+async def _let_be(client: NatsClient, error: Exception) -> None:
+    """A server that is only asked whether it would do may not do."""

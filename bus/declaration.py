@@ -13,6 +13,7 @@ from bus import subjects
 from bus.connection import Connection
 from bus.errors import BusError, BusUnavailable, StreamConflict, UnsupportedServer
 from bus.jetstream import STREAM_NAME_IN_USE, STREAM_NOT_FOUND, ApiError, read_answer
+from bus.quorum import lacking
 from bus.settings import Settings
 from bus.stream_config import (
     MARK,
@@ -102,12 +103,8 @@ class Declaration:
             if error.code == STREAM_NOT_FOUND:
                 return None
             raise self._refusal(error) from error
-        cluster = info.get("cluster") or {}
-        if cluster.get("replicas") and not cluster.get("leader"):
-            servers = ", ".join(sorted(str(replica.get("name")) for replica in cluster["replicas"]))
-            raise _NotNow(
-                f"the stream {subjects.STREAM} has no leader; more than half of its servers must be up: {servers}"
-            )
+        if (lack := lacking(info)) is not None:
+            raise _NotNow(f"the stream {subjects.STREAM} {lack}")
         config: Config = info["config"]
         return config
 

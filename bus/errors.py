@@ -5,6 +5,7 @@ BusError
 ├── InvalidName             no token of a subject (a `ValueError` too)
 ├── BusUnavailable          NATS is away, or silent; with `maybe_done` nobody knows whether it has been done
 │   ├── NoStream            nothing stores the event
+│   ├── NoQuorum            more than half of the stream's servers are out of reach of the one that answers, if any
 │   ├── StreamFull          there is no room for the event
 │   ├── ReplayIncomplete    part of what was read did not arrive
 │   └── BusRefused          NATS is there and says no
@@ -52,6 +53,14 @@ class BusUnavailable(BusError):
 
 class NoStream(BusUnavailable):
     """Nothing stores the subject of an event: the EVENTS stream is not there."""
+
+
+class NoQuorum(BusUnavailable):
+    """The EVENTS stream has no leader that more than half of its servers follow, as far as can be seen from here.
+
+    Nothing can be stored then, and what could be read may be old. It passes when enough servers are back, or with a
+    connection to another server.
+    """
 
 
 class StreamFull(BusUnavailable):

@@ -85,7 +85,7 @@ class JetStream:
 
         Raises:
             ApiError: it is a refusal.
-            BusUnavailable: NATS is away, or silent past `append_timeout`.
+            BusUnavailable: NATS is away, or silent past `append_timeout` (`maybe_done`).
         """
         self.require_connection()
         try:
@@ -94,7 +94,7 @@ class JetStream:
             text = f"nobody answers for the stream {subjects.STREAM} at {self.where}: see whether JetStream is on"
             raise BusUnavailable(text) from error
         except (nats.errors.Error, TimeoutError, ValueError) as error:
-            raise BusUnavailable(self.silent("a read")) from error
+            raise BusUnavailable(self.silent("a read"), maybe_done=True) from error
 
     async def message(self, request: dict[str, object]) -> Stored | None:
         """One stored event, or None when there is none.

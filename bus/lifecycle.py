@@ -11,11 +11,11 @@ from typing import Any, Self
 import structlog
 
 from bus.connection import Connection
-from bus.errors import BusError, BusRefused, BusUnavailable
+from bus.errors import BusRefused, BusUnavailable, NoQuorum
 from bus.nats_login import NatsLogin
 from bus.nats_url import redacted
 from bus.settings import Settings
-from bus.stream import EventStream
+from bus.stream import STREAM_QUESTION, EventStream
 
 log = structlog.get_logger(__name__)
 
@@ -42,6 +42,7 @@ class Lifecycle:
             name=name,
             heal_timeout=settings.heal_timeout,
             check=self._check if declare else None,
+            question=STREAM_QUESTION if declare else None,
         )
         self._connection.condition.on_gap = self._missed
         self._closed = False
@@ -185,7 +186,11 @@ class Lifecycle:
         if not fresh:
             try:
                 state = await self.stream.state()
-            except BusError:
+            except NoQuorum:
+                raise
+            except BusUnavailable as error:
+                if error.maybe_done:  # to declare the stream would only be another question without an answer
+                    raise
                 fresh = True
         if fresh:
             await self.stream.declare(update=self._update_stream, within=self._declare_within)

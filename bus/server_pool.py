@@ -26,13 +26,30 @@ class ServerPool:
     def __init__(self, configured: Sequence[NatsServer]) -> None:
         self._configured = tuple(configured)
         self._learnt: tuple[NatsServer, ...] = ()
+        self._preferred: NatsServer | None = None
         self._backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
 
     def order(self, last: NatsClient | None) -> list[NatsServer]:
-        """All servers, by chance, but the one that was used last at the end."""
-        servers = [*self._configured, *self._learnt]
+        """All servers, by chance, but one that was just preferred first, and the one that was used last at the end."""
+        servers = self.others(last)
+        if last is not None:
+            servers += [server for server in self._all if server.url == last.server.url][:1]
+        preferred, self._preferred = self._preferred, None
+        return sorted(servers, key=lambda server: server != preferred)
+
+    def others(self, last: NatsClient | None) -> list[NatsServer]:
+        """All but the one that was used last, by chance."""
+        servers = [server for server in self._all if last is None or server.url != last.server.url]
         random.shuffle(servers)
-        return sorted(servers, key=lambda server: last is not None and server.url == last.server.url)
+        return servers
+
+    def prefer(self, server: NatsServer) -> None:
+        """Have this one tried first the next time."""
+        self._preferred = server
+
+    @property
+    def _all(self) -> tuple[NatsServer, ...]:
+        return self._configured + self._learnt
 
     def pause(self) -> float:
         """Seconds until the next round."""

@@ -13,9 +13,11 @@ from bus import subjects
 from bus.append import Appends
 from bus.connection import Connection
 from bus.declaration import Declaration
-from bus.errors import BusUnavailable, UnsupportedServer
+from bus.elsewhere import Question
+from bus.errors import BusUnavailable, NoQuorum, NoStream, UnsupportedServer
 from bus.event_limit import LONGEST_HEADERS, EventLimit
-from bus.jetstream import ApiError, JetStream
+from bus.jetstream import STREAM_NOT_FOUND, ApiError, JetStream, read_answer
+from bus.quorum import lacking
 from bus.replay import Replays
 from bus.settings import Settings
 from bus.space import Space, Usage
@@ -31,6 +33,18 @@ READS = 4
 """How often something is read that the leader is known to have, before it is said that a replica lags."""
 LAG = 0.1
 """Seconds that a replica gets between two reads to take what its leader has."""
+
+
+def _can_be_used(answer: bytes) -> bool:
+    """Whether an answer about the stream comes from a leader that most of its servers follow."""
+    try:
+        return lacking(read_answer(answer)) is None
+    except (ApiError, ValueError):
+        return False
+
+
+STREAM_QUESTION = Question(f"$JS.API.STREAM.INFO.{subjects.STREAM}", _can_be_used)
+"""Whether the stream can be used at a server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,9 +245,13 @@ class EventStream:
         """What the stream holds now.
 
         Raises:
-            BusUnavailable: NATS is away, or silent past `append_timeout`.
+            NoQuorum: who answers cannot know.
+            NoStream: there is none.
+            BusUnavailable: NATS is away, or silent past `append_timeout` (`maybe_done`).
         """
         answer = await self._info()
+        if (lack := lacking(answer)) is not None:
+            raise NoQuorum(f"the stream {subjects.STREAM} {lack}")
         holes = _holes(answer)
         if 0 < holes[2] <= MOST_HOLES and holes != self._holes:
             answer = await self._info(deleted_details=True)
@@ -273,7 +291,8 @@ class EventStream:
         try:
             return await self._jetstream.info(**details)
         except ApiError as error:
-            raise BusUnavailable(f"the stream {subjects.STREAM} cannot be read: {error}") from error
+            kind = NoStream if error.code == STREAM_NOT_FOUND else BusUnavailable
+            raise kind(f"the stream {subjects.STREAM} cannot be read: {error}") from error
 
     def replay(self, subject: str, *, after: int, events: int | None = None) -> AsyncGenerator[Stored, None]:
         """Every stored event of a subject (wildcards allowed) with a sequence larger than `after`, in order.

@@ -79,7 +79,9 @@ class Cluster:
             }
             self._urls[host] = ",".join(f"nats://{credentials}{address}:{port}" for port in ways.values())
             routes = {
-                other: self.network.link(host, other, listen=address, to=(member.host, member.route_port))
+                other: self.network.link(
+                    f"nats-{host}", f"nats-{other}", listen=address, to=(member.host, member.route_port)
+                )
                 for other, member in self.members.items()
                 if other != host
             }
@@ -153,6 +155,25 @@ class Cluster:
     def isolate(self, host: str) -> None:
         """Cut a host off the others, in both directions."""
         self.network.isolate(host, [other for other in HOSTS if other != host])
+        self.part(host)
+
+    def part(self, host: str) -> None:
+        """Cut its NATS server off the other two, in both directions; clients can reach it."""
+        self.network.isolate(f"nats-{host}", [f"nats-{other}" for other in HOSTS if other != host])
+
+    def deafen(self, host: str) -> None:
+        """Nothing that others say arrives there any more, at its NATS server or a client."""
+        for other in HOSTS:
+            if other != host:
+                self.network.cut(other, host)
+                self.network.cut(f"nats-{other}", f"nats-{host}")
+
+    def mute(self, host: str) -> None:
+        """Nothing that it says arrives elsewhere any more, from its NATS server or a client."""
+        for other in HOSTS:
+            if other != host:
+                self.network.cut(host, other)
+                self.network.cut(f"nats-{host}", f"nats-{other}")
 
     def kill(self, host: str) -> None:
         """SIGKILL to everything on a host, at once."""

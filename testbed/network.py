@@ -1,6 +1,6 @@
 """Network: TCP links between the hosts of a test, each of which can be cut in either direction or in both.
 
-A direction that is cut is silent, as when a cable is: what is sent waits, nobody is told of an end, and a new connection
+A direction that is cut is silent, as when a cable is: what is sent waits, nobody is told of an end, and who connects
 gets no answer. What waits arrives when it is mended, unless its sender has given up.
 """
 
