@@ -68,6 +68,10 @@ class Bucket:
         if _is_missing(found):
             config = self.essential | self.others
             config |= {"name": self.stream, "num_replicas": bus.settings.stream_replicas}
+            if config["num_replicas"] > 1:
+                # In memory a server that was restarted knows nothing and does not count until it has caught up: lose
+                # another one meanwhile, and the bucket has no leader for minutes.
+                config["storage"] = "file"
             found = await self._api(bus, "STREAM.CREATE", config)
             if "error" in found and config["storage"] == "memory":  # of which this account may have none
                 found = await self._api(bus, "STREAM.CREATE", config | {"storage": "file"})
@@ -133,7 +137,7 @@ class Bucket:
                 return None
             raise self.refusal(f"NATS did not store {subject}: {error.get('description')}", None)
         if ack.get("stream") != self.stream or not isinstance(revision := ack.get("seq"), int):
-            raise self.refusal(f"no bucket {self.stream} took {subject}", None)
+            raise self.refusal(f"no bucket {self.stream} took {subject}: it has no leader, or is gone", None)
         return revision
 
     async def remove(self, bus: Bus, subject: str) -> None:

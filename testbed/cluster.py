@@ -5,11 +5,15 @@ A host is a loopback address, and what runs on it: it can be killed at once, or 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import json
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from bus import Bus, Settings
 from testbed.network import Network
 from testbed.ports import free_port
 from testbed.servers import Nats, Server, Valkey, Web, Worker, wait_until
@@ -51,6 +55,10 @@ class Member(Nats):
             f'advertise: "{self.host}:1", no_advertise: true, ping_interval: "{ROUTE_PING}" }}\n'
         )
 
+    def serves(self, name: str) -> bool:
+        """Whether a client of this name is connected to it."""
+        return any(each.get("name") == name for each in self.monitored("connz")["connections"])
+
 
 class Cluster:
     """The hosts, and Valkey. Nothing is started before `start`.
@@ -68,9 +76,10 @@ class Cluster:
         self.members = {host: Member(directory, host) for host in HOSTS}
         self.valkey = Valkey(directory)
         self.servers: list[Server] = []
-        self.on: dict[str, list[Server]] = {host: [member] for host, member in self.members.items()}
-        """What runs on each host."""
-        self._settings = {"BUS_JOB_DELAY_SCALE": "0", "BUS_METRICS_TOKEN": METRICS_TOKEN, **settings}
+        self.webs: dict[str, Web] = {}
+        """By host."""
+        self._on: dict[str, list[Server]] = {host: [member] for host, member in self.members.items()}
+        self.settings = {"BUS_JOB_DELAY_SCALE": "0", "BUS_METRICS_TOKEN": METRICS_TOKEN, **settings}
         self._urls: dict[str, str] = {}
         for host, address in HOSTS.items():
             ways = {
@@ -93,7 +102,7 @@ class Cluster:
             "NATS_URL": self._urls[host],
             "REDIS_URL": self.valkey.url,
             "BUS_STREAM_REPLICAS": str(len(self.members)),
-            **self._settings,
+            **self.settings,
         }
 
     def start(self) -> None:
@@ -111,13 +120,13 @@ class Cluster:
 
     def web(self, host: str, **settings: str) -> Web:
         """Start a web process on a host."""
-        web = Web(self.directory, self.env(host) | settings, host=HOSTS[host])
-        self._add(host, web)
-        return web
+        self.webs[host] = Web(self.directory, self.env(host) | settings, host=HOSTS[host])
+        self._add(host, self.webs[host])
+        return self.webs[host]
 
     def _add(self, host: str, server: Server) -> None:
         self.servers.append(server)
-        self.on[host].append(server)
+        self._on[host].append(server)
         server.start()
 
     def meta_leader(self) -> Member | None:
@@ -139,6 +148,17 @@ class Cluster:
         found = self.stream_leader(stream)
         assert found is not None
         return found
+
+    def lead(self, host: str, stream: str = "EVENTS") -> None:
+        """Have the server on this host lead the stream, and return once it does."""
+        while self.leader(stream) is not self.members[host]:
+            asyncio.run(self._step_down(host, stream))
+            time.sleep(0.1)
+
+    async def _step_down(self, host: str, stream: str) -> None:
+        async with Bus(Settings.load(nats_url=self._urls[host]), name="operator", declare=False) as bus:
+            placement = json.dumps({"placement": {"preferred": f"nats-{host}"}}).encode()
+            await bus.request(f"$JS.API.STREAM.LEADER.STEPDOWN.{stream}", placement, timeout=5)
 
     def _member(self, leader: Any) -> Member | None:
         """The member that most of those that run name."""
@@ -177,12 +197,12 @@ class Cluster:
 
     def kill(self, host: str) -> None:
         """SIGKILL to everything on a host, at once."""
-        for server in self.on[host]:
+        for server in self._on[host]:
             server.kill()
 
     def revive(self, host: str) -> None:
         """Start everything on a host that does not run."""
-        for server in self.on[host]:
+        for server in self._on[host]:
             server.revive()
 
     def heal(self) -> None:
@@ -202,9 +222,9 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def cluster(directory: Path, **settings: str) -> Iterator[Cluster]:
-    """A cluster that runs, and ends with the block."""
-    made = Cluster(directory, **settings)
+def running_cluster(directory: Path, *, login: str = "", credentials: str = "", **settings: str) -> Iterator[Cluster]:
+    """A cluster that runs, and ends with the block. Arguments as for `Cluster`."""
+    made = Cluster(directory, login=login, credentials=credentials, **settings)
     try:
         made.start()
         yield made

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -220,6 +221,10 @@ class Valkey(Server):
         with contextlib.suppress(redis.RedisError), self.client() as client:
             return bool(client.ping())
         return False
+
+    def forget(self) -> None:
+        """Remove what it has stored, while it does not run."""
+        shutil.rmtree(self.directory / "appendonlydir")
 
     def client(self) -> redis.Redis:
         return redis.Redis(port=self.port, socket_timeout=2)

@@ -28,6 +28,9 @@ from workers.retrying import NextAttempt
 from workers.running_job import AlreadyRunning, RunningJob
 from workers.ticket import Ticket
 
+CLAIM_PATIENCE = 5.0
+"""Seconds that a task which has not been begun waits here for a NATS that is away."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -43,7 +46,8 @@ def execute(
 ) -> None:
     """Bring one job to its stored end, or leave it to whoever answers for it.
 
-    While NATS is away it waits for it: the task stays with this worker, unacknowledged.
+    While NATS is away a task that has been begun waits for it with this worker, unacknowledged. One that has not goes
+    back to Redis after a few seconds: other workers may be able to use NATS.
 
     Args:
         ticket: what the task tells of the job; without it, or when the job has moved on since, the job is read.
@@ -51,8 +55,8 @@ def execute(
         system: the epoch of the event stream that the task says its job is in.
 
     Raises:
-        Reject: this worker cannot prove that it lives, and the task goes back to Redis; or the job is unknown here,
-            and the task may be another system's: it is left in Redis.
+        Reject: this worker cannot prove that it lives, or cannot use NATS, and the task goes back to Redis; or the job
+            is unknown here, and the task may be another system's: it is left in Redis.
     """
     named = structlog.contextvars.bound_contextvars(job_id=job_id, client_id=client_id, type=job.name)
     with named, traces.of_a_job(), Signals() as signals:
@@ -69,13 +73,17 @@ def execute(
             log.warning("dropped a task without a job behind it", error=described(error))
         except AlreadyRunning:
             log.info("this process works on the job already; this task is dropped")
-        except NoLease as error:
+        except (NoLease, NatsAway) as error:
             log.error("gave a task back", error=described(error))
-            process.metrics.returned.add("no_lease")
+            process.metrics.returned.add("no_lease" if isinstance(error, NoLease) else "nats_away")
             time.sleep(NO_LEASE_PAUSE)
             raise Reject(str(error), requeue=True) from error
         finally:
             execution.running.end()
+
+
+class NatsAway(Exception):
+    """NATS has been away for longer than a task waits for it that has not been begun."""
 
 
 class Execution:
@@ -91,7 +99,7 @@ class Execution:
         self._limits = limits
         self._signals = signals
         self._cancelled = Cancelled()
-        self._began = time.monotonic()
+        self._began = self._taken = time.monotonic()
         self.running = RunningJob(client_id, job_id, process, self._on_cancel)
 
     def run(self, ticket: Ticket | None) -> None:
@@ -112,10 +120,16 @@ class Execution:
         return traces.span(f"run {self._job.name}", state.request.traceparent, "consumer", known)
 
     def _read(self) -> JobState:
-        return self._process.persist(lambda bus: job_log.read(bus.stream, self._client_id, self._job_id))
+        return self._process.persist(
+            lambda bus: job_log.read(bus.stream, self._client_id, self._job_id), between=self._not_for_long
+        )
 
     def _is_running(self, state: JobState) -> bool:
         return self._process.persist(lambda bus: liveness.is_running(bus, state.instance, state.job_id))
+
+    def _not_for_long(self) -> None:
+        if time.monotonic() - self._taken > CLAIM_PATIENCE:
+            raise NatsAway(f"NATS has been away for {CLAIM_PATIENCE:g} s, and the task has not been begun")
 
     def _claim_if_open(self, ticket: Ticket | None) -> Attempt | None:
         if ticket is not None and ticket.attempt < self._job.max_attempts:
@@ -142,6 +156,7 @@ class Execution:
             self._signals.release()
             log.info("the job will be tried again", seconds=round(following.pause, 3))
             if not self._cancelled.wait(following.pause):
+                self._taken = time.monotonic()
                 again = self._claim(waiting)
             elif attempt.over_time:  # which came just after the function had raised
                 self._end(ends.failed(waiting, self._limits.reason))
@@ -153,7 +168,7 @@ class Execution:
         traces.bind(state.request.traceparent)
         message_id = secrets.token_hex(12)  # one for all repetitions
         try:
-            return self._process.persist(lambda bus: self._start(bus, state, message_id))
+            return self._process.persist(lambda bus: self._start(bus, state, message_id), between=self._not_for_long)
         except AppendRefused:
             log.info("somebody else took the next step of the job; looking again")
             self._process.metrics.refused.add("claim")

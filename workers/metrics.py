@@ -62,10 +62,10 @@ class WorkerMetrics:
         )
         self.returned = child_counter(
             "busctl_tasks_returned",
-            "Tasks given back to Redis: no_lease, this worker cannot prove that it lives; foreign, perhaps another "
-            "system's.",
+            "Tasks given back to Redis: no_lease, this worker cannot prove that it lives; nats_away, it could not "
+            "begin them; foreign, perhaps another system's.",
             "why",
-            ("no_lease", "foreign"),
+            ("no_lease", "nats_away", "foreign"),
         )
         self.children_lost = counter("busctl_worker_children_lost", "Children that died, or were killed, in a task.")
         self.malformed = counter(

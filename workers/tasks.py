@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 
+import structlog
 from celery import Celery, Task
 from celery.signals import worker_init, worker_process_shutdown, worker_shutdown
 from kombu.entity import Exchange, Queue
@@ -20,6 +22,8 @@ from workers.registry import Job
 from workers.self_test import SELF_TEST
 from workers.ticket import Ticket
 
+log = structlog.get_logger(__name__)
+
 
 def register(app: Celery, jobs: Mapping[str, Job], settings: Settings) -> MainProcess:
     """Make each job a Celery task named `jobs.<type>` that takes a client id, a job id, and perhaps a ticket.
@@ -33,7 +37,8 @@ def register(app: Celery, jobs: Mapping[str, Job], settings: Settings) -> MainPr
     metrics = WorkerMetrics(jobs)
     app.busctl_metrics = metrics  # for what Celery makes by itself: see workers.consumer
     transport.Channel.on_malformed = staticmethod(metrics.malformed.inc)
-    bus.on_change = metrics.nats
+    bus.on_change = main_bus = MainBus(metrics)
+    transport.Channel.may_take = staticmethod(lambda: main_bus.works)
     process = WorkerProcess(bus, settings, metrics)
     main_process = MainProcess(process, jobs, metrics)
     # A worker takes from each of these, unless it is told from which ones.
@@ -55,6 +60,28 @@ def register(app: Celery, jobs: Mapping[str, Job], settings: Settings) -> MainPr
     worker_process_shutdown.connect(close, weak=False)
     worker_shutdown.connect(close, weak=False)
     return main_process
+
+
+class MainBus:
+    """Notes whether the worker's main process can use NATS, by which it knows whether its children can.
+
+    Args:
+        metrics: of the worker, which show it.
+    """
+
+    def __init__(self, metrics: WorkerMetrics) -> None:
+        self.works = True
+        """False once it cannot, until it can again; a worker that has just begun tries."""
+        self._metrics = metrics
+        self._pid = os.getpid()
+
+    def __call__(self, works: bool) -> None:
+        """It can from now on, or it cannot any more."""
+        self._metrics.nats(works)
+        if os.getpid() == self._pid and works != self.works:
+            self.works = works
+            if not works:
+                log.warning("this worker takes no tasks from Redis until it can use NATS")
 
 
 def _task(job: Job, process: WorkerProcess) -> Callable[..., None]:

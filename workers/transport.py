@@ -111,6 +111,8 @@ class Channel(kombu_redis.Channel):
     on_malformed: Callable[[], None] = staticmethod(lambda: None)
     """Called for each message that is none, and does not reach Celery. Not an option of the transport: Celery shows
     those to operators, as JSON."""
+    may_take: Callable[[], bool] = staticmethod(lambda: True)
+    """Whether this worker could do anything with a task now. What it does not take is there for others."""
     _plain: Redis | None = None
     _own: Redis | None = None
     from_transport_options = (*kombu_redis.Channel.from_transport_options, "address")  # type: ignore[assignment]
@@ -142,6 +144,11 @@ class Channel(kombu_redis.Channel):
         if self._own is None or self._own.connection_pool is not self.pool:
             self._own = cast(Redis, super()._create_client())  # type: ignore[no-untyped-call]
         return self._own
+
+    def _brpop_start(self, timeout: int | None = None) -> None:
+        """Ask Redis for the next message, unless it would only wait here. Broadcasts are heard all the same."""
+        if self.may_take():
+            super()._brpop_start(timeout)  # type: ignore[no-untyped-call]
 
     def _brpop_read(self, **options: Any) -> bool:
         """Take what Redis answers, and hand it on if it is a message. Returns True, or raises `Empty`."""

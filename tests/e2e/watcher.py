@@ -40,15 +40,17 @@ class Watcher:
         """The next event."""
         while True:
             frame = await connected.receive(deadline)
-            if "seq" not in frame:
-                if frame["action"] == "error":
-                    return frame
-                continue
+            self.take(frame)
+            if "seq" in frame or frame["action"] == "error":
+                return frame
+
+    def take(self, frame: Frame) -> None:
+        """Note a frame that came, if it is an event."""
+        if "seq" in frame:
             scope = frame.get("group", "client")
             assert frame["seq"] > self.cursors[scope], "an event came twice or out of order"
             self.cursors[scope] = frame["seq"]
             self.events.append(frame)
-            return frame
 
     async def see_until(self, connected: Client, action: str, count: int = 1, deadline: float = 60.0) -> None:
         """Every event until `count` of that action were seen, over all connections."""
