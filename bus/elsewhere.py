@@ -64,14 +64,19 @@ async def find(
 
 
 async def _would_do(client: NatsClient, question: Question, inbox_prefix: str) -> bool:
-    answered: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
+    answered: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
     inbox = f"{inbox_prefix}.{secrets.token_hex(11)}"
+
+    async def on_answer(message: Msg) -> None:
+        if not answered.done():
+            answered.set_result(message.data)
+
     try:
         async with asyncio.timeout(PATIENCE):
             await client.open()
-            await client.subscribe(inbox, future=answered)
+            await client.subscribe(inbox, cb=on_answer)
             await client.publish(question.subject, reply=inbox)
-            return question.accepts((await answered).data)
+            return question.accepts(await answered)
     except (OSError, TimeoutError, nats.errors.Error):
         return False
     finally:

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -149,11 +149,12 @@ class Cluster:
         assert found is not None
         return found
 
-    def lead(self, host: str, stream: str = "EVENTS") -> None:
-        """Have the server on this host lead the stream, and return once it does."""
-        while self.leader(stream) is not self.members[host]:
-            asyncio.run(self._step_down(host, stream))
-            time.sleep(0.1)
+    def lead(self, host: str, streams: Sequence[str] = ("EVENTS", "KV_busctl-leases")) -> None:
+        """Have the server on this host lead these streams, and return once it does."""
+        for stream in streams:
+            while self.leader(stream) is not self.members[host]:
+                asyncio.run(self._step_down(host, stream))
+                time.sleep(0.1)
 
     async def _step_down(self, host: str, stream: str) -> None:
         async with Bus(Settings.load(nats_url=self._urls[host]), name="operator", declare=False) as bus:
