@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -135,12 +135,11 @@ class Cluster:
 
     def stream_leader(self, stream: str = "EVENTS") -> Member | None:
         """The server that takes what is appended to a stream, as those that run say."""
+        return self._member(_leader_of(stream))
 
-        def leader(said: dict[str, Any]) -> str | None:
-            streams = [each for account in said.get("account_details", []) for each in account.get("stream_detail", [])]
-            return next((each["cluster"].get("leader") for each in streams if each["name"] == stream), None)
-
-        return self._member(leader)
+    def known_leader(self, stream: str = "EVENTS") -> Member | None:
+        """The server that all of them say leads the stream; None while they differ, or one does not run."""
+        return self._member(_leader_of(stream), least=len(self.members))
 
     def leader(self, stream: str = "EVENTS") -> Member:
         """The same, once there is one."""
@@ -161,15 +160,15 @@ class Cluster:
             placement = json.dumps({"placement": {"preferred": f"nats-{host}"}}).encode()
             await bus.request(f"$JS.API.STREAM.LEADER.STEPDOWN.{stream}", placement, timeout=5)
 
-    def _member(self, leader: Any) -> Member | None:
-        """The member that most of those that run name."""
+    def _member(self, leader: Callable[[dict[str, Any]], str | None], least: int = 2) -> Member | None:
+        """The member that at least so many of those that run name."""
         named = []
         for member in self.members.values():
             if member.process is not None and member.process.poll() is None:
                 with contextlib.suppress(OSError, ValueError):
                     named.append(leader(member.monitored("jsz?accounts=1&streams=1")))
         for host, member in self.members.items():
-            if named.count(f"nats-{host}") * 2 > len(self.members):
+            if named.count(f"nats-{host}") >= least:
                 return member
         return None
 
@@ -220,6 +219,16 @@ class Cluster:
             if server.process is not None:
                 _ = server.stop() if isinstance(server, Web) else server.kill()
         self.network.close()
+
+
+def _leader_of(stream: str) -> Callable[[dict[str, Any]], str | None]:
+    """Who leads a stream, by what a server's monitoring says."""
+
+    def leader(said: dict[str, Any]) -> str | None:
+        streams = [each for account in said.get("account_details", []) for each in account.get("stream_detail", [])]
+        return next((each.get("cluster", {}).get("leader") for each in streams if each["name"] == stream), None)
+
+    return leader
 
 
 @contextlib.contextmanager

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 import time
-import urllib.request
 from collections import Counter
 from collections.abc import Sequence
 
@@ -205,11 +203,11 @@ async def nothing_grew(world: World) -> None:
     """Redis holds no task, NATS no subscription of a client, a job or a replay, the web processes no heap of memory."""
 
     def redis_empty() -> bool:
-        with world.system.valkey.client() as redis:
+        with world.valkey.client() as redis:
             return not redis.exists("jobs", "unacked")
 
     if not await until(redis_empty, DRAIN_DEADLINE):
-        with world.system.valkey.client() as redis:
+        with world.valkey.client() as redis:
             world.complain(f"tasks are left in Redis: {redis.llen('jobs')} wait, {redis.hgetall('unacked')} taken")
     if not await until(lambda: not _left_subscriptions(world), 30):
         world.complain(f"subscriptions are left: {_left_subscriptions(world)[:10]}")
@@ -238,10 +236,8 @@ def _compare(who: str, seen: list[tuple[int, str]], stored: list[tuple[int, str]
 
 
 def _left_subscriptions(world: World) -> list[str]:
-    address = f"{world.system.nats.monitor_url}/subsz?subs=1&limit=10000"
-    with urllib.request.urlopen(address, timeout=10) as answer:  # noqa: S310 - always http
-        subscriptions = json.load(answer).get("subscriptions_list") or []
-    found = [entry["subject"] for entry in subscriptions]
+    answers = [nats.monitored("subsz?subs=1&limit=10000") for nats in world.nats]
+    found = [entry["subject"] for answer in answers for entry in answer.get("subscriptions_list") or []]
     found = [subject for subject in found if not (subject.startswith("_INBOX.") and subject.endswith(".*"))]  # its own
     clients = [subject for subject in found if subject.startswith(("live.client.", "progress.", "_INBOX."))]
     return [subject for subject in clients if subject != subjects.live(subjects.client(NOBODY))]  # a web process's own

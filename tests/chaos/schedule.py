@@ -67,7 +67,7 @@ class Scene:
         """Do something in Redis, if it is there."""
 
         def run() -> None:
-            with self.world.system.valkey.client() as redis, suppress(RedisError):
+            with self.world.valkey.client() as redis, suppress(RedisError):
                 do(redis)
 
         await asyncio.to_thread(run)
@@ -107,6 +107,24 @@ def fault(of: str, weight: int = 2) -> Callable[[Fault], Fault]:
         return function
 
     return register
+
+
+SINGLE_ONLY = {
+    "garbage_published",
+    "garbage_published_on_jobs",
+    "events_published_twice",
+    "live_poisoned",
+    "nats_full_of_connections",
+    "nats_login_revoked",
+    "nats_takes_small_payloads_only",
+    "somebody_listens_to_everything",
+}
+"""Faults of other programs and of logins, which are made at one server and are the same with several."""
+
+
+def names(*, cluster: bool) -> list[str]:
+    """The faults that can happen in a cluster, or to single servers."""
+    return [name for name, (of, _, _) in FAULTS.items() if (name not in SINGLE_ONLY if cluster else of != "cluster")]
 
 
 @dataclass(frozen=True)
@@ -149,7 +167,9 @@ async def inject(
         server = _servers(world, of)[planned.number % len(_servers(world, of))]
         async with world.lock(server):
             world.injected[planned.fault] += 1
+            world.under_way.append(planned.fault)
             await function(Scene(world, clients, history, server, random.Random(f"{seed}/fault/{number}")))
+            world.under_way.remove(planned.fault)
 
     async with asyncio.TaskGroup() as tasks:
         for number, planned in enumerate(schedule):
@@ -164,7 +184,7 @@ def _servers(world: World, of: str) -> Sequence[Server]:
             return [world.reconciler]
         case "web":
             return world.webs
-        case "nats" | "history":
-            return [world.system.nats]
+        case "nats" | "history" | "cluster":
+            return world.nats
         case _:
-            return [world.system.valkey]
+            return [world.valkey]

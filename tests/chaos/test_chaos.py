@@ -8,8 +8,10 @@ says. This is more:
 
 replays seed 7 for five minutes; CHAOS_EVERY is the mean number of seconds between two faults. With CHAOS_ROLES=1 each
 process has the NATS login and permissions of its role in deploy/nats, over TLS, and each client tokens of a user that
-live for seconds: it brings a newer one in time, or is closed with 4401 and comes back with one. The schedule of faults
-is the seed's; the timing inside the processes is not, so a rare failure may need a few runs to show again.
+live for seconds: it brings a newer one in time, or is closed with 4401 and comes back with one. With CHAOS_CLUSTER=1
+three NATS servers, two web processes and two workers are on hosts of their own, which are killed, frozen and cut off,
+one at a time. The schedule of faults is the seed's; the timing inside the processes is not, so a rare failure may need
+a few runs to show again.
 """
 
 from __future__ import annotations
@@ -25,9 +27,11 @@ import pytest
 
 from bus import Bus
 from bus.messages import JobOutput
-from tests.chaos import faults, invariants, midway, outside, slots  # noqa: F401 - a fault is in the table once its file is read
+from tests.chaos import faults, hosts, invariants, midway, outside, schedule, slots  # noqa: F401 - a fault is in the table once its file is read
 from tests.chaos.actors import ChaosClient, Operator
+from tests.chaos.cluster_world import ClusterWorld
 from tests.chaos.history import History
+from tests.chaos.prober import Prober
 from tests.chaos.schedule import FAULTS, Planned, inject, plan
 from tests.chaos.world import World
 
@@ -37,7 +41,8 @@ SECONDS = 60 * float(os.environ.get("CHAOS_MINUTES", "0.2"))
 CLIENTS = 50
 TWINS = 5
 """Of the clients, how many are second connections of the first ones."""
-FAULT_EVERY = float(os.environ.get("CHAOS_EVERY", "1.5"))
+CLUSTER = os.environ.get("CHAOS_CLUSTER") == "1"
+FAULT_EVERY = float(os.environ.get("CHAOS_EVERY", "3" if CLUSTER else "1.5"))
 """Mean seconds between two faults."""
 WISH_EVERY = 5.0
 """Mean seconds between two jobs of one client."""
@@ -52,39 +57,46 @@ ONLY = os.environ.get("CHAOS_ONLY", "").split()
 async def test_nothing_is_lost_and_nothing_comes_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if ROLES:
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))  # for those who watch
-    schedule = plan(SEED, SECONDS, FAULT_EVERY, ONLY or list(FAULTS))
-    print(f"\nseed {SEED}, {SECONDS:g} s, {len(schedule)} faults; logs in {tmp_path}")
-    async with World(tmp_path, pool="threads" if SEED % 2 else "prefork", roles=ROLES) as world:
+    planned = plan(SEED, SECONDS, FAULT_EVERY, ONLY or schedule.names(cluster=CLUSTER))
+    print(f"\nseed {SEED}, {SECONDS:g} s, {len(planned)} faults; logs in {tmp_path}")
+    pool = "threads" if SEED % 2 else "prefork"
+    async with ClusterWorld(tmp_path, pool) if CLUSTER else World(tmp_path, pool, roles=ROLES) as world:
         try:
-            await run(world, schedule)
+            await run(world, planned)
         finally:
             if world.complaints:
-                print(*schedule, sep="\n")
+                print(*planned, sep="\n")
     assert not world.complaints, "\n".join(
         [
             f"{len(world.complaints)} promises were broken; "
-            f"replay with: make chaos SEED={SEED} MINUTES={SECONDS / 60:g} EVERY={FAULT_EVERY:g}{' ROLES=1' * ROLES}",
+            f"replay with: make chaos SEED={SEED} MINUTES={SECONDS / 60:g} EVERY={FAULT_EVERY:g}{' ROLES=1' * ROLES}"
+            f"{' CLUSTER=1' * CLUSTER}",
             *world.complaints[:20],
         ]
     )
 
 
-async def run(world: World, schedule: list[Planned]) -> None:
+async def run(world: World, planned: list[Planned]) -> None:
     begun = time.monotonic()
     clients: list[ChaosClient] = []
     for number in range(CLIENTS):
         twin = clients[number - CLIENTS + TWINS] if number >= CLIENTS - TWINS else None
         clients.append(ChaosClient(world, number, random.Random(f"{SEED}/client/{number}"), WISH_EVERY, twin))
     operator = Operator(world.settings, random.Random(f"{SEED}/operator"), 1.0)
+    probers = [Prober(world, first) for first in range(len(world.webs))] if CLUSTER else []
     history = History()
     async with asyncio.TaskGroup() as actors, Bus(world.settings, name="chaos") as bus:
         following = actors.create_task(history.follow(bus))
         for client in clients:
             actors.create_task(client.run())
+        for prober in probers:
+            actors.create_task(prober.run())
         announcing = actors.create_task(operator.run())
-        await asyncio.gather(inject(schedule, world, clients, history, SEED), asyncio.sleep(SECONDS))
+        await asyncio.gather(inject(planned, world, clients, history, SEED), asyncio.sleep(SECONDS))
         broken = time.monotonic()
         operator.settled.set()
+        for prober in probers:
+            prober.settled.set()
         for client in clients:
             client.settled.set()
         await announcing
@@ -107,7 +119,10 @@ async def run(world: World, schedule: list[Planned]) -> None:
     await invariants.nothing_grew(world)
     await invariants.everything_ends(world)
     print(_told(history, clients, world))
-    not_done = sorted(set(FAULTS) - set(world.injected))
+    if waits := sorted((wait for prober in probers for wait in prober.waits), reverse=True):
+        late = sum(wait > 10 for wait, _ in waits)
+        print(f"{len(waits)} probes; the longest were accepted after {waits[:4]} s, {late} after more than 10 s")
+    not_done = sorted(set(schedule.names(cluster=CLUSTER)) - set(world.injected))
     print(
         f"{len(operator.acknowledged)} announcements; the last fault ended after {broken - begun:.1f} s; settled "
         f"{settled - broken:.1f} s later, {time.monotonic() - begun:.1f} s in all; {len(world.complaints)} promises "

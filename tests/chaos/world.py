@@ -7,14 +7,14 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from bus import Settings
 from testbed.planted import SECRET
 from testbed.roles import PASSWORDS, add_tls, copied, write_passwords
-from testbed.servers import Server, Web, Worker
+from testbed.servers import Nats, Server, Valkey, Web, Worker
 from testbed.system import System
 from tests.certificates import self_signed
 from tests.tokens import AUDIENCE, ISSUER, SHARED
@@ -57,8 +57,17 @@ class World:
         self.directory = directory
         self.pool = pool
         self.roles = roles
-        self.system = System(
-            directory,
+        self.workers: list[Worker] = []
+        self.webs: list[Web] = []
+        self.complaints: list[str] = []
+        """What was seen that breaks a promise; empty at the end of a good run."""
+        self.injected: Counter[str] = Counter()
+        """Faults injected so far, by name."""
+        self.under_way: list[str] = []
+        """Those that happen at this moment."""
+        self.logs: list[Path] = []
+        self._locks: dict[Server, asyncio.Lock] = {}
+        self._prepare(
             BUS_SECRET=SECRET,
             BUS_JOB_DELAY_SCALE="0.05",
             BUS_RECONCILE_INTERVAL=str(RECONCILE_INTERVAL),
@@ -68,14 +77,11 @@ class World:
             BUS_CLIENT_OPEN_JOBS=str(CLIENT_OPEN_JOBS),
             PYTHONPATH=os.pathsep.join([str(_install_jobs(directory)), *filter(None, [os.environ.get("PYTHONPATH")])]),
         )
-        self.workers: list[Worker] = []
-        self.webs: list[Web] = []
-        self.complaints: list[str] = []
-        """What was seen that breaks a promise; empty at the end of a good run."""
-        self.injected: Counter[str] = Counter()
-        """Faults injected so far, by name."""
-        self.logs: list[Path] = []
-        self._locks: dict[Server, asyncio.Lock] = {}
+
+    def _prepare(self, **settings: str) -> None:
+        """Make the servers, of which none is started."""
+        directory, roles = self.directory, self.roles
+        self.system = System(directory, **settings)
         self._nats_config = directory / "nats.conf"
         nats = self.system.nats
         nats.arguments = (*nats.arguments, "-c", str(self._nats_config))
@@ -92,24 +98,27 @@ class World:
         self.configure_nats()
 
     async def __aenter__(self) -> World:
-        await asyncio.to_thread(self._start)
+        try:
+            await asyncio.to_thread(self._start)
+        except BaseException:
+            await asyncio.to_thread(self._end)
+            raise
         self._locks = {server: asyncio.Lock() for server in self.servers}
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await asyncio.to_thread(self.system.stop)
+        await asyncio.to_thread(self._end)
 
     def _start(self) -> None:
-        try:
-            self.system.start()
-            self.workers = [
-                self._new(self.system.worker("--concurrency", "2", "--pool", pool, meets=True, **self._login("worker")))
-                for pool in ("prefork", self.pool)
-            ]
-            self.webs = [self._new(self.system.web(**self._login("web"), **self._identity)) for _ in range(2)]
-        except BaseException:
-            self.system.stop()
-            raise
+        self.system.start()
+        self.workers = [
+            self._new(self.system.worker("--concurrency", "2", "--pool", pool, meets=True, **self._login("worker")))
+            for pool in ("prefork", self.pool)
+        ]
+        self.webs = [self._new(self.system.web(**self._login("web"), **self._identity)) for _ in range(2)]
+
+    def _end(self) -> None:
+        self.system.stop()
 
     def _login(self, role: str) -> dict[str, str]:
         if self._roles is None:
@@ -130,14 +139,24 @@ class World:
     @property
     def servers(self) -> list[Server]:
         """Every server, the ones that others need first."""
-        return [self.system.nats, self.system.valkey, *self.workers, *self.webs]
+        return [*self.nats, self.valkey, *self.workers, *self.webs]
+
+    @property
+    def nats(self) -> Sequence[Nats]:
+        """Every NATS server."""
+        return [self.system.nats]
+
+    @property
+    def valkey(self) -> Valkey:
+        """Celery's Redis."""
+        return self.system.valkey
 
     @property
     def settings(self) -> Settings:
         """Settings of a program that uses the same servers."""
         return Settings.load(
             nats_url=self.system.nats.url if self._roles is None else self.program_url,
-            redis_url=self.system.valkey.url,
+            redis_url=self.valkey.url,
             visibility_timeout=10,
             stream_max_bytes=STREAM_BYTES,
         )
