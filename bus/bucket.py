@@ -15,6 +15,7 @@ from bus.append import WRONG_LAST_SEQUENCE
 from bus.client import Bus
 from bus.errors import BusError, BusUnavailable, StreamConflict
 from bus.jetstream import STREAM_NOT_FOUND
+from bus.quorum import lacking
 
 TIMEOUT = 2.0
 """Deadline in seconds for one answer of NATS."""
@@ -147,6 +148,8 @@ class Bucket:
     def _check(self, answer: Answer) -> None:
         if error := answer.get("error"):
             raise self.refusal(f"NATS refuses the bucket {self.stream}: {error.get('description')}", None)
+        if (lack := lacking(answer)) is not None:
+            raise self.refusal(f"the bucket {self.stream} {lack}", None)
         has = answer["config"]
         wrong = [
             f"{key} is {has.get(key)}, needed is {value}"

@@ -20,8 +20,8 @@ from bus.nats_url import NatsServer
 
 MOST_ASKED = 5
 """Servers that are asked at the same time, by chance."""
-PATIENCE = 4.0
-"""Seconds for one to be reached and to answer."""
+PATIENCE = 1.5
+"""Seconds for one to be reached and to answer. Those that would do take milliseconds, and the others are asked again."""
 
 
 @dataclass(frozen=True, slots=True)

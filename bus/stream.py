@@ -250,8 +250,6 @@ class EventStream:
             BusUnavailable: NATS is away, or silent past `append_timeout` (`maybe_done`).
         """
         answer = await self._info()
-        if (lack := lacking(answer)) is not None:
-            raise NoQuorum(f"the stream {subjects.STREAM} {lack}")
         holes = _holes(answer)
         if 0 < holes[2] <= MOST_HOLES and holes != self._holes:
             answer = await self._info(deleted_details=True)
@@ -289,10 +287,13 @@ class EventStream:
 
     async def _info(self, **details: object) -> dict[str, Any]:
         try:
-            return await self._jetstream.info(**details)
+            answer = await self._jetstream.info(**details)
         except ApiError as error:
             kind = NoStream if error.code == STREAM_NOT_FOUND else BusUnavailable
             raise kind(f"the stream {subjects.STREAM} cannot be read: {error}") from error
+        if (lack := lacking(answer)) is not None:
+            raise NoQuorum(f"the stream {subjects.STREAM} {lack}")
+        return answer
 
     def replay(self, subject: str, *, after: int, events: int | None = None) -> AsyncGenerator[Stored, None]:
         """Every stored event of a subject (wildcards allowed) with a sequence larger than `after`, in order.

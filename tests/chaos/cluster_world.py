@@ -56,7 +56,7 @@ class ClusterWorld(World):
         )
 
     def lock(self, server: Server) -> asyncio.Lock:
-        """Held while a fault has this server in its hands. NATS has one for all, so that most of its servers are there."""
+        """Held while a fault has this server in its hands. NATS has one for all: most of its servers are there."""
         return self._one_at_a_time if isinstance(server, Member) else super().lock(server)
 
     def beside(self, host: str) -> list[Web | Worker]:

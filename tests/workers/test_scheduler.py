@@ -248,7 +248,7 @@ async def test_a_bucket_that_is_lost_is_made_again(workers: Workers, monkeypatch
         await worker.look(MINUTE)
         await worker.look()
     assert [said["error"] for said in told(logs)] == [
-        f"no bucket {subjects.SCHEDULES} took {subjects.schedule(workers.name)}"
+        f"no bucket {subjects.SCHEDULES} took {subjects.schedule(workers.name)}: it has no leader, or is gone"
     ]
     await workers.end(SIX + MINUTE)
     assert await worker.look(MINUTE) == 1
