@@ -21,7 +21,7 @@ from bus.nats_url import NatsServer
 MOST_ASKED = 5
 """Servers that are asked at the same time, by chance."""
 PATIENCE = 1.5
-"""Seconds for one to be reached and to answer. Those that would do take milliseconds, and the others are asked again."""
+"""Seconds for one to be reached and to answer. One that would do takes milliseconds; the others are asked again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,8 @@ import pytest
 from bus import Settings
 from cli.probes import redis_answers, worker_listens
 from testbed.ports import free_port
-from testbed.servers import BIN, Server, Valkey, answers
+from testbed.sentinel import Sentinel
+from testbed.servers import BIN, Valkey
 from testbed.system import System, running
 from tests.cli.command import ended
 from tests.workers.test_reconcile import Bench
@@ -38,27 +39,6 @@ class OnASocketToo(Valkey):
 
     def command(self) -> list[str]:
         return [*super().command(), "--unixsocket", str(self.path)]
-
-
-class Sentinel(Server):
-    """A Sentinel, with a password of its own, that watches one server."""
-
-    name = "sentinel"
-
-    def __init__(self, directory: Path, server: Valkey) -> None:
-        super().__init__(directory)
-        self.port = free_port()
-        self.file = directory / "sentinel.conf"
-        self.file.write_text(
-            f"port {self.port}\nbind 127.0.0.1\ndir {directory}\nrequirepass hunter2-sentinel\n"
-            f'sentinel monitor main 127.0.0.1 {server.port} 1\nsentinel auth-pass main "{PASSWORD}"\n'
-        )
-
-    def command(self) -> list[str]:
-        return [Valkey(self.directory).command()[0], str(self.file), "--sentinel"]
-
-    def ready(self) -> bool:
-        return answers(self.port)
 
 
 class TlsProxy:
@@ -126,7 +106,9 @@ def tls(system: System) -> Iterator[TlsProxy]:
 
 @pytest.fixture(scope="module")
 def sentinel(system: System) -> Sentinel:
-    sentinel = Sentinel(system.directory, system.valkey)
+    """One with a password of its own."""
+    login = "requirepass hunter2-sentinel", f'sentinel auth-pass main "{PASSWORD}"'
+    sentinel = Sentinel(system.directory, system.valkey, *login)
     system.servers.append(sentinel)
     sentinel.start()
     return sentinel
