@@ -76,8 +76,9 @@ class Cluster:
         self.members = {host: Member(directory, host) for host in HOSTS}
         self.valkey = Valkey(directory)
         self.servers: list[Server] = []
+        self.workers: dict[str, Worker] = {}
         self.webs: dict[str, Web] = {}
-        """By host."""
+        """Both by host."""
         self._on: dict[str, list[Server]] = {host: [member] for host, member in self.members.items()}
         self.settings = {"BUS_JOB_DELAY_SCALE": "0", "BUS_METRICS_TOKEN": METRICS_TOKEN, **settings}
         self._urls: dict[str, str] = {}
@@ -114,9 +115,9 @@ class Cluster:
 
     def worker(self, host: str, *arguments: str, meets: bool = False, **settings: str) -> Worker:
         """Start a worker on a host."""
-        worker = Worker(self.directory, self.env(host) | settings, *arguments, meets=meets)
-        self._add(host, worker)
-        return worker
+        self.workers[host] = Worker(self.directory, self.env(host) | settings, *arguments, meets=meets)
+        self._add(host, self.workers[host])
+        return self.workers[host]
 
     def web(self, host: str, **settings: str) -> Web:
         """Start a web process on a host."""
@@ -143,10 +144,14 @@ class Cluster:
 
     def leader(self, stream: str = "EVENTS") -> Member:
         """The same, once there is one."""
-        wait_until(lambda: self.stream_leader(stream) is not None, f"leader of the stream {stream}")
-        found = self.stream_leader(stream)
-        assert found is not None
-        return found
+        found: list[Member] = []
+
+        def look() -> bool:
+            found.extend(filter(None, [self.stream_leader(stream)]))
+            return bool(found)
+
+        wait_until(look, f"leader of the stream {stream}")
+        return found[0]
 
     def lead(self, host: str, streams: Sequence[str] = ("EVENTS", "KV_busctl-leases")) -> None:
         """Have the server on this host lead these streams, and return once it does."""
