@@ -264,8 +264,8 @@ class Connection:
         try:
             while self._client is client:
                 self._look.clear()
-                self._servers.learn(client)
                 trouble = await self._examine(client, fresh=fresh)
+                self._servers.learn(client, works=trouble is None)
                 fresh = fresh and trouble is not None
                 if self._client is not client:
                     break

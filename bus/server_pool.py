@@ -59,10 +59,15 @@ class ServerPool:
         """Pauses begin anew: a connection has lasted."""
         self._backoff.reset()
 
-    def learn(self, client: NatsClient) -> None:
-        """Note what a server says of the others of its cluster. We are there who we are here."""
+    def learn(self, client: NatsClient, *, works: bool) -> None:
+        """Note what a server says of the others of its cluster. We are there who we are here.
+
+        Args:
+            works: whether it can be used. One that cannot may have lost those that could: they stay known.
+        """
         known = {(server.host, server.port) for server in self._configured}
-        learnt: list[NatsServer] = []
+        own = client.server  # which it does not tell of
+        learnt = [own] if (own.host, own.port) not in known else []
         for found in client.discovered_servers:
             host = f"[{found.hostname}]" if ":" in (found.hostname or "") else found.hostname or ""
             port = found.port or DEFAULT_PORT
@@ -70,7 +75,9 @@ class ServerPool:
                 # Certificates name hosts; a cluster tells addresses.
                 name = client.server.tls_name or client.server.host.strip("[]")
                 learnt.append(replace(client.server, host=host, port=port, tls_name=name if _address(host) else None))
-        self._learnt = tuple(learnt)
+        if not works:
+            learnt += [server for server in self._learnt if server not in learnt]
+        self._learnt = tuple(learnt[:MOST_LEARNT])
 
 
 def _address(host: str) -> bool:

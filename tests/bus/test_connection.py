@@ -18,6 +18,7 @@ from bus.messages import JobProgress
 from testbed.ports import free_port
 from testbed.servers import ConfiguredNats, Nats
 from tests.deadlines import shorten
+from tests.nkeys import USER, Key, operator_mode
 from tests.proxy import proxy_of
 
 HEALED = 10.0
@@ -345,27 +346,42 @@ async def test_of_two_servers_the_one_that_takes_it_is_used(nats: ConfiguredNats
             await until(lambda: bus.connected)
 
 
-async def test_servers_learnt_from_a_cluster_know_it_too(tmp_path: Path) -> None:
+def ways_in(directory: Path) -> dict[str, tuple[str, str, dict[str, str]]]:
+    """By name, how servers know a user: their configuration, what stands before the @ of a URL, and other settings."""
+    key, credentials, seed = Key(USER), directory / "user.creds", directory / "user.nk"
+    seed.write_text(key.seed)
+    everything = {"pub": [">"], "sub": [">"]}
+    return {
+        "password": (login("p%41 @"), "u:p%2541%20%40@", {}),
+        "token": ('authorization { token: "t%41 @" }\n', "t%2541%20%40@", {}),
+        "nkey": (f"authorization {{ users: [ {{ nkey: {key.public} }} ] }}\n", "", {"nats_nkey": str(seed)}),
+        "jwt": (operator_mode(credentials, "u", everything), "", {"nats_creds": str(credentials)}),
+    }
+
+
+@pytest.mark.parametrize("way", ["password", "token", "nkey", "jwt"])
+async def test_servers_learnt_from_a_cluster_know_it_too(tmp_path: Path, way: str) -> None:
+    known, credentials, settings = ways_in(tmp_path)[way]
     ports = [free_port(), free_port()]
     first, second = (
         ConfiguredNats(
             tmp_path,
-            login("p%41 @") + f"cluster {{ name: c, listen: 127.0.0.1:{ours}, routes: [nats://127.0.0.1:{theirs}] }}",
+            known + f"cluster {{ name: c, listen: 127.0.0.1:{ours}, routes: [nats://127.0.0.1:{theirs}] }}",
             jetstream=False,
         )
         for ours, theirs in (ports, ports[::-1])
     )
     with running(first), running(second):
-        bus = Bus(Settings.load(nats_url=url(first, "u:p%2541%20%40")), declare=False)
-        await bus.connect()
-        connection = bus.stream._connection
-        await until(lambda: len(connection._servers.order(None)) == 2)
-        first.kill()
-        await until(lambda: not connection.is_connected)
-        await until(lambda: connection.is_connected)
-        assert connection._client is not None
-        assert connection._client.server.port == second.port
-        await bus.close()
+        named = first.url.replace("//", f"//{credentials}")
+        async with Bus(Settings.load(nats_url=named, **settings), declare=False) as bus:
+            connection = bus.stream._connection
+            await until(lambda: len(connection._servers.order(None)) == 2)
+            first.kill()
+            for _ in range(2):  # the one that was named is gone for good, and the other one is still known
+                await until(lambda: connection._client is not None and connection._client.server.port == second.port)
+                second.kill()
+                await until(lambda: not connection.is_connected)
+                await asyncio.to_thread(second.start)
 
 
 async def test_lame_duck_mode_ends_the_connection_and_the_next_server_heals_it(tmp_path: Path) -> None:
