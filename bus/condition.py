@@ -43,7 +43,7 @@ class Condition:
         self._waiting = 0
         """How many wait until it is ready; they are told why it is not."""
         self._gap = False
-        """Whether a connection was lost since then."""
+        """Whether messages may have been missed since then: a connection was lost, or did not work."""
         self._told: set[str] = set()
         """What the log has said since it was ready last."""
         self._warned: dict[str, float] = {}
@@ -75,6 +75,8 @@ class Condition:
     def note(self, trouble: Trouble | None) -> None:
         """From now on this is the state."""
         was, self.trouble = self.trouble, trouble
+        # What the others of a cluster said meanwhile may not have come this far.
+        self._gap = self._gap or (trouble is not None and self._worked)
         if (was is None) != (trouble is None):
             self.on_change(trouble is None)
         if trouble is None:

@@ -46,7 +46,7 @@ class Lifecycle:
         )
         self._connection.condition.on_gap = self._missed
         self._closed = False
-        self._epoch = ""
+        self._epoch = self._led_by = ""
         self.stream = EventStream(self._connection, settings)
 
     async def __aenter__(self) -> Self:
@@ -195,9 +195,11 @@ class Lifecycle:
         if fresh:
             await self.stream.declare(update=self._update_stream, within=self._declare_within)
             state = await self.stream.state()
-        if self._epoch not in ("", state.epoch):
+        # Only a leader republishes what is stored: what one had stored when it was lost, nobody has heard.
+        led_by = self.stream.leadership
+        if self._epoch not in ("", state.epoch) or self._led_by not in ("", led_by):
             self._missed()
-        self._epoch = state.epoch
+        self._epoch, self._led_by = state.epoch, led_by
 
     def _missed(self) -> None:
         for callback in list(self._gap_callbacks):

@@ -76,6 +76,8 @@ class EventStream:
         self._holes = ("", 0, 0)
         """For what state `_last_hole` is known: events go and do not come back, so the same ones are gone in it."""
         self._last_hole = 0
+        self.leadership = ""
+        """Which server leads the stream, and since when, at the last `state`; empty without replicas."""
         self._replicated = settings.stream_replicas > 1
         """Whether it has replicas, as far as is known."""
 
@@ -257,6 +259,8 @@ class EventStream:
             self._last_hole = max(answer["state"].get("deleted") or [answer["state"]["last_seq"]])
         state = answer["state"]
         self._replicated = answer["config"].get("num_replicas", 1) > 1
+        cluster = answer.get("cluster") or {}
+        self.leadership = f"{cluster.get('leader', '')} {cluster.get('leader_since', '')}" if self._replicated else ""
         last_hole = 0 if not holes[2] else self._last_hole if holes[2] <= MOST_HOLES else state["last_seq"]
         return StreamState(epoch(answer), state["first_seq"] or state["last_seq"] + 1, state["last_seq"], last_hole)
 
