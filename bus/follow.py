@@ -164,7 +164,10 @@ class FollowedEvents(AsyncIterator[Stored]):
 
     async def _in_order(self, end: int) -> AsyncGenerator[Stored, None]:
         """What the stream has, of several subjects up to this sequence: each is read at a time of its own."""
-        readings = {subject: self._bus.stream.replay(subject, after=seen) for subject, seen in self._seen.items()}
+        readings = {
+            subject: self._bus.stream.replay_until(subject, after=seen, until=end)
+            for subject, seen in self._seen.items()
+        }
         try:
             heads = {subject: await anext(reading, None) for subject, reading in readings.items()}
             while found := [(head.seq, subject) for subject, head in heads.items() if head is not None]:

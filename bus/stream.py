@@ -335,13 +335,26 @@ class EventStream:
                     yield stored
                     after = stored.seq
                     events = None if events is None else events - 1
-            if events == 0 or not self._replicated:
-                return
-            following = await self.first(subject, seq=after + 1)
-            if following is None or following.seq > until:
+            if events == 0 or await self.left_out(subject, after=after, until=until) is None:
                 return
             await asyncio.sleep(LAG)
         raise BusUnavailable("a replica of the stream lags behind its leader; try again")
+
+    async def left_out(self, subject: str, *, after: int, until: int) -> Stored | None:
+        """The event that a read left out which ended after one sequence, because a replica answered that lags.
+
+        The leader is asked; without replicas nobody is.
+
+        Args:
+            until: the last sequence of the stream at some moment before the read.
+
+        Raises:
+            BusUnavailable: NATS is away, or silent past `append_timeout`.
+        """
+        if not self._replicated or after >= until:
+            return None
+        following = await self.first(subject, seq=after + 1)
+        return following if following is not None and following.seq <= until else None
 
 
 def _holes(answer: dict[str, Any]) -> tuple[str, int, int]:

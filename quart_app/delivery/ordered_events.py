@@ -111,7 +111,7 @@ class OrderedEvents:
         for _ in range(READS):
             async for stored in self._read(self._verified):
                 yield stored
-            if not await self._unread():
+            if not await self._unread() and not await self._left_out(last_seq):
                 break
             await asyncio.sleep(LAG)
         else:
@@ -155,6 +155,11 @@ class OrderedEvents:
             self._drop(stored)
         self._pending.discard(forged)
         return len(forged) < len(early)
+
+    async def _left_out(self, last_seq: int) -> bool:
+        """Whether a replica that lags was read from, and what it does not have is not pending either."""
+        left_out = await self._bus.stream.left_out(self._subject, after=self._cursor, until=last_seq)
+        return left_out is not None and (self._pending is None or not self._pending.has(left_out.seq))
 
     def _keep(self, stored: Stored) -> None:
         if self._pending is None:

@@ -32,6 +32,10 @@ class PendingEvents:
         events, self._events, self._size = self._events, [], 0
         return events
 
+    def has(self, seq: int) -> bool:
+        """Whether an event is pending."""
+        return any(stored.seq == seq for stored in self._events)
+
     def early(self, cursor: int) -> list[Stored]:
         """Those that follow an event which is neither pending nor up to the cursor."""
         early = []

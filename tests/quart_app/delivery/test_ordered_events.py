@@ -46,6 +46,9 @@ class Stream:
                     raise BusUnavailable("away")
                 yield stored
 
+    async def left_out(self, subject: str, *, after: int, until: int) -> Stored | None:
+        return next((stored for stored in self.events if after < stored.seq <= until), None)
+
     async def last(self, subject: str) -> Stored | None:
         return self.events[-1] if self.events else None
 
@@ -154,6 +157,19 @@ async def test_a_replica_that_lags_is_read_until_it_has_what_its_leader_has(
     heard.bus.readable = lost.seq
     await heard.refill()
     assert (heard.seqs, heard.order.behind) == ([3, 4, 5], False)
+
+
+async def test_it_is_though_nothing_came_that_tells_of_what_it_lacks(
+    heard: Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ordered_events, "LAG", 0)
+    heard.bus.store(3, 4)
+    heard.bus.readable, heard.order.behind = 3, True
+    with pytest.raises(BusUnavailable, match="lags behind its leader"):
+        await heard.refill()
+    heard.bus.readable = None
+    await heard.refill()
+    assert (heard.seqs, heard.order.behind) == ([3, 4], False)
 
 
 async def test_a_refill_that_broke_off_goes_on_where_it_was(heard: Heard) -> None:
