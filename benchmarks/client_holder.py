@@ -14,10 +14,12 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from bus import Bus, Settings, Stored, subjects
+from bus import Bus, BusUnavailable, Settings, Stored, subjects
 
 AT_ONCE = 16
 """Clients that come back at a time."""
+PATIENCE = 60.0
+"""Seconds for the server to take what was subscribed."""
 
 
 class Holder:
@@ -31,8 +33,13 @@ class Holder:
         """Subscribe for each client of a range, until the server has taken all of it."""
         for number in range(first, last, step):
             await self._bus.subscribe(subjects.client(f"client-{number}"), self._heard)
-        await self._bus.confirm_subscriptions()
-        return {}
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                try:
+                    await self._bus.confirm_subscriptions()
+                    return {}
+                except BusUnavailable:  # it has not looked at all of them within its own deadline
+                    continue
 
     async def replay(self, clients: list[int], until: int) -> dict[str, float]:
         """Read what the stream has of each of these clients."""

@@ -18,6 +18,7 @@ from pathlib import Path
 from statistics import quantiles
 from typing import Any
 
+from benchmarks.figure import Invalid
 from benchmarks.processes import cpu_seconds, memory_bytes
 from bus import Bus, Settings, subjects
 from testbed.ports import free_port
@@ -32,6 +33,8 @@ ONE_BY_ONE = 200
 """Events of which each is published when the one before was heard."""
 RETURNING, MISSED = 600, 10
 """Clients that come back, and the events that each of them missed."""
+OTHERS = 20_000
+"""Most clients who get an event besides, so that the stream has subjects of many."""
 AT_ONCE = 100
 """Appends on their way at a time."""
 SEED = 1
@@ -51,7 +54,9 @@ class Process:
 
     async def answer(self) -> dict[str, Any]:
         assert self._inner.stdout is not None
-        answer: dict[str, Any] = json.loads(await self._inner.stdout.readline())
+        if not (line := await self._inner.stdout.readline()):
+            raise Invalid("a process that holds clients has ended; what it said is above")
+        answer: dict[str, Any] = json.loads(line)
         return answer
 
 
@@ -163,10 +168,11 @@ def spread(seconds: Sequence[float]) -> str:
     return f"p50 {cut[49] * 1e3:.2f} ms, p99 {cut[98] * 1e3:.2f} ms"
 
 
-async def many(servers: list[ConfiguredNats], processes: list[Process], bus: Bus, some: list[int]) -> str:
-    """What an event costs when many are on their way."""
-    measuring, events = Measuring(servers), len(some) * MISSED
-    targets = iter(some * MISSED)
+async def many(servers: list[ConfiguredNats], processes: list[Process], bus: Bus, some: list[int], clients: int) -> str:
+    """What an event costs when many are on their way: `MISSED` to some clients, and one to each of many others."""
+    others = random.sample(range(clients), min(clients, OTHERS))
+    measuring, events = Measuring(servers), len(some) * MISSED + len(others)
+    targets = iter(some * MISSED + others)
 
     async def publish() -> None:
         for client in targets:
@@ -175,9 +181,7 @@ async def many(servers: list[ConfiguredNats], processes: list[Process], bus: Bus
     await asyncio.gather(*(publish() for _ in range(AT_ONCE)))
     await heard(processes, events)
     seconds, cpu = measuring.used()
-    return (
-        f"{events:,} events to {len(some)} clients: {events / seconds:,.0f}/s; servers' CPU {cpu / events * 1e6:.0f} µs"
-    )
+    return f"{events:,} events to {len({*some, *others}):,} clients: {events / seconds:,.0f}/s; servers' CPU {cpu / events * 1e6:.0f} µs"
 
 
 async def replay(servers: list[ConfiguredNats], processes: list[Process], bus: Bus, some: list[int]) -> str:
@@ -209,7 +213,7 @@ async def measure(servers: list[ConfiguredNats], clients: int, say: Callable[[st
             say(await subscribe(servers, processes, before, step))
             say(await one_by_one(servers, processes, bus, step))
             some = random.sample(range(step), min(step, RETURNING))
-            say(await many(servers, processes, bus, some))
+            say(await many(servers, processes, bus, some, step))
             say(await replay(servers, processes, bus, some))
             before = step
 
