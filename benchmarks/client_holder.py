@@ -41,18 +41,21 @@ class Holder:
                 except BusUnavailable:  # it has not looked at all of them within its own deadline
                     continue
 
-    async def replay(self, clients: list[int], until: int) -> dict[str, float]:
-        """Read what the stream has of each of these clients."""
-        waiting, events = iter(clients), 0
+    async def replay(self, clients: list[int], until: int | None) -> dict[str, float]:
+        """Read what the stream has of these clients: up to a sequence, as a resume does, or what a replica has."""
+        waiting, events, stream = iter(clients), 0, self._bus.stream
 
         async def come_back() -> None:
             nonlocal events
             for number in waiting:
                 subject = subjects.client(f"client-{number}")
-                async for _ in self._bus.stream.replay_until(subject, after=0, until=until):
+                if until is None:
+                    read = stream.replay(subject, after=0)
+                else:
+                    read = stream.replay_until(subject, after=0, until=until)
+                async for _ in read:
                     events += 1
 
-        await self._bus.stream.state()
         await asyncio.gather(*(come_back() for _ in range(AT_ONCE)))
         return {"events": events}
 
@@ -70,7 +73,7 @@ async def main(url: str) -> None:
     loop = asyncio.get_running_loop()
     lines = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
-    async with Bus(Settings.load(nats_url=url, append_timeout=20, stream_replicas=3)) as bus:
+    async with Bus(Settings.load(nats_url=url, append_timeout=20, connect_timeout=60, stream_replicas=3)) as bus:
         holder = Holder(bus)
         verbs: dict[str, Callable[..., Awaitable[dict[str, Any]]]] = {
             "subscribe": holder.subscribe,

@@ -181,12 +181,17 @@ async def many(servers: list[ConfiguredNats], processes: list[Process], bus: Bus
     await asyncio.gather(*(publish() for _ in range(AT_ONCE)))
     await heard(processes, events)
     seconds, cpu = measuring.used()
-    return f"{events:,} events to {len({*some, *others}):,} clients: {events / seconds:,.0f}/s; servers' CPU {cpu / events * 1e6:.0f} µs"
+    return (
+        f"{events:,} events to {len({*some, *others}):,} clients: {events / seconds:,.0f}/s; "
+        f"servers' CPU {cpu / events * 1e6:.0f} µs"
+    )
 
 
-async def replay(servers: list[ConfiguredNats], processes: list[Process], bus: Bus, some: list[int]) -> str:
-    """What it costs to read what clients missed."""
-    until = (await bus.stream.state()).last_seq
+async def replay(
+    servers: list[ConfiguredNats], processes: list[Process], bus: Bus, some: list[int], compared: bool
+) -> str:
+    """What it costs to read what clients missed, from any replica, and compared with its leader as a resume does."""
+    until = (await bus.stream.state()).last_seq if compared else None
     measuring = Measuring(servers)
     asked = (process.ask("replay", some[n::SERVERS], until) for n, process in enumerate(processes))
     answers = await asyncio.gather(*asked)
@@ -195,7 +200,8 @@ async def replay(servers: list[ConfiguredNats], processes: list[Process], bus: B
     assert events >= len(some) * MISSED, f"{events} events were read back"
     own = sum(answer["cpu"] for answer in answers)
     return (
-        f"{len(some)} clients come back for {events:,} events: {len(some) / seconds:,.0f} clients/s; CPU of each: "
+        f"{len(some)} clients come back for {events:,} events{', compared with the leader' if compared else ''}: "
+        f"{len(some) / seconds:,.0f} clients/s; CPU of each: "
         f"servers {cpu / len(some) * 1e3:.2f} ms, processes {own / len(some) * 1e3:.2f} ms"
     )
 
@@ -203,7 +209,7 @@ async def replay(servers: list[ConfiguredNats], processes: list[Process], bus: B
 async def measure(servers: list[ConfiguredNats], clients: int, say: Callable[[str], None]) -> None:
     """All of it, step by step."""
     random.seed(SEED)
-    settings = Settings.load(nats_url=servers[0].url, append_timeout=20, stream_replicas=3)
+    settings = Settings.load(nats_url=servers[0].url, append_timeout=20, connect_timeout=60, stream_replicas=3)
     async with asyncio.timeout(DEADLINE), Bus(settings) as bus, holders(servers) as processes:
         told = await bus.stream.info()
         say(f"the stream has {told['config']['num_replicas']} replicas, led by {told['cluster']['leader']}")
@@ -214,7 +220,8 @@ async def measure(servers: list[ConfiguredNats], clients: int, say: Callable[[st
             say(await one_by_one(servers, processes, bus, step))
             some = random.sample(range(step), min(step, RETURNING))
             say(await many(servers, processes, bus, some, step))
-            say(await replay(servers, processes, bus, some))
+            for compared in (False, True):
+                say(await replay(servers, processes, bus, some, compared))
             before = step
 
 
