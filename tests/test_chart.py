@@ -60,6 +60,7 @@ CASES: dict[str, Document] = {
     },
     "no secret": {},
     "a short secret": {"secrets": {"values": {"BUS_SECRET": "short"}}},
+    "drained twice": {"secrets": SECRET, "web": {"settings": {"BUS_DRAIN_DELAY": 5}}},
     "misspelt": {"secrets": SECRET, "web": {"replica": 3}},
     "keda without Prometheus": {"secrets": SECRET, "worker": {"autoscaling": {"kind": "keda"}}},
     "no host": {"secrets": SECRET, "ingress": {"enabled": True}},
@@ -113,6 +114,7 @@ def test_helm_and_kubernetes_find_nothing_wrong(rendered: dict[str, Document], c
     [
         ("no secret", "openssl rand -hex 32"),
         ("a short secret", "/secrets/values/BUS_SECRET"),
+        ("drained twice", "BUS_DRAIN_DELAY"),
         ("misspelt", "'replica' not allowed"),
         ("keda without Prometheus", "prometheus.url is needed"),
         ("no host", "ingress.host is needed"),
