@@ -122,7 +122,8 @@ def test_every_service_is_restarted_checked_and_given_time_to_stop(name: str) ->
 
 def test_our_services_are_those_of_compose_yaml_but_for_where_nats_is() -> None:
     single = Compose("compose.yaml", SECRETS)
-    several = {"NATS_URL", "NATS_USER", "NATS_PASSWORD", "BUS_STREAM_REPLICAS", "depends_on", "ports"}
+    several = {"NATS_URL", "NATS_USER", "NATS_PASSWORD", "BUS_STREAM_REPLICAS", "BUS_CONNECT_TIMEOUT"}
+    several |= {"depends_on", "ports"}
     for kind in ("web", "worker"):
         [wanted] = {str(_without(single.services[kind], several))}
         assert {str(_without(SERVICES[f"{kind}-{n}"], several)) for n in (1, 2)} == {wanted}
