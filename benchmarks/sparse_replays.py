@@ -14,7 +14,7 @@ MISSED = 10
 """Events of the client that comes back."""
 BETWEEN = (10, 100, 1000, 4000)
 """Events of others after each of them."""
-OTHERS = 5000
+AT_ONCE = 200
 TIMES = 100
 
 
@@ -22,11 +22,9 @@ async def fill(bus: Bus, between: int) -> int:
     """Store what the client missed and what lies between. Returns the sequence before it."""
     before = (await bus.stream.state()).last_seq
     for _ in range(MISSED):
-        for first in range(0, between, OTHERS // 25):
-            numbers = range(first, min(between, first + OTHERS // 25))
-            await asyncio.gather(
-                *(bus.stream.append(subjects.client_event(f"other-{n % OTHERS}"), b"x" * 150) for n in numbers)
-            )
+        for first in range(0, between, AT_ONCE):
+            others = (subjects.client_event(f"other-{n}") for n in range(first, min(between, first + AT_ONCE)))
+            await asyncio.gather(*(bus.stream.append(subject, b"x" * 150) for subject in others))
         await bus.stream.append(subjects.client_event("client"), b"x" * 150)
     return before
 
