@@ -41,17 +41,20 @@ LONGEST_FIRST = (
     *("tests/cli/test_new.py", "tests/e2e/test_browser", "tests/e2e", "tests/conformance", "tests/workers"),
     *("tests/cli", "tests/quart_app", ""),
 )
-"""Beginnings of paths. What takes longest begins first, or one core would be idle at the end."""
+"""Beginnings of paths. Where several run at once, what takes longest begins first, or one core would be idle at the
+end; else what needs no server does."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark the tests that need servers: with a fixture of this file, or in a module that can start a process."""
-    if hasattr(config, "workerinput"):  # one of several that run at once; pytest itself forgets an order it was given
-        items.sort(key=lambda item: next(at for at, path in enumerate(LONGEST_FIRST) if item.nodeid.startswith(path)))
     fixtures = {"nats", "settings", "servers", "system", "web", "fresh"}
     for item in items:
         if isinstance(item, pytest.Function) and (fixtures & set(item.fixturenames) or _starts(vars(item.module))):
             item.add_marker("servers")
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: next(at for at, path in enumerate(LONGEST_FIRST) if item.nodeid.startswith(path)))
+    else:
+        items.sort(key=lambda item: item.get_closest_marker("servers") is not None)
 
 
 def _starts(names: dict[str, Any]) -> bool:

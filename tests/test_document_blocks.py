@@ -24,6 +24,7 @@ from testbed.servers import BIN, Web
 from testbed.system import System, running
 from tests.cli.command import DEADLINE, PLAIN, ended
 from tests.document_blocks import TUTORIAL, Block, Command, blocks, commands, tutorials_project
+from workers import calling
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "examples/README.md", *sorted((ROOT / "docs/how-to").glob("*.md"))]
@@ -166,9 +167,12 @@ def hurried(arguments: list[str]) -> list[str]:
 def follow(reader: Reader, pages: Iterable[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     for variable, value in reader.env.items():
         monkeypatch.setenv(variable, value)
-    for block in (block for page in pages for block in blocks(page)):
-        if block.language in ("sh", "python") and block.not_run is None:
-            reader.follow(block)
+    try:
+        for block in (block for page in pages for block in blocks(page)):
+            if block.language in ("sh", "python") and block.not_run is None:
+                reader.follow(block)
+    finally:
+        calling.close()
 
 
 def test_the_tutorial_works_word_for_word(

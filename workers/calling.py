@@ -49,7 +49,7 @@ def submit(
     """Accept a job: when this returns it is stored, and will run.
 
     Settings are those of the environment: NATS_URL, REDIS_URL, BUS_JOBS. The first call connects to NATS; that
-    connection is kept for the next ones, and all threads may use it.
+    connection is kept for the next ones until `close`, and all threads may use it.
 
     Args:
         task_type: the name of the job.
@@ -88,6 +88,17 @@ def submit(
 
     used.bus.call(accept)
     return SubmittedJob(job_id, client)
+
+
+def close() -> None:
+    """End the connection that `submit` keeps. The next call makes another, by the settings of the environment then.
+
+    A program that ends need not call it; tests do that have a bus of their own.
+    """
+    with _making:
+        if _made.cache_info().currsize:
+            _made().bus.close()
+            _made.cache_clear()
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,14 +17,20 @@ from workers import calling
 
 SCRIPT = """
 import json
+import threading
 from datetime import UTC, datetime, timedelta
 
 from busctl import NoResult, submit
+from workers import calling
 from workers.errors import UnknownTaskType
 
 told = {"result": submit("shout", "hello you").wait(timeout=30)}
 told["ids"] = [submit("shout", "once", key="k").job_id for _ in range(2)]
 told["again"] = submit("shout", "once", key="k").wait()
+calling.close()
+told["after a close"] = submit("shout", "once", key="k").wait()
+calling.close()
+told["threads"] = [thread.name for thread in threading.enumerate()]
 later = submit("shout", "x", not_before=datetime.now(UTC) + timedelta(hours=1))
 try:
     later.wait(timeout=0.2)
@@ -54,7 +60,11 @@ def fail(content: str, job: JobContext) -> str:
 
 def test_threads_that_begin_at_once_share_one_connection() -> None:
     with ThreadPoolExecutor(8) as threads:
-        assert len({id(used.bus) for used in threads.map(lambda _: calling._used(), range(8))}) == 1
+        buses = {used.bus for used in threads.map(lambda _: calling._used(), range(8))}
+    assert len(buses) == 1
+    calling.close()
+    assert calling._used().bus not in buses
+    calling.close()
 
 
 def test_a_script_submits_and_waits(fresh: System, tmp_path: Path) -> None:
@@ -68,7 +78,8 @@ def test_a_script_submits_and_waits(fresh: System, tmp_path: Path) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     told: dict[str, Any] = json.loads(done.stdout)
-    assert (told["result"], told["again"]) == ("HELLO YOU ", "ONCE ")
+    assert (told["result"], told["again"], told["after a close"]) == ("HELLO YOU ", "ONCE ", "ONCE ")
+    assert told["threads"] == ["MainThread"]
     assert told["ids"][0] == told["ids"][1]
     assert "has not ended within 0.2 s; it goes on" in told["late"]
     assert told["failed"][0].endswith(" failed: the shop is closed")
