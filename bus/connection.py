@@ -82,7 +82,8 @@ class Connection:
         self._look = asyncio.Event()
         """Set when the connection is to be looked at now."""
         self._subscriptions = Subscriptions(self._look.set)
-        self._inbox = self._subscriptions.add(f"{self._requests.inbox}.*", cb=self._requests.answer)
+        self._inbox = self._subscriptions.add(f"{self._requests.inbox}.*")
+        self._inbox.at_once = self._requests.answer
         self._keeper: asyncio.Task[None] | None = None
         self._confirming: asyncio.Task[None] | None = None
         self._closed = False

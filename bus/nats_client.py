@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import nats.errors
 import structlog
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from bus.nats_login import Proof
@@ -61,6 +62,8 @@ class NatsClient(Client):
         """The last error that did not raise."""
         self._name = name
         self._on_error = on_error
+        self._at_once: dict[int, Callable[[Msg], None]] = {}
+        """By the number of a subscription."""
 
     @property
     def server_info(self) -> dict[str, Any]:
@@ -118,6 +121,15 @@ class NatsClient(Client):
             if len("NATS/1.0\r\n\r\n") + head + len(payload) > self.max_payload:
                 raise nats.errors.MaxPayloadError
         await super().publish(subject, payload, reply, headers)
+
+    async def hear_at_once(self, subject: str, handler: Callable[[Msg], None]) -> Subscription:
+        """Subscribe, with a handler that is called while the message is read, and must be quick and not raise.
+
+        Without the queue and the task that nats-py has for each other subscription.
+        """
+        subscription = await self.subscribe(subject, cb=_nobody)
+        self._at_once[subscription._id] = handler
+        return subscription
 
     async def settle(self, timeout: float) -> None:
         """Wait until the server has looked at everything that was sent.
@@ -208,10 +220,13 @@ class NatsClient(Client):
         lines = (line.partition(":") for line in raw.decode("utf-8", "replace").split("\r\n"))
         return {name.strip(): value.strip() for name, colon, value in lines if colon}
 
-    async def _process_msg(self, *message: Any) -> None:
+    async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
         """A subject or header that is no UTF-8 would end nats-py's reading without a sign."""
         try:
-            await super()._process_msg(*message)
+            if (handler := self._at_once.get(sid)) is not None:
+                handler(self._build_message(sid, subject, reply, data, await self._process_headers(headers)))
+            else:
+                await super()._process_msg(sid, subject, reply, data, headers)
         except (ValueError, IndexError) as error:
             await self._on_error(self, error)
 
@@ -236,6 +251,10 @@ class NatsClient(Client):
         await super()._read_loop()
         if not self.is_closed:
             await self._process_op_err(nats.errors.ProtocolError())
+
+
+async def _nobody(message: Msg) -> None:
+    """Nothing comes this way."""
 
 
 async def _or_cancelled(work: Coroutine[Any, Any, T]) -> T:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 import nats.errors
+from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription as Inner
 
 from bus.errors import BusRefused, NotPermitted
@@ -23,7 +24,18 @@ MOST_FAILURES = 100
 class Subscription:
     """A subject that is heard from now on until `unsubscribe`, over as many connections as that takes."""
 
-    __slots__ = ("_client", "_inner", "_options", "_owner", "number", "on_refused", "optional", "refused", "subject")
+    __slots__ = (
+        "_client",
+        "_inner",
+        "_options",
+        "_owner",
+        "at_once",
+        "number",
+        "on_refused",
+        "optional",
+        "refused",
+        "subject",
+    )
 
     def __init__(self, owner: Subscriptions, subject: str, options: dict[str, Any]) -> None:
         self.subject = subject
@@ -33,6 +45,8 @@ class Subscription:
         """Called when NATS refuses it; it is tried again now and then all the same."""
         self.optional = False
         """Whether the work can be done without it."""
+        self.at_once: Callable[[Msg], None] | None = None
+        """Called with each message in place of nats-py's callback; see `NatsClient.hear_at_once`."""
         self.number = 0
         """Counts everything that was subscribed over one connection."""
         self._owner = owner
@@ -53,7 +67,10 @@ class Subscription:
         """Subscribe over this connection."""
         self._client, self.number, self.refused = client, number, None
         with suppress(nats.errors.ConnectionClosedError):
-            self._inner = await client.subscribe(self.subject, **self._options)
+            if self.at_once is not None:
+                self._inner = await client.hear_at_once(self.subject, self.at_once)
+            else:
+                self._inner = await client.subscribe(self.subject, **self._options)
         if self not in self._owner:
             await self.withdraw()  # it was closed meanwhile
 

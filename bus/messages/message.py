@@ -57,10 +57,15 @@ class Message(BaseModel):
         Args:
             extra: flat keys to add, such as `seq`; None leaves one out.
         """
-        keys = self.model_dump(mode="json")
-        frame = {"action": keys.pop("action"), "payload": keys.pop("payload")}
-        told = self.nullable & self.model_fields_set
-        frame.update((key, value) for key, value in (keys | extra).items() if value is not None or key in told)
-        if isinstance(self.payload, float):
-            return json.dumps(frame, ensure_ascii=False, separators=(",", ":"))  # to_json writes 1e-05 in another way
-        return to_json(frame).decode()
+        without = {key for key, value in vars(self).items() if value is None}
+        without.discard("payload")
+        if self.nullable:
+            without -= self.nullable & self.model_fields_set
+        if extra:
+            without |= extra.keys()
+        if isinstance(self.payload, float):  # 1e-05 is written in another way by pydantic
+            frame = json.dumps(self.model_dump(mode="json", exclude=without), ensure_ascii=False, separators=(",", ":"))
+        else:
+            frame = self.__pydantic_serializer__.to_json(self, exclude=without).decode()
+        more = {key: value for key, value in extra.items() if value is not None}
+        return f"{frame[:-1]},{to_json(more).decode()[1:]}" if more else frame
