@@ -95,7 +95,12 @@ class Ours(Contestant):
 
     def sessions(self, connect: Callable[[], bytes]) -> Clients:
         """Clients that speak `bus.v1`; `connect` makes the first frame of each."""
-        return Clients(self.web_port, "/ws/system", subprotocol="bus.v1", first=connect, ready=b'"welcome"')
+        return sessions(self.web_port, connect)
+
+
+def sessions(port: int, connect: Callable[[], bytes]) -> Clients:
+    """Clients that speak `bus.v1` to a web process."""
+    return Clients(port, "/ws/system", subprotocol="bus.v1", first=connect, ready=b'"welcome"')
 
 
 class Program(Server):
@@ -140,13 +145,15 @@ def filler(frame: dict[str, object], size: int, separators: tuple[str, str] = ("
 
 
 @contextmanager
-def ours(directory: Path, name: str = OURS, command: tuple[str, ...] = ("busctl", "serve")) -> Iterator[Ours]:
+def ours(
+    directory: Path, name: str = OURS, command: tuple[str, ...] = ("busctl", "serve"), **settings: str
+) -> Iterator[Ours]:
     """This project: broadcasts are published to NATS, stored in the stream, and reach the clients from there."""
     nats = Nats(directory)
     with started(nats):
         # Nobody hands in a job here, so there need not be a Redis.
         env = {"NATS_URL": nats.url, "REDIS_URL": f"redis://127.0.0.1:{free_port()}/0", "BUS_LOG_LEVEL": "warning"}
-        web = Web(directory, env, command=command)
+        web = Web(directory, env | settings, command=command)
         with started(web):
             frame = {"action": "system_notification", "payload": "", "seq": EVENTS_BEFORE, "at": AT, "group": "system"}
             event = {"action": "system_notification", "payload": filler(frame, PAYLOAD)}

@@ -47,11 +47,12 @@ def cpu_seconds(pids: Iterable[int]) -> float:
         raise Invalid("a server ended while it was measured; see its log") from error
 
 
-def wait_quiet(pids: Iterable[int], window: float = 0.1, deadline: float = 30.0) -> float:
+def wait_quiet(pids: Iterable[int], window: float = 0.1, deadline: float = 30.0, share: float = QUIET_SHARE) -> float:
     """Wait until these processes rest, and return their CPU seconds so far.
 
     Args:
         window: seconds in which they have to do next to nothing.
+        share: of a core, which is as good as nothing.
 
     Raises:
         Invalid: they still work after `deadline` seconds.
@@ -62,7 +63,7 @@ def wait_quiet(pids: Iterable[int], window: float = 0.1, deadline: float = 30.0)
     while time.monotonic() < end:
         time.sleep(window)
         before, used = used, cpu_seconds(watched)
-        if used - before < QUIET_SHARE * window:
+        if used - before < share * window:
             return used
     raise Invalid(f"the servers did not come to rest within {deadline:g} s")
 
