@@ -133,8 +133,8 @@ class Bus(Lifecycle):
                 self.drop("dropped a message that the stream did not republish", subject=message.subject)
             else:
                 handler(stored)
-            # nats-py calls back for all that has arrived without a pause; writers must get a turn in between, or a
-            # burst looks like a reader that does not keep up.
+            # All that has arrived is handled without a pause; writers must get a turn in between, or a burst looks like
+            # a reader that does not keep up.
             self._since_pause += len(message.data)
             if self._since_pause > PAUSE_AFTER:
                 self._since_pause = 0
@@ -187,7 +187,7 @@ class Bus(Lifecycle):
         on_message: Callable[[Msg], Awaitable[None]],
         on_refused: Callable[[BusRefused], None] | None = None,
     ) -> Subscription:
-        inner = await self._connection.subscribe(subject, cb=on_message)
+        inner = await self._connection.subscribe(subject, on_message)
         inner.on_refused = on_refused
         return Subscription(inner)
 
@@ -229,7 +229,7 @@ class Bus(Lifecycle):
                 with suppress(BusUnavailable):  # whoever asked asks again when NATS is back
                     await self._connection.publish(message.reply, answer)
 
-        inner = await self._connection.subscribe(subject, cb=on_request)
+        inner = await self._connection.subscribe(subject, on_request)
         inner.optional = optional
         return Subscription(inner)
 

@@ -10,7 +10,6 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, suppress
-from typing import Any
 
 import nats.errors
 import structlog
@@ -22,7 +21,7 @@ from bus.condition import Condition
 from bus.elsewhere import Question
 from bus.ending import end_task
 from bus.errors import BusError, BusRefused, BusUnavailable
-from bus.nats_client import NatsClient
+from bus.nats_client import Handler, NatsClient
 from bus.nats_login import NatsLogin, Proof
 from bus.nats_url import NatsServer
 from bus.requests import Requests
@@ -82,8 +81,7 @@ class Connection:
         self._look = asyncio.Event()
         """Set when the connection is to be looked at now."""
         self._subscriptions = Subscriptions(self._look.set)
-        self._inbox = self._subscriptions.add(f"{self._requests.inbox}.*")
-        self._inbox.at_once = self._requests.answer
+        self._inbox = self._subscriptions.add(f"{self._requests.inbox}.*", self._requests.answer)
         self._keeper: asyncio.Task[None] | None = None
         self._confirming: asyncio.Task[None] | None = None
         self._closed = False
@@ -168,18 +166,18 @@ class Connection:
             raise self._inbox.refused
         return self._requests.hear(on_answer)
 
-    async def subscribe(self, subject: str, **options: Any) -> Subscription:
+    async def subscribe(self, subject: str, handler: Handler) -> Subscription:
         """Hear a subject from now on; while NATS is away, from its return on.
 
         Args:
-            options: those of nats-py, such as `cb`, `pending_msgs_limit` and `pending_bytes_limit`.
+            handler: as for `NatsClient.hear`.
 
         Raises:
             BusUnavailable: this is closed.
         """
         if self._closed:
             raise BusUnavailable("the bus is closed")
-        subscription = await self._subscriptions.open(subject, self._client, **options)
+        subscription = await self._subscriptions.open(subject, self._client, handler)
         if self._client is not None and (self._confirming is None or self._confirming.done()):
             self._confirming = asyncio.create_task(self._confirm_later(), name="confirm subscriptions")
         return subscription
@@ -330,9 +328,6 @@ class Connection:
         elif text.startswith("maximum subscriptions"):
             self._subscriptions.overflow()
             self.condition.warn(text, "NATS takes no more subscriptions: raise max_subscriptions, or the user's limit")
-        elif isinstance(error, nats.errors.SlowConsumerError):
-            self.condition.warn("slow", "this process was too slow for NATS; missed events will be read again")
-            self.condition.on_gap()
         elif not isinstance(error, (nats.errors.Error, OSError, TimeoutError)):
             self.condition.warn(type(error).__name__, f"a message from NATS could not be handled: {error!r}")
         else:

@@ -74,7 +74,7 @@ async def _would_do(client: NatsClient, question: Question, inbox_prefix: str) -
     try:
         async with asyncio.timeout(PATIENCE):
             await client.open()
-            await client.subscribe(inbox, cb=on_answer)
+            await client.hear(inbox, on_answer)
             await client.publish(question.subject, reply=inbox)
             return question.accepts(await answered)
     except (OSError, TimeoutError, nats.errors.Error):

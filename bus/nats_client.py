@@ -17,7 +17,7 @@ import nats.errors
 import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
+from nats.protocol import command
 
 from bus.nats_login import Proof
 from bus.nats_url import NatsServer
@@ -36,6 +36,7 @@ HARMLESS = ("maximum subscriptions exceeded", "invalid subject", "invalid publis
 T = TypeVar("T")
 
 ErrorHandler = Callable[["NatsClient", Exception], Awaitable[None]]
+Handler = Callable[[Msg], Awaitable[None]]
 
 
 class NatsClient(Client):
@@ -62,7 +63,7 @@ class NatsClient(Client):
         """The last error that did not raise."""
         self._name = name
         self._on_error = on_error
-        self._at_once: dict[int, Callable[[Msg], None]] = {}
+        self._heard: dict[int, Handler] = {}
         """By the number of a subscription."""
 
     @property
@@ -122,14 +123,42 @@ class NatsClient(Client):
                 raise nats.errors.MaxPayloadError
         await super().publish(subject, payload, reply, headers)
 
-    async def hear_at_once(self, subject: str, handler: Callable[[Msg], None]) -> Subscription:
-        """Subscribe, with a handler that is called while the message is read, and must be quick and not raise.
+    async def hear(self, subject: str, handler: Handler) -> int:
+        """Subscribe a subject.
 
-        Without the queue and the task that nats-py has for each other subscription.
+        nats-py has a queue and a task for each subscription, which take 4 KB, and a turn of the event loop for each
+        message. Here messages are handled in the order in which they are read, and nothing is dropped: what comes
+        meanwhile waits in the socket.
+
+        Args:
+            handler: awaited for each message, before the next one is read: it must not wait for anything from NATS.
+
+        Returns:
+            A number, for `unhear`.
+
+        Raises:
+            nats.errors.Error: the connection is closed, or it is no subject.
         """
-        subscription = await self.subscribe(subject, cb=_nobody)
-        self._at_once[subscription._id] = handler
-        return subscription
+        if not subject or len(subject.split()) != 1:
+            raise nats.errors.BadSubjectError
+        if self.is_closed:
+            raise nats.errors.ConnectionClosedError
+        self._sid += 1
+        number: int = self._sid
+        self._heard[number] = handler
+        try:
+            await self._send_command(command.sub_cmd(subject, "", number))
+            await self._flush_pending()
+        except asyncio.CancelledError:  # whoever is cancelled here never learns of it, so nobody would end it
+            await self.unhear(number)
+            raise
+        return number
+
+    async def unhear(self, number: int) -> None:
+        """End a subscription. Safe to call twice."""
+        if self._heard.pop(number, None) is not None and not self.is_closed:
+            with suppress(nats.errors.Error):
+                await self._send_unsubscribe(number)
 
     async def settle(self, timeout: float) -> None:
         """Wait until the server has looked at everything that was sent.
@@ -148,11 +177,9 @@ class NatsClient(Client):
         Raises:
             nats.errors.Error: the server does not answer within `timeout` seconds, or the connection ended.
         """
-        for subscription in list(self._subs.values()):
-            await self._send_unsubscribe(subscription._id)
+        for number in list(self._heard):
+            await self._send_unsubscribe(number)
         await self.settle(timeout)
-        for subscription in list(self._subs.values()):
-            await subscription._pending_queue.join()
 
     async def leave(self) -> None:
         """Close, whatever has become of the socket."""
@@ -187,15 +214,6 @@ class NatsClient(Client):
         """nats-py swallows a cancellation here, and whoever was cancelled would go on."""
         return await _or_cancelled(super()._flush_pending(force_flush))
 
-    async def _send_subscribe(self, sub: Subscription) -> None:
-        """Whoever is cancelled here never learns of the subscription, so nobody would end it."""
-        try:
-            await super()._send_subscribe(sub)
-        except asyncio.CancelledError:
-            with suppress(nats.errors.Error):
-                await sub.unsubscribe()
-            raise
-
     async def _process_err(self, err_msg: str) -> None:
         """nats-py closes after every error but permissions violations, and may then name another reason for it."""
         said = err_msg.strip("'")
@@ -221,13 +239,12 @@ class NatsClient(Client):
         return {name.strip(): value.strip() for name, colon, value in lines if colon}
 
     async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
-        """A subject or header that is no UTF-8 would end nats-py's reading without a sign."""
+        """Whatever is wrong with a message, a subject or a header that is no UTF-8 say, the next ones are read."""
+        if (handler := self._heard.get(sid)) is None:
+            return
         try:
-            if (handler := self._at_once.get(sid)) is not None:
-                handler(self._build_message(sid, subject, reply, data, await self._process_headers(headers)))
-            else:
-                await super()._process_msg(sid, subject, reply, data, headers)
-        except (ValueError, IndexError) as error:
+            await handler(self._build_message(sid, subject, reply, data, await self._process_headers(headers)))
+        except Exception as error:
             await self._on_error(self, error)
 
     async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
@@ -251,10 +268,6 @@ class NatsClient(Client):
         await super()._read_loop()
         if not self.is_closed:
             await self._process_op_err(nats.errors.ProtocolError())
-
-
-async def _nobody(message: Msg) -> None:
-    """Nothing comes this way."""
 
 
 async def _or_cancelled(work: Coroutine[Any, Any, T]) -> T:

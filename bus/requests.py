@@ -72,7 +72,7 @@ class Requests:
         finally:
             del self._hearing[reply]
 
-    def answer(self, message: Msg) -> None:
+    async def answer(self, message: Msg) -> None:
         """A message on the inbox."""
         if (on_answer := self._hearing.get(message.subject)) is not None:
             on_answer(message)

@@ -5,14 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
 import nats.errors
-from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription as Inner
 
 from bus.errors import BusRefused, NotPermitted
-from bus.nats_client import NatsClient
+from bus.nats_client import Handler, NatsClient
 from bus.subjects import permission
 
 CONFIRM_TIMEOUT = 5.0
@@ -24,20 +21,9 @@ MOST_FAILURES = 100
 class Subscription:
     """A subject that is heard from now on until `unsubscribe`, over as many connections as that takes."""
 
-    __slots__ = (
-        "_client",
-        "_inner",
-        "_options",
-        "_owner",
-        "at_once",
-        "number",
-        "on_refused",
-        "optional",
-        "refused",
-        "subject",
-    )
+    __slots__ = ("_client", "_handler", "_heard", "_owner", "number", "on_refused", "optional", "refused", "subject")
 
-    def __init__(self, owner: Subscriptions, subject: str, options: dict[str, Any]) -> None:
+    def __init__(self, owner: Subscriptions, subject: str, handler: Handler) -> None:
         self.subject = subject
         self.refused: BusRefused | None = None
         """Why NATS does not take it at this moment."""
@@ -45,14 +31,13 @@ class Subscription:
         """Called when NATS refuses it; it is tried again now and then all the same."""
         self.optional = False
         """Whether the work can be done without it."""
-        self.at_once: Callable[[Msg], None] | None = None
-        """Called with each message in place of nats-py's callback; see `NatsClient.hear_at_once`."""
         self.number = 0
         """Counts everything that was subscribed over one connection."""
         self._owner = owner
-        self._options = options
+        self._handler = handler
         self._client: NatsClient | None = None
-        self._inner: Inner | None = None
+        self._heard: int | None = None
+        """The connection's number for it."""
 
     async def unsubscribe(self) -> None:
         """Stop hearing, now and on later connections. Safe to call twice."""
@@ -67,19 +52,15 @@ class Subscription:
         """Subscribe over this connection."""
         self._client, self.number, self.refused = client, number, None
         with suppress(nats.errors.ConnectionClosedError):
-            if self.at_once is not None:
-                self._inner = await client.hear_at_once(self.subject, self.at_once)
-            else:
-                self._inner = await client.subscribe(self.subject, **self._options)
+            self._heard = await client.hear(self.subject, self._handler)
         if self not in self._owner:
             await self.withdraw()  # it was closed meanwhile
 
     async def withdraw(self) -> None:
         """Stop hearing over this connection."""
-        inner, self._inner = self._inner, None
-        if inner is not None:
-            with suppress(nats.errors.Error):
-                await inner.unsubscribe()
+        heard, self._heard = self._heard, None
+        if heard is not None and self._client is not None:
+            await self._client.unhear(heard)
 
     def refuse(self, error: BusRefused) -> None:
         """NATS does not take it."""
@@ -130,15 +111,15 @@ class Subscriptions:
         """Whether NATS refused some without naming them."""
         return bool(self._doubtful)
 
-    def add(self, subject: str, **options: Any) -> Subscription:
+    def add(self, subject: str, handler: Handler) -> Subscription:
         """One more; it is sent with `send`, and over each later connection with `send_all`."""
-        subscription = Subscription(self, subject, options)
+        subscription = Subscription(self, subject, handler)
         self._all[subscription] = None
         return subscription
 
-    async def open(self, subject: str, client: NatsClient | None, **options: Any) -> Subscription:
+    async def open(self, subject: str, client: NatsClient | None, handler: Handler) -> Subscription:
         """One more, sent over a connection if there is one. Whoever is cancelled meanwhile has none."""
-        subscription = self.add(subject, **options)
+        subscription = self.add(subject, handler)
         try:
             if client is not None:
                 await self.send(subscription, client)
