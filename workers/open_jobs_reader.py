@@ -11,6 +11,7 @@ from contextlib import aclosing
 import structlog
 
 from bus import Bus, CorruptJob, Stored, Subscription, job_log, subjects
+from bus.ending import end_task
 from bus.retention import Retention
 from workers.job_metrics import JobMetrics
 from workers.open_jobs import OpenJobs
@@ -54,6 +55,7 @@ class OpenJobsReader:
         self._states: dict[str, int] = {}
         self._counted_at = float("-inf")
         self._responder: Subscription | None = None
+        self._heard: Subscription | None = None
         self._listening: asyncio.Task[None] | None = None
         self._many = False
         """Whether the last read brought `MANY`."""
@@ -71,9 +73,10 @@ class OpenJobsReader:
         """
         if self.table.waiting and not self._many and not self.listens:
             # First listen, then read: what is stored in between is heard.
+            await self._stop_listening()
             heard = asyncio.Event()
-            subscription = await bus.subscribe(subjects.ALL_JOBS, lambda stored: heard.set())
-            self._listening = asyncio.create_task(self._listen(heard, subscription), name="listen to the job log")
+            self._heard = await bus.subscribe(subjects.ALL_JOBS, lambda stored: heard.set())
+            self._listening = asyncio.create_task(self._listen(heard), name="listen to the job log")
         if time.monotonic() - self._looked > LOOK_AT_STREAM:
             await self._look_at_stream(bus)
         read = 0
@@ -94,6 +97,9 @@ class OpenJobsReader:
                     return False
         self._many = read >= MANY
         self.seen = max(self._last_seq, self._cursor)
+        if not self.table.waiting:
+            # What it would have heard of may never come: a leader of the stream that is lost has told of nothing then.
+            await self._stop_listening()
         if self._counted is not None and len(self._counted) != len(self.table):  # some were given up
             self._counted.keep({job.key for job in self.table})
         return True
@@ -114,19 +120,24 @@ class OpenJobsReader:
         responder, self._responder = self._responder, None
         if responder is not None:
             await responder.close()
-        if self._listening is not None:
-            self._listening.cancel()
-            await asyncio.gather(self._listening, return_exceptions=True)
+        await self._stop_listening()
         self._begin_anew("")
         self._looked = float("-inf")
 
-    async def _listen(self, heard: asyncio.Event, subscription: Subscription) -> None:
+    async def _listen(self, heard: asyncio.Event) -> None:
         """Hear of the next event alone: when many come, the next read has them all."""
-        try:
-            await heard.wait()
-            self._on_news()
-        finally:
-            await subscription.close()
+        await heard.wait()
+        self._on_news()
+        await self._hear_no_more()
+
+    async def _stop_listening(self) -> None:
+        await end_task(self._listening)
+        await self._hear_no_more()
+
+    async def _hear_no_more(self) -> None:
+        heard, self._heard = self._heard, None
+        if heard is not None:
+            await heard.close()
 
     async def _look_at_stream(self, bus: Bus) -> None:
         state = await bus.stream.state()
