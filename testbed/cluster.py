@@ -8,12 +8,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bus import Bus, Settings
+from bus import Bus, BusUnavailable, Settings
 from testbed.network import Network
 from testbed.ports import free_port
 from testbed.servers import Nats, Server, Valkey, Web, Worker, wait_until
@@ -156,9 +156,14 @@ class Cluster:
     def lead(self, host: str, streams: Sequence[str] = ("EVENTS", "KV_busctl-leases")) -> None:
         """Have the server on this host lead these streams, and return once it does."""
         for stream in streams:
-            while self.leader(stream) is not self.members[host]:
-                asyncio.run(self._step_down(host, stream))
-                time.sleep(0.1)
+            wait_until(partial(self._leads, host, stream), f"stream {stream} led by {host}")
+
+    def _leads(self, host: str, stream: str) -> bool:
+        if self.leader(stream) is self.members[host]:
+            return True
+        with contextlib.suppress(BusUnavailable):  # none leads at this moment
+            asyncio.run(self._step_down(host, stream))
+        return False
 
     async def _step_down(self, host: str, stream: str) -> None:
         async with Bus(Settings.load(nats_url=self._urls[host]), name="operator", declare=False) as bus:
