@@ -25,11 +25,10 @@ class EventStream(Response):
         serve: sends the whole response, with these headers, and returns when it is over. Without it there is no body.
     """
 
-    timeout = None
-
     def __init__(self, serve: Callable[[Send, RawHeaders], Awaitable[None]] | None = None) -> None:
         super().__init__(b"", 200, HEADERS, content_type="text/event-stream; charset=utf-8")
         del self.headers["Content-Length"]
+        self.timeout = None  # Quart would end it after RESPONSE_TIMEOUT, a minute
         self.serve = serve
 
 
