@@ -61,6 +61,10 @@ READABLE = (
     ".banner button",
 )
 SCHEMES: tuple[ColorScheme, ...] = ("light", "dark")
+CUT_OFF = """(parts) => parts
+    .filter((part) => part.getBoundingClientRect().right > part.closest(".job").getBoundingClientRect().right)
+    .map((part) => part.className || part.tagName)"""
+"""What is wider than the row that it is in, which shows no more than fits."""
 LONG_WORD = "Donaudampfschifffahrtsgesellschaftskapitän" * 8
 MARKUP = "<img src=x onerror=\"document.title='owned'\"><b>bold</b>"
 
@@ -360,6 +364,7 @@ async def test_a_phone_scrolls_one_way_and_text_is_readable(browser: Browser, sy
         await expect(tab.notices).to_have_count(3)
         width = await tab.page.evaluate("document.documentElement.scrollWidth")
         assert width <= PHONE["width"]
+        assert await tab.page.locator(".job-detail *").evaluate_all(CUT_OFF) == []
         for scheme in SCHEMES:
             await tab.page.emulate_media(color_scheme=scheme)
             for selector in READABLE:

@@ -271,6 +271,7 @@ async def test_the_drawer_shows_frames_and_drops_the_connection_from_which_the_p
     browser: Browser, web: Web
 ) -> None:
     async with system_page(browser, web.url + "/system/") as tab:
+        await tab.page.locator("#frames").evaluate("(list) => { list.style.fontSize = '6rem'; }")  # they do not all fit
         await tab.page.get_by_role("button", name="Under the hood").click()
         frames = tab.page.locator("#frames > li")
         await expect(frames.filter(has_text="welcome")).to_have_count(1)  # those from before it was opened, too
@@ -281,6 +282,7 @@ async def test_the_drawer_shows_frames_and_drops_the_connection_from_which_the_p
         await tab.reconnect_button.click()
         await expect_result(tab.job("meanwhile"), "MEANWHILE")
         result = frames.filter(has_text="job_result")
+        await expect(result).to_be_in_viewport()  # the list follows, though what was said above it took its room
         await result.locator("summary").click()
         await expect(result.locator("pre")).not_to_be_empty()  # which it is until the browser tells that it is open
         frame: Any = json.loads(await result.locator("pre").inner_text())

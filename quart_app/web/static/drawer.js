@@ -6,6 +6,7 @@ import { element, make, trim } from "./elements.js";
 import { recall, remember } from "./storage.js";
 
 const MOST_FRAMES = 200;
+const NEARLY = 8; // pixels from the end of the frames within which a reader is at their end
 const LONGEST = 20_000; // characters of a frame that are shown
 const time = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3 });
 
@@ -56,12 +57,19 @@ export class Drawer {
 
   #draw() {
     this.#frame = 0;
-    const atEnd = this.#list.scrollHeight - this.#list.scrollTop - this.#list.clientHeight < 8;
     this.#frames = [...this.#frames, ...this.#waiting].slice(-MOST_FRAMES);
-    this.#list.append(...this.#waiting.map(item));
+    this.#following(() => {
+      this.#list.append(...this.#waiting.map(item));
+      trim(this.#list, MOST_FRAMES, "firstElementChild");
+    });
     this.#waiting = [];
-    trim(this.#list, MOST_FRAMES, "firstElementChild");
-    if (atEnd) {
+  }
+
+  // Who is at the end of the frames stays there, whether there are more of them or less room.
+  #following(change) {
+    const { scrollHeight, scrollTop, clientHeight } = this.#list;
+    change();
+    if (scrollHeight - scrollTop - clientHeight < NEARLY) {
       this.#list.scrollTop = this.#list.scrollHeight;
     }
   }
@@ -88,7 +96,7 @@ export class Drawer {
   }
 
   #tell(text) {
-    element("try-told").textContent = text;
+    this.#following(() => (element("try-told").textContent = text));
   }
 }
 

@@ -42,13 +42,9 @@ async def test_it_outlives_the_time_that_other_responses_have() -> None:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    requests = iter([{"type": "http.request", "body": b"", "more_body": False}])
-
-    async def receive() -> Any:
-        for message in requests:
-            return message
-        await asyncio.Event().wait()  # it does not leave
+    requests: asyncio.Queue[Any] = asyncio.Queue(1)
+    requests.put_nowait({"type": "http.request", "body": b"", "more_body": False})
 
     async with asyncio.timeout(10):
-        await StreamingHttp(app, SCOPE)(receive, send)
+        await StreamingHttp(app, SCOPE)(requests.get, send)
     assert [message.get("body") for message in sent] == [None, b"later"]
