@@ -105,6 +105,9 @@ async def test_what_is_looked_for_is_found_and_has_an_address(page: Page) -> Non
     await page.keyboard.press("Enter")
     await page.wait_for_url("**#close-too_slow")
     await expect(page.locator("#close-too_slow")).to_be_in_viewport()
+    await page.get_by_label("Search").fill("retry_of")  # a key of theirs
+    await page.keyboard.press("Enter")
+    await page.wait_for_url("**#system-JobQueued")
     await page.keyboard.press("Escape")
     await expect(page.get_by_role("link", name="system_message").first).to_be_visible()
 

@@ -203,6 +203,8 @@ async def test_what_cannot_be_a_frame_is_not_sent() -> None:
         talk.submit("t", "c", key="")
     with pytest.raises(ValueError, match="time zone"):
         talk.submit("t", "c", not_before=datetime(2026, 1, 1))
+    with pytest.raises(ValueError, match="has to be a datetime"):
+        talk.submit("t", "c", not_before="tomorrow")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="not both"):
         talk.submit("t", "c", not_before=datetime.now(UTC), delay=1)
     assert len(talk.jobs) == 0

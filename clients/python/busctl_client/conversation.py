@@ -78,8 +78,8 @@ class Conversation:
         """Ask for a job; as `Client.submit`."""
         if not_before is not None and delay is not None:
             raise ValueError("give not_before or delay, not both")
-        if not_before is not None and not_before.tzinfo is None:
-            raise ValueError("not_before needs a time zone, such as datetime.now(UTC) has")
+        if not_before is not None and getattr(not_before, "tzinfo", None) is None:
+            raise ValueError("not_before has to be a datetime with a time zone, such as datetime.now(UTC)")
         frame: Frame = {"action": "system_message", "payload": {"task_type": task_type, "content": content}}
         if not_before is not None:
             frame["not_before"] = not_before.astimezone(UTC).isoformat()

@@ -1,4 +1,4 @@
-// The search in the sidebar: shows the entries that say what is looked for.
+// The search in the sidebar: shows the entries that say what is looked for, or whose frame has a key of that name.
 
 import { element } from "../elements.js";
 
@@ -7,13 +7,13 @@ export function followSearch() {
   const entries = [...document.querySelectorAll("#api-nav li")].map((item) => ({
     item,
     quiet: item.hidden, // shown only when it is looked for
-    text: item.querySelector(":scope > a")?.textContent.toLowerCase() ?? "",
+    ...textsOf(item.querySelector(":scope > a")),
   }));
   const wanted = () => search.value.trim().toLowerCase();
 
   function filter() {
     const text = wanted();
-    const fitting = text ? entries.filter((entry) => entry.text.includes(text)) : [];
+    const fitting = text ? entries.filter(({ name, keys }) => name.includes(text) || keys.includes(text)) : [];
     for (const { item, quiet } of entries) {
       item.hidden = text ? true : quiet;
     }
@@ -29,7 +29,8 @@ export function followSearch() {
   search.addEventListener("input", filter);
   search.addEventListener("keydown", ({ key }) => {
     if (key === "Enter" && wanted()) {
-      entries.find(({ text }) => text.includes(wanted()))?.item.querySelector(":scope > a").click();
+      const found = entries.find(({ name }) => name.includes(wanted())) ?? entries.find(({ keys }) => keys.includes(wanted()));
+      found?.item.querySelector(":scope > a").click();
     } else if (key === "Escape") {
       search.value = "";
       filter();
@@ -41,4 +42,10 @@ export function followSearch() {
       search.focus();
     }
   });
+}
+
+function textsOf(link) {
+  const keys = link && document.getElementById(link.hash.slice(1))?.closest("article")?.querySelectorAll(".api-key");
+  const text = (element) => element.textContent.toLowerCase();
+  return { name: link ? text(link) : "", keys: [...(keys ?? [])].map(text).join(" ") };
 }
