@@ -425,6 +425,8 @@ async def test_types_of_ones_own_jobs_are_made_from_a_running_server(web: Web, m
     code = project(tmp_path, modules, "resize.ts")
     types = ["node", str(CLIENT / "bin" / "busctl-client.js"), "types", web.url + "/asyncapi.json"]
     (code / "jobs.d.ts").write_text(await asyncio.to_thread(run, types))
+    with pytest.raises(AssertionError, match=r"it is at /asyncapi\.json"):
+        await asyncio.to_thread(run, [*types[:-1], web.url + "/system/"])
     compiler = [str(modules / ".bin" / "tsc"), "--noEmit", "--strict", "--module", "nodenext", "--target", "es2023"]
     await asyncio.to_thread(run, [*compiler, "resize.ts"], cwd=code)
     (code / "wrong.ts").write_text(block("resize.ts").replace("width: 640", "widht: 640"))

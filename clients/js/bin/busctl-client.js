@@ -6,11 +6,12 @@
 // Exit status: 0 done, 1 the document cannot be read or used, 2 wrong usage.
 
 import { readFileSync } from "node:fs";
-import { typesOf } from "./types.js";
+import { NO_DOCUMENT, typesOf } from "./types.js";
 
 const USAGE = `usage: busctl-client types [URL or file]
 
-Prints TypeScript declarations of the jobs and frames of a server, from its AsyncAPI document.
+Prints TypeScript declarations of the jobs and frames of a server, from its AsyncAPI document,
+such as http://127.0.0.1:8000/asyncapi.json.
 Without a URL or file it reads standard input.`;
 
 const HINT = "It needs the package json-schema-to-typescript: npm install --save-dev json-schema-to-typescript";
@@ -26,6 +27,13 @@ async function read(source) {
   return readFileSync(source ?? 0, "utf8");
 }
 
+function reasonOf(error) {
+  if (error instanceof SyntaxError) {
+    return NO_DOCUMENT; // nor JSON of any other kind
+  }
+  return error.code === "ERR_MODULE_NOT_FOUND" ? HINT : (error.cause?.message ?? error.message);
+}
+
 const [command, source, ...rest] = process.argv.slice(2);
 if (command === "--help" || command === "-h") {
   console.log(USAGE);
@@ -36,8 +44,7 @@ if (command === "--help" || command === "-h") {
   try {
     process.stdout.write(await typesOf(JSON.parse(await read(source))));
   } catch (error) {
-    const reason = error.code === "ERR_MODULE_NOT_FOUND" ? HINT : (error.cause?.message ?? error.message);
-    console.error(`error: ${source ?? "standard input"}: ${reason}`);
+    console.error(`error: ${source ?? "standard input"}: ${reasonOf(error)}`);
     process.exitCode = 1;
   }
 }

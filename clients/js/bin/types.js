@@ -2,13 +2,15 @@
 
 const BANNER = "// Made by `busctl-client types` from the AsyncAPI document of a server. Do not edit it: make it again.";
 
+export const NO_DOCUMENT = "this is no AsyncAPI document of a busctl server; it is at /asyncapi.json";
+
 /** Declarations as text. Raises when it is no document of busctl. */
 export async function typesOf(document) {
   const { compile } = await import("json-schema-to-typescript");
   const { components: { messages = {}, schemas = {} } = {}, "x-jobs": jobs } = document;
   const described = Object.values(messages).map(({ name, payload }) => ({ action: name, schema: found(payload, schemas) }));
   if (!jobs || !described.some(({ action }) => action === "system_message")) {
-    throw new Error("this is no AsyncAPI document of a busctl server; it is at /asyncapi.json");
+    throw new Error(NO_DOCUMENT);
   }
   const takes = payloadsOf(described, "system_message", schemas).flatMap((payload) => {
     return choices(payload, schemas).map(({ properties }) => ({ type: properties.task_type, value: properties.content }));
