@@ -49,7 +49,11 @@ OF_REQUESTS = (
     ),
     ErrorType("too_many_bytes", "its open jobs take `BUS_CLIENT_STREAM_SHARE` of the stream", again=True, status=429),
     ErrorType("too_fast", "more was read for this client than `BUS_CLIENT_READ_RATE` allows", again=True, status=429),
-    ErrorType("too_large", "the content is larger than NATS takes; the text has the limit", status=413),
+    ErrorType(
+        "too_large",
+        "the content is larger than NATS takes, or a request than `BUS_MAX_FRAME_BYTES`; the text has the limit",
+        status=413,
+    ),
     ErrorType("too_far_ahead", "the job would begin more than 366 days from now"),
     ErrorType("unknown_task_type", "there is no such job type, and no `default` either"),
     ErrorType("unfit_content", "the content of the job that is to be done again does not fit its type any more"),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pydantic_core import to_json
-from quart import Response
+from quart import Response, current_app
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from bus.messages import ErrorItem
@@ -82,7 +82,8 @@ def _of_http(error: HTTPException) -> tuple[Response, str]:
         case 405:
             told = Refused("method_not_allowed", "this method does nothing here")
         case 413:
-            told = Refused("too_large", "the body is larger than BUS_MAX_FRAME_BYTES")
+            most = current_app.config["MAX_CONTENT_LENGTH"]
+            told = Refused("too_large", f"the body is larger than {most:,} bytes (BUS_MAX_FRAME_BYTES)")
     response = refused(told, status=error.code or 400)
     if isinstance(error, MethodNotAllowed):
         response.headers["Allow"] = ", ".join(sorted(error.valid_methods or ()))
