@@ -69,6 +69,10 @@ SEARCH = """(field, text) => {
     field.value = text;
     field.dispatchEvent(new Event("input", {bubbles: true}));
 }"""
+UNCOVERED = """(element) => {
+    const { left, top, height } = element.getBoundingClientRect();
+    return document.elementFromPoint(left + 2, top + height / 2) === element;
+}"""
 HIDE = "Object.defineProperty(document, 'hidden', {get: () => true})"
 
 
@@ -123,6 +127,7 @@ async def test_a_thousand_jobs_are_a_page_long_and_each_can_be_found(
         await expect(tab.page.locator("#pages-text")).to_have_text("1 to 50 of 1,000")
         await tab.page.get_by_role("button", name="Older").click()
         await expect(tab.page.locator("#pages-text")).to_have_text("51 to 100 of 1,000")
+        assert await tab.page.locator("#jobs-title").evaluate(UNCOVERED)  # by what stays at the top
         await tab.find("RESULT 77")
         await expect(tab.page.locator("#jobs-count")).to_have_text("11 of 1,000 jobs")
         await tab.find("nothing like it")
