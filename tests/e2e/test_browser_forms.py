@@ -105,7 +105,10 @@ async def test_what_the_server_finds_wrong_stands_at_its_field_until_it_is_put_r
     await expect(control(tab, "Note")).to_be_focused()
     await expect(control(tab, "Note")).to_have_attribute("aria-invalid", "true")
     await expect(error_of(tab, "Number")).to_be_hidden()
-    await expect(tab.jobs.first.locator(".badge")).to_have_text("Not accepted")
+    badge, button = tab.jobs.first.locator(".badge"), tab.jobs.first.locator(".job-open")
+    await expect(badge).to_have_text("Not accepted")
+    assert await badge.evaluate("(badge) => badge.scrollWidth <= badge.clientWidth")
+    assert await button.evaluate("(button) => button.ariaLabel.startsWith(button.textContent)")  # however long it is
     await control(tab, "Note").fill("thanks")
     await expect(error_of(tab, "Note")).to_be_hidden()
     await tab.button.click()

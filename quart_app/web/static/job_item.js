@@ -32,7 +32,7 @@ export class JobItem {
     };
     const { open, bar, cancel, repeat } = this.#part;
     fill(this.element, { type: job.taskType, content: brief(readable(job.content)) || "(empty)" });
-    open.ariaLabel = `${name(job)}, ${job.taskType}`;
+    open.ariaLabel = `${open.textContent}, ${job.taskType}`; // who speaks to the computer says what is seen
     open.setAttribute("aria-controls", `job-${(numbered += 1)}`);
     bar.ariaLabel = `Progress: ${name(job)}`;
     open.addEventListener("click", () => this.open(!this.isOpen));
