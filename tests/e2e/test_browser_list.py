@@ -281,8 +281,9 @@ async def test_the_drawer_shows_frames_and_drops_the_connection_from_which_the_p
         frames = tab.page.locator("#frames > li")
         await expect(frames.filter(has_text="welcome")).to_have_count(1)  # those from before it was opened, too
         await tab.page.evaluate("Math.random = () => 1e6")  # so that it is a person who reconnects
+        await tab.page.evaluate("Object.defineProperty(navigator, 'onLine', {get: () => false})")
         await tab.page.get_by_role("button", name="Drop the connection").click()
-        await expect(tab.connection).to_contain_text("Reconnecting in")
+        await expect(tab.connection).to_contain_text("Offline, next try in")
         await tab.submit("default", "meanwhile")
         await tab.reconnect_button.click()
         await expect_result(tab.job("meanwhile"), "MEANWHILE")

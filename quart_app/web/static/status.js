@@ -31,12 +31,12 @@ export class Status {
     if (phase.name === "waiting") {
       const tick = () => {
         const seconds = Math.max(1, Math.ceil((phase.until - Date.now()) / 1000));
-        element("connection-text").textContent = `Reconnecting in ${seconds} s…`;
+        element("connection-text").textContent = `${phase.offline ? "Offline, next try" : "Reconnecting"} in ${seconds} s…`;
       };
       tick();
       this.#countdown = setInterval(tick, 250);
       if (changed) {
-        this.#say("Connection lost. Reconnecting.");
+        this.#say(phase.offline ? "Connection lost: this device is offline." : "Connection lost. Reconnecting.");
       }
       return;
     }
