@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import keyword
 import os
 import re
+import shlex
 import sys
 from collections.abc import Iterator
+from importlib.metadata import distribution
 from pathlib import Path
 from string import Template
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import typer
 
@@ -21,12 +26,25 @@ from cli.output import Output
 HERE = Path(__file__).parent
 PLACEHOLDER = "app_name"
 NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
-OURS = frozenset(["bus", "busctl", "busctl_client", "celery", "cli", "quart", "quart_app", "tests", "workers"])
+PACKAGE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+OURS = frozenset(["bus", "busctl", "busctl_client", "cli", "quart_app", "tests", "workers"])
+USED = frozenset(
+    ["celery", "cryptography", "hypercorn", "jwt", "kombu", "nats", "pydantic", "pytest", "quart", "redis", "rich"]
+).union(["structlog", "typer", "websockets"])
+"""A project of such a name would be imported in the place of what busctl needs."""
 
 Kind = Annotated[
     Literal["project", "job", "channel"],
     typer.Argument(metavar="project|job|channel", help="What to write.", show_default=False),
 ]
+
+
+def _package(value: str | None) -> str | None:
+    if value is not None and not PACKAGE.fullmatch(value):
+        raise typer.BadParameter(f"{value!r} is no package; name it as it is imported, such as shop.jobs")
+    return value
+
+
 Name = Annotated[
     str,
     typer.Argument(metavar="NAME", help="Its name: small letters, digits and underscores.", show_default=False),
@@ -36,6 +54,7 @@ In = Annotated[
     typer.Option(
         "--in",
         metavar="PACKAGE",
+        callback=_package,
         help="The package that a job or channel goes into; by default the first of BUS_JOBS or BUS_CHANNELS, as "
         "bus.env has them.",
     ),
@@ -54,7 +73,7 @@ def new(kind: Kind, name: Name, into: In = None, quiet: Quiet = False, no_color:
     if kind == "project":
         written = _project(name)
         output.line(("Written: ", "green"), f"{name}/, {written} files.")
-        output.line("Next: ", (f"cd {name} && make dev", "bold"), ", then open http://127.0.0.1:8000/")
+        output.line("Next: ", (f"cd {name} && make dev{_ours()}", "bold"), ", then open http://127.0.0.1:8000/")
         return
     files = _one(kind, name, into)
     _require_new(files)
@@ -70,7 +89,7 @@ def _check(name: str) -> None:
             f"{name!r} cannot be the name of a Python module; use small letters, digits and underscores, such as "
             "print_order"
         )
-    if name in OURS or name in sys.stdlib_module_names:
+    if name in OURS | USED | sys.stdlib_module_names:
         raise typer.BadParameter(f"{name!r} is the name of a module that there is already; choose another")
 
 
@@ -87,6 +106,14 @@ def _project(name: str) -> int:
         _write(target, source.read_text().replace(PLACEHOLDER, name))
         count += 1
     return count
+
+
+def _ours() -> str:
+    """What has `make` install busctl from where this one came from, if that was a folder or a wheel on this machine."""
+    origin = json.loads(distribution("busctl").read_text("direct_url.json") or "{}")
+    url = urlsplit(origin.get("url", ""))
+    path = Path(url2pathname(url.path))
+    return f" BUSCTL={shlex.quote(str(path))}" if url.scheme == "file" and path.exists() else ""
 
 
 def _one(kind: str, name: str, into: str | None) -> dict[Path, str]:

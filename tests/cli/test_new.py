@@ -13,6 +13,8 @@ import yaml
 from testbed.servers import BIN
 from tests.cli.command import DEADLINE, PLAIN, ended
 
+ROOT = Path(__file__).parents[2]
+
 OF_THE_KIT = '''
 """What the kit promises, beyond what the project's own tests use."""
 
@@ -101,6 +103,17 @@ def test_make_runs_what_busctl_and_pytest_need(shop: Path) -> None:
         assert told.stdout == command + "\n"
 
 
+def test_make_installs_the_busctl_that_it_is_told_of(tmp_path: Path) -> None:
+    done = new(tmp_path, "project", "shop")
+    assert f"cd shop && make dev BUSCTL={ROOT}, then open" in done.stdout
+    env = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    for given, there in ((["BUSCTL=../busctl"], True), ([], False)):
+        command = ["make", "-n", "test", *given]
+        told = subprocess.run(command, cwd=tmp_path / "shop", env=env, capture_output=True, text=True, check=True)
+        assert ("pip install --quiet '../busctl[embedded,testing]'\n" in told.stdout) is there
+        assert "pip install --quiet --group dev --editable .\n" in told.stdout
+
+
 def test_compose_runs_our_commands_with_the_settings_of_the_project(shop: Path) -> None:
     services = yaml.safe_load((shop / "compose.yaml").read_text())["services"]
     assert set(services) == {"web", "worker", "nats", "valkey"}
@@ -127,7 +140,7 @@ def test_nothing_is_overwritten(shop: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["Shop", "my-shop", "1shop", "class", "match", "json", "workers", "celery", "a.b", "../x"]
+    "name", ["Shop", "my-shop", "1shop", "class", "match", "json", "workers", "celery", "redis", "a.b", "../x"]
 )
 def test_a_name_that_cannot_be_imported_is_refused(tmp_path: Path, name: str) -> None:
     done = new(tmp_path, "project", name)
@@ -141,6 +154,9 @@ def test_where_a_job_goes_is_said_or_asked_for(tmp_path: Path) -> None:
     assert (done.returncode, "name a package with --in" in done.stderr) == (1, True)
     done = new(tmp_path, "job", "tea", BUS_JOBS="shop.jobs")
     assert (done.returncode, "there is no folder shop/jobs here" in done.stderr) == (1, True)
+    for package in ("../shop", "shop..jobs", "", "shop/jobs"):
+        done = new(tmp_path, "job", "tea", "--in", package)
+        assert (done.returncode, "is no package; name it as it is imported" in done.stderr) == (2, True)
     (tmp_path / "shop" / "jobs").mkdir(parents=True)
     assert new(tmp_path, "job", "tea", "--in", "shop.jobs").returncode == 0
     assert (tmp_path / "shop" / "jobs" / "tea.py").is_file()
