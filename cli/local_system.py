@@ -228,15 +228,18 @@ class LocalSystem:
 
     async def _start(self, wanted: dict[str, tuple[list[str], Check]]) -> None:
         self._launch(wanted)
-        self._unready = set(wanted)
-        while self._unready:
-            for name in sorted(self._unready):
-                if await wanted[name][1]():
-                    self._unready.discard(name)
-                    self._show(name, self._plan.told(name))
+        while self._unready & wanted.keys():
+            await self._tell_who_answers(wanted)
             await asyncio.sleep(ASK_EVERY)
 
+    async def _tell_who_answers(self, wanted: dict[str, tuple[list[str], Check]]) -> None:
+        for name in sorted(self._unready & wanted.keys()):
+            if await wanted[name][1]() and name in self._unready:
+                self._unready.discard(name)
+                self._show(name, self._plan.told(name))
+
     def _launch(self, wanted: dict[str, tuple[list[str], Check]]) -> None:
+        self._unready |= wanted.keys()
         for name, (command, _) in wanted.items():
             # What the servers store is for nobody else; what jobs store is for the jobs to say.
             umask = 0o077 if name in SERVERS else -1
@@ -274,6 +277,7 @@ class LocalSystem:
         self._reloading = True
         while True:
             await asyncio.sleep(CHECK_INTERVAL)
+            await self._tell_who_answers(self._plan.clients())
             if changed := sources.changed():
                 names = ", ".join(map(short, changed[:3])) + ("…" if changed[3:] else "")
                 self._show("dev", f"{names} changed; web and worker start again")

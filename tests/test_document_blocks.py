@@ -103,8 +103,8 @@ class Reader:
             assert status == 0, printed
             printed, status = self.type(command)
         assert status == block.exit_status, printed
-        for line in block.shown:
-            assert line in printed
+        for line in block.shown:  # as a terminal shows it, which breaks lines where a pipe has none
+            assert "".join(line.split()) in "".join(printed.split())
 
     def type(self, command: Command) -> tuple[str, int]:
         """Type a line. What it prints, and its exit status."""

@@ -392,6 +392,8 @@ def test_reload_starts_web_and_worker_again_and_survives_a_mistake(dev: Dev) -> 
     assert "own_shop/jobs.py changed" in dev.output()
     source.write_text(own_project.JOBS.replace("shout", "whisper"))
     wait_until(lambda: status(dev.page) == 200, "page", READY)
+    for told in ("web │ serves", "worker │ takes jobs"):
+        wait_until(lambda told=told: told in dev.output().rpartition("start again")[2], f"word that {told}", READY)
     assert dev.child("quart_app") != web
     assert dev.child("workers") != worker
     with urllib.request.urlopen(dev.page, timeout=5) as page:  # noqa: S310
