@@ -7,6 +7,8 @@ that this starts, with the jobs of the tutorial. Nothing is drawn by hand, and w
 from __future__ import annotations
 
 import asyncio
+import os
+import pty
 import re
 import shlex
 import sys
@@ -56,11 +58,15 @@ async def page(system: System) -> bytes:
 
 
 def printed(command: str, system: System) -> str:
-    """What a command prints on a terminal."""
-    done = busctl(*shlex.split(command)[1:], **system.env, FORCE_COLOR="1", COLUMNS=str(COLUMNS))
+    """What a command prints on a terminal, beside the bar that is gone at its end."""
+    main, side = pty.openpty()
+    env = {**system.env, "TERM": "xterm-256color", "COLUMNS": str(COLUMNS)}
+    done = busctl(*shlex.split(command)[1:], streams={"stdout": side}, **env)
+    os.close(side)
     if done.returncode:
         raise SystemExit(f"{command} failed: {done.stderr}")
-    return done.stdout
+    with open(main, "rb") as terminal:
+        return terminal.read1().decode().replace("\r\n", "\n")
 
 
 def terminal(system: System) -> str:
