@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 import sys
-import webbrowser
 from collections.abc import Awaitable, Callable, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from bus.ending import end_task
+from cli.browser import open_page
 from cli.data_dir import AUTH_SECRET, LOGS, SERVERS, secret
 from cli.dev_faults import DevFaults
 from cli.dev_output import DevOutput
@@ -219,12 +219,9 @@ class LocalSystem:
         if sys.stdin is not None and sys.stdin.isatty():
             self._show("dev", "press o to open the page, r to restart the worker, q to quit")
         with pressed(self._on_key):
-            await self._stay(sources)
-
-    async def _stay(self, sources: Sources | None) -> None:
-        if sources is not None:
-            await self._reload(sources)
-        await asyncio.Event().wait()
+            if sources is not None:
+                await self._reload(sources)
+            await asyncio.Event().wait()
 
     async def _start(self, wanted: dict[str, tuple[list[str], Check]]) -> None:
         self._launch(wanted)
@@ -258,7 +255,7 @@ class LocalSystem:
     def _on_key(self, key: str) -> None:
         match key.lower():
             case "o":
-                asyncio.get_running_loop().run_in_executor(None, webbrowser.open, self._plan.url)
+                open_page(self._plan.url, lambda message: self._show("dev", message))
             case "q":
                 self._signals.put_nowait(signal.SIGTERM)
             case "r" if self._restarting is None or self._restarting.done():

@@ -170,4 +170,4 @@ def _write(path: Path, text: str) -> None:
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "w") as file:
             file.write(text)
     except OSError as error:
-        raise CommandFailed(f"cannot write {path}: {error.strerror}") from error
+        raise CommandFailed(f"cannot write {path}: {error.strerror}; choose another folder") from error
