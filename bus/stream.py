@@ -17,7 +17,7 @@ from bus.elsewhere import Question
 from bus.errors import BusUnavailable, NoQuorum, NoStream, UnsupportedServer
 from bus.event_limit import LONGEST_HEADERS, EventLimit
 from bus.jetstream import STREAM_NOT_FOUND, ApiError, JetStream, read_answer
-from bus.quorum import lacking
+from bus.quorum import Furthest, lacking
 from bus.replay import Replays
 from bus.settings import Settings
 from bus.space import Space, Usage
@@ -78,8 +78,9 @@ class EventStream:
         self._last_hole = 0
         self.leadership = ""
         """Which server leads the stream, and since when, at the last `state`; empty without replicas."""
-        self._replicated = settings.stream_replicas > 1
+        self.replicated = settings.stream_replicas > 1
         """Whether it has replicas, as far as is known."""
+        self._furthest = Furthest()
 
     async def declare(self, *, update: bool, within: float | None = None) -> None:
         """Make sure that the stream exists and keeps the guarantees; safe to call from many processes at once.
@@ -218,7 +219,7 @@ class EventStream:
             StreamFull: the stream has no room, and nobody made some within `append_timeout`.
             BusUnavailable: NATS is away, or silent past `append_timeout`; then `maybe_done` is True.
         """
-        return await self._appends.append(
+        seq = await self._appends.append(
             subject,
             data,
             expected_last=expected_last,
@@ -226,6 +227,8 @@ class EventStream:
             message_id=message_id,
             traceparent=traceparent,
         )
+        self._furthest.saw(seq)
+        return seq
 
     async def last(self, subject: str) -> Stored | None:
         """The newest stored event of a subject, or None.
@@ -251,6 +254,7 @@ class EventStream:
             NoStream: there is none.
             BusUnavailable: NATS is away, or silent past `append_timeout` (`maybe_done`).
         """
+        seen = self._furthest.seq
         answer = await self._info()
         holes = _holes(answer)
         if 0 < holes[2] <= MOST_HOLES and holes != self._holes:
@@ -258,9 +262,12 @@ class EventStream:
             self._holes = _holes(answer)
             self._last_hole = max(answer["state"].get("deleted") or [answer["state"]["last_seq"]])
         state = answer["state"]
-        self._replicated = answer["config"].get("num_replicas", 1) > 1
+        self.replicated = answer["config"].get("num_replicas", 1) > 1
+        lack = self._furthest.lacking(epoch(answer), state["last_seq"], seen=seen)
+        if lack is not None and self.replicated:
+            raise NoQuorum(f"the stream {subjects.STREAM} {lack}")
         cluster = answer.get("cluster") or {}
-        self.leadership = f"{cluster.get('leader', '')} {cluster.get('leader_since', '')}" if self._replicated else ""
+        self.leadership = f"{cluster.get('leader', '')} {cluster.get('leader_since', '')}" if self.replicated else ""
         last_hole = 0 if not holes[2] else self._last_hole if holes[2] <= MOST_HOLES else state["last_seq"]
         return StreamState(epoch(answer), state["first_seq"] or state["last_seq"] + 1, state["last_seq"], last_hole)
 
@@ -351,7 +358,7 @@ class EventStream:
         Raises:
             BusUnavailable: NATS is away, or silent past `append_timeout`.
         """
-        if not self._replicated or after >= until:
+        if not self.replicated or after >= until:
             return None
         following = await self.first(subject, seq=after + 1)
         return following if following is not None and following.seq <= until else None

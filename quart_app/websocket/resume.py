@@ -6,6 +6,7 @@ ones. A client proves which one it was by the resume token that it was sent last
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from contextlib import nullcontext
 
@@ -20,6 +21,8 @@ from quart_app.websocket.connection import Connection
 from quart_app.websocket.handshake import Greeting
 from quart_app.websocket.session import Session, Sessions
 
+LOOK_AGAIN, MOST_LOOKS = 0.5, 6
+"""Seconds after which a stream with replicas is asked again that ends before what a client has seen, and how often."""
 MOST_READS = 10
 """How often the stream's end is asked while more live events come than may wait for a replay."""
 
@@ -63,6 +66,12 @@ async def resume(
     ) as missed:
         async with reads.alone(client_id) if asked else nullcontext():
             state = await _covered(connection, end, scopes)
+            for _ in range(MOST_LOOKS if pipeline.bus.stream.replicated else 0):
+                if session.epoch != state.epoch or state.last_seq >= max(asked.values(), default=0):
+                    break
+                # A server may have answered that leads the stream no more, and does not know that yet.
+                await asyncio.sleep(LOOK_AGAIN)
+                state = await _covered(connection, end, scopes)
             same = session.known and session.epoch == state.epoch
             seen = {scope: cursor if same or not session.known else 0 for scope, cursor in asked.items()}
             after = {scope: min(cursor, state.last_seq) for scope, cursor in seen.items()}

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from bus.quorum import lacking
+from bus import quorum
+from bus.quorum import Furthest, lacking
 
 SECOND = 10**9
 
@@ -43,3 +44,31 @@ def test_one_that_most_have_not_answered_is_not_since_there_may_be_another() -> 
 
 def test_nor_is_a_server_that_knows_no_leader() -> None:
     assert lacking(info(None, 1, 1)) == "has no leader; more than half of its servers must be up: n2, n3"
+
+
+def test_who_knows_less_of_a_stream_than_was_seen_is_not_believed_unless_it_stays_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(quorum.time, "monotonic", lambda: now)
+    furthest = Furthest()
+
+    def ends_at(seq: int, epoch: str = "today") -> str | None:
+        return furthest.lacking(epoch, seq, seen=furthest.seq)
+
+    assert ends_at(7) is None
+    asked = furthest.seq
+    furthest.saw(9)
+    furthest.saw(8)
+    assert furthest.lacking("today", 8, seen=asked) is None  # it was so when it was asked
+    assert ends_at(8) == "reached 9 and is said to end at 8: who says so leads it no more"
+    assert ends_at(9) is None
+    now += quorum.BELIEVED_AFTER
+    assert ends_at(8) is not None
+    now += quorum.BELIEVED_AFTER - 1
+    assert ends_at(8) is not None
+    now += 1
+    assert ends_at(8) is None
+    assert ends_at(8) is None
+    assert ends_at(1, "tomorrow") is None
+    assert ends_at(2, "tomorrow") is None

@@ -135,7 +135,7 @@ class Lagging:
     def __init__(self, bus: Bus, has: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
         self._read = bus.stream._replays.read
         self._has = has
-        monkeypatch.setattr(bus.stream, "_replicated", True)
+        monkeypatch.setattr(bus.stream, "replicated", True)
         monkeypatch.setattr(bus.stream._replays, "read", self.read)
         monkeypatch.setattr("bus.stream.LAG", 0)
 
