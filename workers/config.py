@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 import structlog
+from billiard.exceptions import WorkerLostError
 from celery import Celery
 from celery.signals import setup_logging
 
@@ -80,6 +81,14 @@ def _transport_options(settings: Settings, address: RedisUrl, socket_timeout: fl
     }
 
 
+def without_the_pools_traceback(record: logging.LogRecord) -> bool:
+    """Of a child that was lost the message says all; the traceback would be that of the pool which noticed it."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(getattr(error, "exc", error), WorkerLostError):
+        record.exc_info = None
+    return True
+
+
 def use_our_logging(settings: Settings) -> None:
     """Make the worker's log lines look like those of every other process."""
 
@@ -89,5 +98,6 @@ def use_our_logging(settings: Settings) -> None:
         # workers/execute.py says the same better
         logging.getLogger("celery.app.trace").setLevel(logging.ERROR)
         logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)
+        logging.getLogger("celery.worker.request").addFilter(without_the_pools_traceback)
 
     setup_logging.connect(configure, weak=False)

@@ -44,6 +44,8 @@ def test_the_job_of_a_child_that_was_killed_runs_again_within_five_seconds(bench
         bench.second_attempt(job, 5)
         release.touch()
         assert bench.end(job) == "held"
+    assert "Task handler raised error: WorkerLostError" in worker.output()
+    assert "Traceback" not in worker.output()
 
 
 def test_the_death_of_a_child_is_noticed_on_a_busy_machine_too(bench: Bench, tmp_path: Path) -> None:
