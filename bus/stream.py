@@ -233,10 +233,17 @@ class EventStream:
     async def last(self, subject: str) -> Stored | None:
         """The newest stored event of a subject, or None.
 
+        Where there are replicas, the leader that has answered is asked whether most of them still follow it: only then
+        nobody else can have stored a newer one.
+
         Raises:
+            NoQuorum: they do not.
             BusUnavailable: NATS is away, or silent past `append_timeout`.
         """
-        return await self._jetstream.message({"last_by_subj": subject})
+        stored = await self._jetstream.message({"last_by_subj": subject})
+        if self.replicated:
+            await self.state()
+        return stored
 
     async def first(self, subject: str, *, seq: int = 1) -> Stored | None:
         """The oldest stored event of a subject (wildcards allowed) at sequence `seq` or later, or None.

@@ -2,12 +2,14 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import nats as nats_py
 import pytest
 
 from bus import (
     Bus,
+    NoQuorum,
     Settings,
     UnsupportedServer,
     subjects,
@@ -41,6 +43,28 @@ async def test_a_server_that_is_too_old_is_refused_with_the_way_out() -> None:
         port = server.sockets[0].getsockname()[1]
         with pytest.raises(UnsupportedServer, match=r"is 2\.9\.25; 2\.11 or newer is needed"):
             await Bus(Settings.load(nats_url=f"nats://127.0.0.1:{port}")).connect()
+
+
+async def test_an_event_is_not_believed_to_be_the_newest_of_a_leader_that_was_cut_off(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Bus(settings) as bus:
+        seq = await bus.stream.append("bus.group.led", b"{}")
+        monkeypatch.setattr(bus.stream, "replicated", True)
+        info = bus.stream._jetstream.info
+        unheard = {"leader": "n1", "replicas": [{"name": name, "active": 5 * 10**9} for name in ("n2", "n3")]}
+
+        async def cut_off(**details: object) -> dict[str, Any]:
+            return await info(**details) | {"cluster": unheard}
+
+        monkeypatch.setattr(bus.stream._jetstream, "info", cut_off)
+        for subject in ("bus.group.led", "bus.group.led-by-nobody"):
+            with pytest.raises(NoQuorum, match="its leader n1 does not hear n2, n3"):
+                await bus.stream.last(subject)
+        monkeypatch.undo()
+        stored = await bus.stream.last("bus.group.led")
+        assert stored is not None
+        assert stored.seq == seq
 
 
 async def test_reading_back(settings: Settings) -> None:
