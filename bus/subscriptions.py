@@ -50,7 +50,7 @@ class Subscription:
 
     async def send(self, client: NatsClient, number: int) -> None:
         """Subscribe over this connection."""
-        self._client, self.number, self.refused = client, number, None
+        self._client, self._heard, self.number, self.refused = client, None, number, None
         with suppress(nats.errors.ConnectionClosedError):
             self._heard = await client.hear(self.subject, self._handler)
         if self not in self._owner:
