@@ -13,16 +13,20 @@ ELECTION = 4.0
 """Seconds for which the servers that follow a leader wait for a word of it before they choose another (`raft.go` of the
 NATS server): one that more than half of them have answered within that time is the only one."""
 
+JUST_NOW = 2.0
+"""Seconds in which a leader that is followed hears of the others, as it sends them word every second. What it hears may
+have been on its way for the rest of `ELECTION`."""
 BELIEVED_AFTER = 10.0
 """Seconds after which a stream is believed that ends earlier than it did. No server takes itself for the leader for so
 long that is not; so it was put back to an older state."""
 
 
-def lacking(info: dict[str, Any]) -> str | None:
+def lacking(info: dict[str, Any], *, within: float = ELECTION) -> str | None:
     """Why a stream can take nothing now, as far as who answers knows; None when nothing stands against it.
 
     Args:
         info: what NATS says of the stream (`$JS.API.STREAM.INFO`).
+        within: seconds in which more than half of its servers must have been heard of.
     """
     cluster: dict[str, Any] = info.get("cluster") or {}
     replicas: list[dict[str, Any]] = cluster.get("replicas") or []
@@ -32,7 +36,7 @@ def lacking(info: dict[str, Any]) -> str | None:
     if not leader:
         servers = ", ".join(sorted(str(replica.get("name")) for replica in replicas))
         return f"has no leader; more than half of its servers must be up: {servers}"
-    heard = [each for each in replicas if not each.get("offline") and each.get("active", 0) < ELECTION * 1e9]
+    heard = [each for each in replicas if not each.get("offline") and each.get("active", 0) < within * 1e9]
     if 2 * (len(heard) + 1) > len(replicas) + 1:
         return None
     lost = ", ".join(sorted(str(each.get("name")) for each in replicas if each not in heard))

@@ -17,7 +17,7 @@ from bus.elsewhere import Question
 from bus.errors import BusUnavailable, NoQuorum, NoStream, UnsupportedServer
 from bus.event_limit import LONGEST_HEADERS, EventLimit
 from bus.jetstream import STREAM_NOT_FOUND, ApiError, JetStream, read_answer
-from bus.quorum import Furthest, lacking
+from bus.quorum import JUST_NOW, Furthest, lacking
 from bus.replay import Replays
 from bus.settings import Settings
 from bus.space import Space, Usage
@@ -31,6 +31,8 @@ MOST_HOLES = 10_000
 """Events that are gone from the middle of the stream, up to which NATS is asked which ones."""
 READS = 4
 """How often something is read that the leader is known to have, before it is said that a replica lags."""
+LOOKS, LOOK_AGAIN = 5, 0.5
+"""How often it is looked whether a leader that has answered is still followed, and seconds between two looks."""
 LAG = 0.1
 """Seconds that a replica gets between two reads to take what its leader has."""
 
@@ -80,6 +82,8 @@ class EventStream:
         """Which server leads the stream, and since when, at the last `state`; empty without replicas."""
         self.replicated = settings.stream_replicas > 1
         """Whether it has replicas, as far as is known."""
+        self._followed = True
+        """Whether most of its servers had just been heard of at the last `state`."""
         self._furthest = Furthest()
 
     async def declare(self, *, update: bool, within: float | None = None) -> None:
@@ -242,8 +246,16 @@ class EventStream:
         """
         stored = await self._jetstream.message({"last_by_subj": subject})
         if self.replicated:
-            await self.state()
+            await self._require_followed()
         return stored
+
+    async def _require_followed(self) -> None:
+        for _ in range(LOOKS):
+            await self.state()
+            if self._followed:
+                return
+            await asyncio.sleep(LOOK_AGAIN)
+        raise NoQuorum(f"the leader of the stream {subjects.STREAM} does not hear of most of its servers; try again")
 
     async def first(self, subject: str, *, seq: int = 1) -> Stored | None:
         """The oldest stored event of a subject (wildcards allowed) at sequence `seq` or later, or None.
@@ -274,6 +286,7 @@ class EventStream:
         if lack is not None and self.replicated:
             raise NoQuorum(f"the stream {subjects.STREAM} {lack}")
         cluster = answer.get("cluster") or {}
+        self._followed = lacking(answer, within=JUST_NOW) is None
         self.leadership = f"{cluster.get('leader', '')} {cluster.get('leader_since', '')}" if self.replicated else ""
         last_hole = 0 if not holes[2] else self._last_hole if holes[2] <= MOST_HOLES else state["last_seq"]
         return StreamState(epoch(answer), state["first_seq"] or state["last_seq"] + 1, state["last_seq"], last_hole)

@@ -42,6 +42,11 @@ def test_one_that_most_have_not_answered_is_not_since_there_may_be_another() -> 
     assert lacking(info("n1", 1, 1, offline=True)) is not None
 
 
+def test_how_lately_they_must_have_answered_can_be_said() -> None:
+    assert lacking(info("n1", 2.1, 3), within=4) is None
+    assert lacking(info("n1", 2.1, 3), within=quorum.JUST_NOW) is not None
+
+
 def test_nor_is_a_server_that_knows_no_leader() -> None:
     assert lacking(info(None, 1, 1)) == "has no leader; more than half of its servers must be up: n2, n3"
 
