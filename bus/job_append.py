@@ -66,7 +66,8 @@ async def append_step(
             return Appended(seq, expected)
         except AppendRefused:
             steps_at = step_subject or subject
-            since = [stored async for stored in stream.replay(steps_at, after=expected)]
+            known = await stream.reached()  # of what was refused for, a replica may not know yet
+            since = [stored async for stored in stream.replay(steps_at, after=expected, known=known)]
             steps = {stored.seq: step for stored in since if (step := _step(stored)) is not None}
             for stored in since:
                 if message_id is not None and stored.message_id == message_id:

@@ -198,9 +198,9 @@ async def steps(
         on_foreign: called with each event on a job's subject that is passed over, and with the reason.
 
     Raises:
-        BusUnavailable: NATS went away, or was silent past `append_timeout`.
+        BusUnavailable: as for `EventStream.replay`.
     """
-    async for stored in stream.replay(subject, after=after):
+    async for stored in stream.replay(subject, after=after, known=await stream.reached()):
         try:
             step = step_of(stored)
         except CorruptJob as error:

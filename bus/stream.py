@@ -17,7 +17,7 @@ from bus.elsewhere import Question
 from bus.errors import BusUnavailable, NoQuorum, NoStream, UnsupportedServer
 from bus.event_limit import LONGEST_HEADERS, EventLimit
 from bus.jetstream import STREAM_NOT_FOUND, ApiError, JetStream, read_answer
-from bus.quorum import JUST_NOW, Furthest, lacking
+from bus.quorum import ELECTION, JUST_NOW, Furthest, lacking
 from bus.replay import Replays
 from bus.settings import Settings
 from bus.space import Space, Usage
@@ -82,8 +82,6 @@ class EventStream:
         """Which server leads the stream, and since when, at the last `state`; empty without replicas."""
         self.replicated = settings.stream_replicas > 1
         """Whether it has replicas, as far as is known."""
-        self._followed = True
-        """Whether most of its servers had just been heard of at the last `state`."""
         self._furthest = Furthest()
 
     async def declare(self, *, update: bool, within: float | None = None) -> None:
@@ -250,12 +248,16 @@ class EventStream:
         return stored
 
     async def _require_followed(self) -> None:
-        for _ in range(LOOKS):
-            await self.state()
-            if self._followed:
+        """Raises NoQuorum: most of its servers were not heard of just now, however often it was asked."""
+        for looks in range(1, LOOKS + 1):
+            try:
+                await self.state(within=JUST_NOW)
+            except NoQuorum:
+                if looks == LOOKS:
+                    raise
+                await asyncio.sleep(LOOK_AGAIN)
+            else:
                 return
-            await asyncio.sleep(LOOK_AGAIN)
-        raise NoQuorum(f"the leader of the stream {subjects.STREAM} does not hear of most of its servers; try again")
 
     async def first(self, subject: str, *, seq: int = 1) -> Stored | None:
         """The oldest stored event of a subject (wildcards allowed) at sequence `seq` or later, or None.
@@ -265,8 +267,11 @@ class EventStream:
         """
         return await self._jetstream.message({"seq": seq, "next_by_subj": subject})
 
-    async def state(self) -> StreamState:
+    async def state(self, *, within: float = ELECTION) -> StreamState:
         """What the stream holds now.
+
+        Args:
+            within: seconds in which its leader must have heard of most of its servers.
 
         Raises:
             NoQuorum: who answers cannot know.
@@ -274,10 +279,10 @@ class EventStream:
             BusUnavailable: NATS is away, or silent past `append_timeout` (`maybe_done`).
         """
         seen = self._furthest.seq
-        answer = await self._info()
+        answer = await self._info(within)
         holes = _holes(answer)
         if 0 < holes[2] <= MOST_HOLES and holes != self._holes:
-            answer = await self._info(deleted_details=True)
+            answer = await self._info(within, deleted_details=True)
             self._holes = _holes(answer)
             self._last_hole = max(answer["state"].get("deleted") or [answer["state"]["last_seq"]])
         state = answer["state"]
@@ -286,7 +291,6 @@ class EventStream:
         if lack is not None and self.replicated:
             raise NoQuorum(f"the stream {subjects.STREAM} {lack}")
         cluster = answer.get("cluster") or {}
-        self._followed = lacking(answer, within=JUST_NOW) is None
         self.leadership = f"{cluster.get('leader', '')} {cluster.get('leader_since', '')}" if self.replicated else ""
         last_hole = 0 if not holes[2] else self._last_hole if holes[2] <= MOST_HOLES else state["last_seq"]
         return StreamState(epoch(answer), state["first_seq"] or state["last_seq"] + 1, state["last_seq"], last_hole)
@@ -316,56 +320,70 @@ class EventStream:
             if not page or told >= answer.get("total", 0):
                 return
 
-    async def _info(self, **details: object) -> dict[str, Any]:
+    async def _info(self, within: float = ELECTION, **details: object) -> dict[str, Any]:
         try:
             answer = await self._jetstream.info(**details)
         except ApiError as error:
             kind = NoStream if error.code == STREAM_NOT_FOUND else BusUnavailable
             raise kind(f"the stream {subjects.STREAM} cannot be read: {error}") from error
-        if (lack := lacking(answer)) is not None:
+        if (lack := lacking(answer, within=within)) is not None:
             raise NoQuorum(f"the stream {subjects.STREAM} {lack}")
         return answer
 
-    def replay(self, subject: str, *, after: int, events: int | None = None) -> AsyncGenerator[Stored, None]:
+    async def replay(
+        self, subject: str, *, after: int, events: int | None = None, known: int = 0
+    ) -> AsyncGenerator[Stored, None]:
         """Every stored event of a subject (wildcards allowed) with a sequence larger than `after`, in order.
 
         Events that are stored meanwhile may be included. See `bus.replay`.
 
+        A replica may answer that has not yet taken what its leader has. Where there is one, the leader is asked
+        whether more follows what was read, and it is read again until that is all.
+
         Args:
             events: how many at most; None for all.
+            known: up to which sequence nothing may be left out, such as what `reached` says; by default a replica may
+                lag as it likes.
 
         Raises:
-            BusUnavailable: NATS went away, or was silent past `append_timeout`.
+            BusUnavailable: NATS went away, or was silent past `append_timeout`; or a replica lags behind its leader.
         """
-        return self._replays.read(subject, after=after, events=events)
+        for _ in range(READS):
+            async with aclosing(self._replays.read(subject, after=after, events=events)) as read:
+                async for stored in read:
+                    yield stored
+                    after = stored.seq
+                    events = None if events is None else events - 1
+            if events == 0 or await self.left_out(subject, after=after, until=known) is None:
+                return
+            await asyncio.sleep(LAG)
+        raise BusUnavailable("a replica of the stream lags behind its leader; try again")
 
     async def replay_until(
         self, subject: str, *, after: int, until: int, events: int | None = None
     ) -> AsyncGenerator[Stored, None]:
         """Every stored event of a subject (wildcards allowed) after one sequence and up to another, in order.
 
-        A replica may answer that has not yet taken what its leader has. Where there is one, the leader is asked
-        whether more follows what was read, and it is read again until that is all.
-
         Args:
-            until: the last sequence of the stream at some moment before the call.
+            until: the last sequence of the stream at some moment before the call. Nothing up to there is left out.
             events: how many at most; None for all.
 
         Raises:
-            BusUnavailable: as for `replay`, or a replica lags behind its leader.
+            BusUnavailable: as for `replay`.
         """
-        for _ in range(READS):
-            async with aclosing(self._replays.read(subject, after=after, events=events)) as read:
-                async for stored in read:
-                    if stored.seq > until:
-                        return
-                    yield stored
-                    after = stored.seq
-                    events = None if events is None else events - 1
-            if events == 0 or await self.left_out(subject, after=after, until=until) is None:
-                return
-            await asyncio.sleep(LAG)
-        raise BusUnavailable("a replica of the stream lags behind its leader; try again")
+        async with aclosing(self.replay(subject, after=after, events=events, known=until)) as read:
+            async for stored in read:
+                if stored.seq > until:
+                    return
+                yield stored
+
+    async def reached(self) -> int:
+        """The stream's last sequence, where replicas may lag behind it; 0 without replicas, where nobody is asked.
+
+        Raises:
+            BusUnavailable: as for `state`.
+        """
+        return (await self.state()).last_seq if self.replicated else 0
 
     async def left_out(self, subject: str, *, after: int, until: int) -> Stored | None:
         """The event that a read left out which ended after one sequence, because a replica answered that lags.

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator
+from typing import Any
 
 import nats as nats_py
 import pytest
 
-from bus import Bus, BusUnavailable, Settings, Stored, SystemNotification, subjects
+from bus import AppendRefused, Bus, BusUnavailable, Settings, Stored, SystemNotification, job_log, subjects
 from bus.byte_budget import ByteBudget
+from bus.job_append import append_step
+from bus.job_log import JobRequest
 from bus.replay import IN_FLIGHT, READ_BYTES, READ_EVENTS
 from testbed.servers import Nats
 
@@ -135,7 +138,14 @@ class Lagging:
     def __init__(self, bus: Bus, has: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
         self._read = bus.stream._replays.read
         self._has = has
+        info = bus.stream._jetstream.info
+
+        async def replicated(**details: object) -> dict[str, Any]:
+            answer = await info(**details)
+            return answer | {"config": answer["config"] | {"num_replicas": 3}}
+
         monkeypatch.setattr(bus.stream, "replicated", True)
+        monkeypatch.setattr(bus.stream._jetstream, "info", replicated)
         monkeypatch.setattr(bus.stream._replays, "read", self.read)
         monkeypatch.setattr("bus.stream.LAG", 0)
 
@@ -169,3 +179,32 @@ async def test_a_replica_that_goes_on_lagging_is_an_error_and_not_the_end(
     ]
     with pytest.raises(BusUnavailable, match="lags behind its leader"):
         assert [stored async for stored in bus.stream.replay_until(subject, after=0, until=seqs[2])]
+
+
+async def test_a_job_whose_beginning_is_hidden_is_read_with_its_end(
+    bus: Bus, group: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = await job_log.create(bus.stream, group, JobRequest(task_type="t", job_type="t", content="x"), job_id="a")
+    await job_log.finish(bus.stream, await job_log.start(bus.stream, job), "done")
+    await bus.stream.append(subjects.job(group, "a"), b"by another program")  # so the newest event tells nothing
+    Lagging(bus, [2, 4], monkeypatch)
+    assert (await job_log.read(bus.stream, group, "a")).ended
+
+
+async def test_a_step_that_is_stored_is_found_though_a_replica_does_not_have_it(
+    bus: Bus, group: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = await job_log.create(bus.stream, group, JobRequest(task_type="t", job_type="t", content="x"), job_id="a")
+    started = await job_log.start(bus.stream, job, message_id="mine")
+    Lagging(bus, [1, 2], monkeypatch)
+    # The same once more, as whoever never heard of the acknowledgement: past the window in which NATS tells of it.
+    subject, frame = subjects.job(group, "a"), started.last.encode()
+    append = bus.stream._appends.append
+
+    async def refused(*arguments: Any, **options: Any) -> int:
+        monkeypatch.setattr(bus.stream._appends, "append", append)
+        raise AppendRefused(subject, job.seq)
+
+    monkeypatch.setattr(bus.stream._appends, "append", refused)
+    done = await append_step(bus.stream, subject, frame, after=job.seq, job=job, message_id="mine")
+    assert done.seq == started.seq
