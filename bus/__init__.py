@@ -29,7 +29,7 @@ from bus.follow import FollowedEvents, Interruption
 from bus.messages import Event, Message, SystemNotification
 from bus.settings import Settings
 from bus.stored import Stored
-from bus.stream import StreamState
+from bus.stream_leader import StreamState
 from bus.sync import SyncBus
 
 __all__ = [

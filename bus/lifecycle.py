@@ -15,7 +15,8 @@ from bus.errors import BusRefused, BusUnavailable, NoQuorum
 from bus.nats_login import NatsLogin
 from bus.nats_url import redacted
 from bus.settings import Settings
-from bus.stream import STREAM_QUESTION, EventStream
+from bus.stream import EventStream
+from bus.stream_leader import STREAM_QUESTION
 
 log = structlog.get_logger(__name__)
 

@@ -139,7 +139,7 @@ class NatsClient(Client):
         Raises:
             nats.errors.Error: the connection is closed, or it is no subject.
         """
-        if not subject or len(subject.split()) != 1:
+        if subject.split() != [subject]:
             raise nats.errors.BadSubjectError
         if self.is_closed:
             raise nats.errors.ConnectionClosedError

@@ -6,62 +6,28 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, Collection
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import Any
 
 from bus import subjects
 from bus.append import Appends
 from bus.connection import Connection
 from bus.declaration import Declaration
-from bus.elsewhere import Question
-from bus.errors import BusUnavailable, NoQuorum, NoStream, UnsupportedServer
+from bus.errors import BusUnavailable, UnsupportedServer
 from bus.event_limit import LONGEST_HEADERS, EventLimit
-from bus.jetstream import STREAM_NOT_FOUND, ApiError, JetStream, read_answer
-from bus.quorum import ELECTION, JUST_NOW, Furthest, lacking
+from bus.jetstream import ApiError, JetStream
 from bus.replay import Replays
 from bus.settings import Settings
 from bus.space import Space, Usage
 from bus.stored import Stored
-from bus.stream_config import epoch
+from bus.stream_leader import StreamLeader, StreamState
 
 OLDEST_SERVER = (2, 11)
 SUBJECTS_PAGE = 100_000
 """Subjects that NATS names in one answer."""
-MOST_HOLES = 10_000
-"""Events that are gone from the middle of the stream, up to which NATS is asked which ones."""
 READS = 4
 """How often something is read that the leader is known to have, before it is said that a replica lags."""
-LOOKS, LOOK_AGAIN = 5, 0.5
-"""How often it is looked whether a leader that has answered is still followed, and seconds between two looks."""
 LAG = 0.1
 """Seconds that a replica gets between two reads to take what its leader has."""
-
-
-def _can_be_used(answer: bytes) -> bool:
-    """Whether an answer about the stream comes from a leader that most of its servers follow."""
-    try:
-        return lacking(read_answer(answer)) is None
-    except (ApiError, ValueError):
-        return False
-
-
-STREAM_QUESTION = Question(f"$JS.API.STREAM.INFO.{subjects.STREAM}", _can_be_used)
-"""Whether the stream can be used at a server."""
-
-
-@dataclass(frozen=True, slots=True)
-class StreamState:
-    """What the stream holds: its epoch, and the sequences of its oldest and newest event.
-
-    Of an empty stream `first_seq` is one more than `last_seq`. Another epoch means that the stream was made anew, or
-    put back from a backup, and sequences from before mean nothing. `last_hole` is the largest sequence between the two
-    whose event is gone, however that came; 0 when there is none, and `last_seq` when there are too many to tell.
-    """
-
-    epoch: str
-    first_seq: int
-    last_seq: int
-    last_hole: int = 0
 
 
 class EventStream:
@@ -75,14 +41,7 @@ class EventStream:
         self._appends = Appends(connection, self._jetstream, self._limit, settings)
         self._replays = Replays(connection, settings)
         self._space = Space(self._jetstream)
-        self._holes = ("", 0, 0)
-        """For what state `_last_hole` is known: events go and do not come back, so the same ones are gone in it."""
-        self._last_hole = 0
-        self.leadership = ""
-        """Which server leads the stream, and since when, at the last `state`; empty without replicas."""
-        self.replicated = settings.stream_replicas > 1
-        """Whether it has replicas, as far as is known."""
-        self._furthest = Furthest()
+        self._leader = StreamLeader(self._jetstream, replicated=settings.stream_replicas > 1)
 
     async def declare(self, *, update: bool, within: float | None = None) -> None:
         """Make sure that the stream exists and keeps the guarantees; safe to call from many processes at once.
@@ -113,6 +72,16 @@ class EventStream:
             update=update, within=within
         )
         self._limit.max_msg_size = config.get("max_msg_size", -1)
+
+    @property
+    def replicated(self) -> bool:
+        """Whether it has replicas, as far as is known."""
+        return self._leader.replicated
+
+    @property
+    def leadership(self) -> str:
+        """Which server leads the stream, and since when, at the last `state`; empty without replicas."""
+        return self._leader.leadership
 
     @property
     def room(self) -> int:
@@ -173,7 +142,7 @@ class EventStream:
             BusUnavailable: as for `cut`.
         """
         found: set[str] = set()
-        while page := (await self._info(subjects_filter=">", offset=len(found)))["state"].get("subjects"):
+        while page := (await self._leader.ask(subjects_filter=">", offset=len(found)))["state"].get("subjects"):
             found.update(page)
             if len(page) < SUBJECTS_PAGE:
                 break
@@ -229,7 +198,7 @@ class EventStream:
             message_id=message_id,
             traceparent=traceparent,
         )
-        self._furthest.saw(seq)
+        self._leader.saw(seq)
         return seq
 
     async def last(self, subject: str) -> Stored | None:
@@ -244,20 +213,8 @@ class EventStream:
         """
         stored = await self._jetstream.message({"last_by_subj": subject})
         if self.replicated:
-            await self._require_followed()
+            await self._leader.require_followed()
         return stored
-
-    async def _require_followed(self) -> None:
-        """Raises NoQuorum: most of its servers were not heard of just now, however often it was asked."""
-        for looks in range(1, LOOKS + 1):
-            try:
-                await self.state(within=JUST_NOW)
-            except NoQuorum:
-                if looks == LOOKS:
-                    raise
-                await asyncio.sleep(LOOK_AGAIN)
-            else:
-                return
 
     async def first(self, subject: str, *, seq: int = 1) -> Stored | None:
         """The oldest stored event of a subject (wildcards allowed) at sequence `seq` or later, or None.
@@ -267,33 +224,15 @@ class EventStream:
         """
         return await self._jetstream.message({"seq": seq, "next_by_subj": subject})
 
-    async def state(self, *, within: float = ELECTION) -> StreamState:
+    async def state(self) -> StreamState:
         """What the stream holds now.
-
-        Args:
-            within: seconds in which its leader must have heard of most of its servers.
 
         Raises:
             NoQuorum: who answers cannot know.
             NoStream: there is none.
             BusUnavailable: NATS is away, or silent past `append_timeout` (`maybe_done`).
         """
-        seen = self._furthest.seq
-        answer = await self._info(within)
-        holes = _holes(answer)
-        if 0 < holes[2] <= MOST_HOLES and holes != self._holes:
-            answer = await self._info(within, deleted_details=True)
-            self._holes = _holes(answer)
-            self._last_hole = max(answer["state"].get("deleted") or [answer["state"]["last_seq"]])
-        state = answer["state"]
-        self.replicated = answer["config"].get("num_replicas", 1) > 1
-        lack = self._furthest.lacking(epoch(answer), state["last_seq"], seen=seen)
-        if lack is not None and self.replicated:
-            raise NoQuorum(f"the stream {subjects.STREAM} {lack}")
-        cluster = answer.get("cluster") or {}
-        self.leadership = f"{cluster.get('leader', '')} {cluster.get('leader_since', '')}" if self.replicated else ""
-        last_hole = 0 if not holes[2] else self._last_hole if holes[2] <= MOST_HOLES else state["last_seq"]
-        return StreamState(epoch(answer), state["first_seq"] or state["last_seq"] + 1, state["last_seq"], last_hole)
+        return await self._leader.state()
 
     async def info(self) -> dict[str, Any]:
         """What NATS says of the stream: its configuration, what it holds, who has it, and what time it is there (`ts`).
@@ -312,23 +251,13 @@ class EventStream:
         """
         told = 0
         while True:
-            answer = await self._info(subjects_filter=subject, offset=told)
+            answer = await self._leader.ask(subjects_filter=subject, offset=told)
             page = answer["state"].get("subjects") or {}
             for name in page:
                 yield name
             told += len(page)
             if not page or told >= answer.get("total", 0):
                 return
-
-    async def _info(self, within: float = ELECTION, **details: object) -> dict[str, Any]:
-        try:
-            answer = await self._jetstream.info(**details)
-        except ApiError as error:
-            kind = NoStream if error.code == STREAM_NOT_FOUND else BusUnavailable
-            raise kind(f"the stream {subjects.STREAM} cannot be read: {error}") from error
-        if (lack := lacking(answer, within=within)) is not None:
-            raise NoQuorum(f"the stream {subjects.STREAM} {lack}")
-        return answer
 
     async def replay(
         self, subject: str, *, after: int, events: int | None = None, known: int = 0
@@ -400,10 +329,3 @@ class EventStream:
             return None
         following = await self.first(subject, seq=after + 1)
         return following if following is not None and following.seq <= until else None
-
-
-def _holes(answer: dict[str, Any]) -> tuple[str, int, int]:
-    """Which stream, its first event, and how many are gone between that and the last one."""
-    state = answer["state"]
-    first, count = state["first_seq"], state["messages"]
-    return epoch(answer), first, state["last_seq"] - first + 1 - count if count else 0

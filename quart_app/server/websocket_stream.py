@@ -190,7 +190,7 @@ class FramedWSStream(WSStream):
         self._ping_later()
 
     def _ping_later(self) -> None:
-        if self._deaf or self._lost() or self.state is not ASGIWebsocketState.CONNECTED:
+        if self._lost() or self.state is not ASGIWebsocketState.CONNECTED:
             return
         # Sockets that were opened together are not pinged together for long.
         seconds = (self.config.websocket_ping_interval or 0) * random.uniform(0.8, 1)  # noqa: S311

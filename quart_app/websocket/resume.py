@@ -66,12 +66,8 @@ async def resume(
     ) as missed:
         async with reads.alone(client_id) if asked else nullcontext():
             state = await _covered(connection, end, scopes)
-            for _ in range(MOST_LOOKS if pipeline.bus.stream.replicated else 0):
-                if session.epoch != state.epoch or state.last_seq >= max(asked.values(), default=0):
-                    break
-                # A server may have answered that leads the stream no more, and does not know that yet.
-                await asyncio.sleep(LOOK_AGAIN)
-                state = await _covered(connection, end, scopes)
+            if pipeline.bus.stream.replicated and session.epoch == state.epoch:
+                state = await _no_older(state, max(asked.values(), default=0), connection, end, scopes)
             same = session.known and session.epoch == state.epoch
             seen = {scope: cursor if same or not session.known else 0 for scope, cursor in asked.items()}
             after = {scope: min(cursor, state.last_seq) for scope, cursor in seen.items()}
@@ -119,6 +115,22 @@ async def _covered(connection: Connection, end: StreamEnd, scopes: Iterable[str]
         if connection.covered(dict.fromkeys(scopes, state.last_seq)):
             return state
     raise BusUnavailable("live events come faster than a replay can begin; let the client connect again")
+
+
+async def _no_older(
+    state: StreamState, seen: int, connection: Connection, end: StreamEnd, scopes: Iterable[str]
+) -> StreamState:
+    """The same, or a later state that reaches what the client has seen, if one comes soon.
+
+    A server may have answered that leads the stream no more, and does not know that yet.
+    """
+    epoch = state.epoch
+    for _ in range(MOST_LOOKS):
+        if state.last_seq >= seen or state.epoch != epoch:
+            break
+        await asyncio.sleep(LOOK_AGAIN)
+        state = await _covered(connection, end, scopes)
+    return state
 
 
 def _whole(scope: str, cursor: int, session: Session, state: StreamState) -> bool:

@@ -144,7 +144,7 @@ class Lagging:
             answer = await info(**details)
             return answer | {"config": answer["config"] | {"num_replicas": 3}}
 
-        monkeypatch.setattr(bus.stream, "replicated", True)
+        monkeypatch.setattr(bus.stream._leader, "replicated", True)
         monkeypatch.setattr(bus.stream._jetstream, "info", replicated)
         monkeypatch.setattr(bus.stream._replays, "read", self.read)
         monkeypatch.setattr("bus.stream.LAG", 0)

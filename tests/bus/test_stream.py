@@ -50,7 +50,7 @@ async def test_an_event_is_not_believed_to_be_the_newest_of_a_leader_that_was_cu
 ) -> None:
     async with Bus(settings) as bus:
         seq = await bus.stream.append("bus.group.led", b"{}")
-        monkeypatch.setattr(bus.stream, "replicated", True)
+        monkeypatch.setattr(bus.stream._leader, "replicated", True)
         info = bus.stream._jetstream.info
         unheard = {"leader": "n1", "replicas": [{"name": name, "active": 5 * 10**9} for name in ("n2", "n3")]}
 
@@ -138,7 +138,7 @@ async def test_the_state_tells_the_last_event_that_is_gone_from_the_middle(
             assert holes == [0, 0, 6, 6, 9, 12]
             await bus.stream.append("bus.group.g0", b"{}")
             assert (await bus.stream.state()).last_hole == 12
-            monkeypatch.setattr("bus.stream.MOST_HOLES", 3)
+            monkeypatch.setattr("bus.stream_leader.MOST_HOLES", 3)
             assert (await bus.stream.state()).last_hole == 13  # too many to tell: any may be gone
             await jetstream.purge_stream(subjects.STREAM)
             assert (await bus.stream.state()).last_hole == 0
