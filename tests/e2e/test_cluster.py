@@ -152,7 +152,7 @@ async def test_when_a_follower_is_lost_nobody_notices(cluster: Cluster, web: Web
     lost = next(host for host, member in cluster.members.items() if not member.serves("busctl web"))
     await asyncio.to_thread(cluster.lead, next(host for host in cluster.members if host != lost))
     watcher = Watcher()
-    async with watcher.connect(web) as connected:
+    async with come_back(watcher, web) as connected:
         await accepted(watcher, connected, "with three servers")
         cluster.members[lost].kill()
         await submit(connected, "with two servers")
@@ -164,7 +164,7 @@ async def test_when_a_follower_is_lost_nobody_notices(cluster: Cluster, web: Web
 async def test_a_minority_takes_nothing_says_so_and_heals(cluster: Cluster, web: Web, other_web: Web) -> None:
     await asyncio.to_thread(cluster.lead, "b")
     watcher, elsewhere = Watcher(), Watcher()
-    async with watcher.connect(web) as connected, elsewhere.connect(other_web) as at_others:
+    async with come_back(watcher, web) as connected, come_back(elsewhere, other_web) as at_others:
         cluster.isolate("a")
         await submit(connected, "in vain")
         refusal = await connected.receive(20)
@@ -209,7 +209,7 @@ async def test_the_host_of_the_leader_dies_with_a_web_process_and_a_worker(
 ) -> None:
     await asyncio.to_thread(cluster.lead, "a")
     watcher = Watcher()
-    async with watcher.connect(web) as connected:
+    async with come_back(watcher, web) as connected:
         await accepted(watcher, connected, "one")
         await accepted(watcher, connected, "two")
         await watcher.see_until(connected, "job_output", 2)
@@ -228,7 +228,7 @@ async def test_the_host_of_the_leader_dies_with_a_web_process_and_a_worker(
 @pytest.mark.parametrize("with_data", [True, False], ids=["with its data", "without"])
 async def test_redis_is_killed_and_started_again(cluster: Cluster, web: Web, with_data: bool) -> None:
     watcher = Watcher()
-    async with watcher.connect(web) as connected:
+    async with come_back(watcher, web) as connected:
         await accepted(watcher, connected, f"running {with_data}")
         await watcher.see_until(connected, "job_output")
         cluster.valkey.kill()
