@@ -15,7 +15,7 @@ from benchmarks.figure import Invalid
 from benchmarks.noise import Watch
 from benchmarks.results import Results
 
-TOPICS = ("fan_out", "stalled", "connections", "jobs", "streaming")
+TOPICS = ("fan_out", "stalled", "connections", "redeploy", "jobs", "streaming")
 ROUNDS = 3
 
 

@@ -25,7 +25,7 @@ from typing import TypeVar
 from benchmarks import bare_enqueuer, result_waiter, submitters
 from benchmarks.contestants import ROOT
 from benchmarks.figure import Figure, Target
-from benchmarks.processes import cpu_seconds, tree
+from benchmarks.processes import cpu_seconds, end, tree
 from benchmarks.submitters import CONNECTIONS, DEADLINE
 from testbed.servers import Worker
 from testbed.system import System
@@ -133,7 +133,7 @@ def _contestants(directory: Path) -> Iterator[dict[str, Contestant]]:
             ),
         }
     finally:
-        system.stop()
+        end(system)
 
 
 @contextmanager

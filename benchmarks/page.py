@@ -44,7 +44,8 @@ every round of every figure in `benchmarks/results/`.
 
 {machine}
 
-Each figure is a median; rounds: {rounds}. In a round the contestants take turns. Between its lowest and its highest
+Each figure is a median; rounds: {rounds}. In a round the contestants take turns; in fan-out those that are an order of
+magnitude away take part in the first one only. Between its lowest and its highest
 round the typical figure differs by {spread:.0%}. While it was measured, {noise}; after a run during which that was more
 than {most:.0%} nothing is written.
 
@@ -106,6 +107,14 @@ Connecting is measured on a server just started, with connections added step by 
 connection between the column before and this one. Closing is not in it. A *resume* is a `bus.v1` client that comes back
 with its token and its cursors after it missed 100 events; columns are clients that come back at the same time, the wall
 time is from the first SYN to the last replayed frame of the last of them.""",
+    "redeploy": """\
+## A redeploy
+
+Two web processes end and two new ones begin, and all clients of `bus.v1` connect in the same moment with their tokens
+and cursors: nothing spreads them over time here. First everybody missed the same broadcast events, then ten events of
+its own as well. A client is whole when it has its welcome and the last frame it missed; one that is refused, or gets
+anything else, fails the run. The bystander is an idle WebSocket on one of the new processes that pings 10 ms after each
+pong. The column is the number of clients.""",
     "jobs": """\
 ## Jobs
 

@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from benchmarks.figure import Invalid
+from testbed.servers import Worker
+from testbed.system import System
 
 QUIET_SHARE = 0.02
 """A process that uses less than this share of a core has nothing left to do."""
@@ -66,6 +68,15 @@ def wait_quiet(pids: Iterable[int], window: float = 0.1, deadline: float = 30.0,
         if used - before < share * window:
             return used
     raise Invalid(f"the servers did not come to rest within {deadline:g} s")
+
+
+def end(system: System) -> None:
+    """End a system, its workers in order: only a parent that waits for its children tells what they have used, and what
+    nobody tells is taken for somebody else's work (see `benchmarks.noise`)."""
+    for server in system.servers:
+        if isinstance(server, Worker) and server.process is not None:
+            server.stop()
+    system.stop()
 
 
 def memory_bytes(pids: Iterable[int]) -> int:

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from benchmarks import stream_readers
 from benchmarks.contestants import ROOT
 from benchmarks.figure import Figure, Invalid, Target
-from benchmarks.processes import cpu_seconds, tree, wait_quiet
+from benchmarks.processes import cpu_seconds, end, tree, wait_quiet
 from benchmarks.stream_readers import DEADLINE, Read
 from benchmarks.streaming_jobs import WORD
 from testbed.system import System
@@ -143,7 +143,7 @@ def _streams(directory: Path) -> Iterator[Streams]:
         )
     finally:
         driver.shutdown(cancel_futures=True)
-        system.stop()
+        end(system)
 
 
 def _entry_point(directory: Path) -> Path:

@@ -21,12 +21,10 @@ MOST_FAILURES = 100
 class Subscription:
     """A subject that is heard from now on until `unsubscribe`, over as many connections as that takes."""
 
-    __slots__ = ("_client", "_handler", "_heard", "_owner", "number", "on_refused", "optional", "refused", "subject")
+    __slots__ = ("_client", "_handler", "_heard", "_owner", "_refused", "number", "on_refused", "optional", "subject")
 
     def __init__(self, owner: Subscriptions, subject: str, handler: Handler) -> None:
         self.subject = subject
-        self.refused: BusRefused | None = None
-        """Why NATS does not take it at this moment."""
         self.on_refused: Callable[[BusRefused], None] | None = None
         """Called when NATS refuses it; it is tried again now and then all the same."""
         self.optional = False
@@ -35,9 +33,20 @@ class Subscription:
         """Counts everything that was subscribed over one connection."""
         self._owner = owner
         self._handler = handler
+        self._refused: BusRefused | None = None
         self._client: NatsClient | None = None
         self._heard: int | None = None
         """The connection's number for it."""
+
+    @property
+    def refused(self) -> BusRefused | None:
+        """Why NATS does not take it at this moment."""
+        return self._refused
+
+    @refused.setter
+    def refused(self, error: BusRefused | None) -> None:
+        self._refused = error
+        self._owner.note(self)
 
     async def unsubscribe(self) -> None:
         """Stop hearing, now and on later connections. Safe to call twice."""
@@ -82,6 +91,8 @@ class Subscriptions:
     def __init__(self, on_refused: Callable[[], None]) -> None:
         self._on_refused = on_refused
         self._all: dict[Subscription, None] = {}
+        self._refused: dict[Subscription, None] = {}
+        """Those that NATS does not take, so that nobody has to look for them among all."""
         self._sent = self._taken = 0
         self._doubtful: list[Subscription] = []
         self._full = self._overflowed = False
@@ -94,7 +105,7 @@ class Subscriptions:
     @property
     def refused(self) -> BusRefused | None:
         """What NATS says to one that it does not take; None when it takes all that are needed."""
-        return next((each.refused for each in self._all if each.refused is not None and not each.optional), None)
+        return next((each.refused for each in self._refused if not each.optional), None)
 
     @property
     def unconfirmed(self) -> bool:
@@ -131,6 +142,14 @@ class Subscriptions:
     def remove(self, subscription: Subscription) -> None:
         """It is not sent again."""
         self._all.pop(subscription, None)
+        self._refused.pop(subscription, None)
+
+    def note(self, subscription: Subscription) -> None:
+        """What NATS says to one has changed."""
+        if subscription.refused is not None and subscription in self._all:
+            self._refused[subscription] = None
+        else:
+            self._refused.pop(subscription, None)
 
     async def send(self, subscription: Subscription, client: NatsClient) -> None:
         """Subscribe over a connection."""
@@ -197,7 +216,7 @@ class Subscriptions:
             nats.errors.Error, TimeoutError: the server does not answer.
         """
         async with self._mending:
-            refused = [each for each in self._all if each.refused is not None]
+            refused = list(self._refused)
             doubtful, self._doubtful = self._doubtful, []
             sent, self._overflowed = self._sent, False
             tried = dict.fromkeys([*doubtful, *refused])

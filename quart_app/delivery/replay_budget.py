@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from bus.byte_budget import ByteBudget
+from quart_app.round_robin import RoundRobin
 
 
 class ReplayBudget:
@@ -17,9 +16,5 @@ class ReplayBudget:
     def __init__(self, memory_bytes: int) -> None:
         self.memory = ByteBudget(memory_bytes)
         """To be taken for what is in memory of a replay, one piece at a time."""
-        self._turn = asyncio.Lock()
-
-    async def turn(self) -> None:
-        """Let other tasks have the loop, and come back when no other replay goes on within the same turn of it."""
-        async with self._turn:
-            await asyncio.sleep(0)
+        self.turn = RoundRobin().turn
+        """Lets other tasks have the loop, and comes back when no other replay goes on within the same turn of it."""

@@ -23,6 +23,9 @@ UNTOUCHED = 0.25
 """Seconds within which a connection that is idle is not closed for another: its request may be on its way."""
 MOST_LEAVING = 32
 """Connections that may be on their way out, and still have a descriptor, when another is accepted."""
+AT_ONCE = 16
+"""Connections that are accepted in one turn of the event loop. asyncio would take all that wait, thousands after a
+redeploy: it would do nothing else for that time, and whose request has not been read would be taken for idle."""
 ACCEPT_AGAIN = 0.5
 """Seconds after the system refused a connection for want of something in which it is not asked again; asyncio tries
 again after one second."""
@@ -69,7 +72,8 @@ class Listener(socket.socket):
         self._leaving: set[int] = set()
         self._wanting = float("-inf")
         self._file: SocketFile | None = None
-        self._took = False
+        self._taken = 0
+        """How many were accepted in this turn of the event loop."""
 
     @classmethod
     def bound(cls, address: str, *, mode: int = 0o600) -> Listener:
@@ -167,8 +171,9 @@ class Listener(socket.socket):
             OSError: the system has no descriptor or memory for it; said once in a while, between which it has to wait.
         """
         now = time.monotonic()
-        if self._took:  # asyncio asks for the next one at once; let another process have it
-            self._took = False
+        # asyncio asks for the next one at once. Of a Unix socket let another process have it.
+        if self._taken >= (1 if self.family == socket.AF_UNIX else AT_ONCE):
+            self._taken = 0
             raise BlockingIOError
         if now - self._wanting < ACCEPT_AGAIN or len(self._leaving) > MOST_LEAVING:
             raise BlockingIOError
@@ -180,13 +185,14 @@ class Listener(socket.socket):
         try:
             plain, peer = super().accept()
         except OSError as error:
+            self._taken = 0
             if error.errno in WANT:
                 self._wanting = now
             raise
         connection = Accepted(plain.family, plain.type, plain.proto, plain.detach())
         connection.gone = self._forget
         connection.since = now
-        self._took = self.family == socket.AF_UNIX
+        self._taken += 1
         self._open[connection.fileno()] = self._idle[connection.fileno()] = connection
         return connection, peer
 
@@ -203,9 +209,9 @@ class Listener(socket.socket):
             _shut(connection)
 
     def _part_with_idle(self, now: float) -> bool:
-        """End the connection that has been idle longest, unless that is not long."""
+        """End the connection that has been idle longest, unless that is not long, or its request waits to be read."""
         oldest = next(iter(self._idle.values()), None)
-        if oldest is None or now - oldest.since < UNTOUCHED:
+        if oldest is None or now - oldest.since < UNTOUCHED or _has_said_something(oldest):
             return False
         del self._idle[oldest.fileno()]
         self._leaving.add(oldest.fileno())
@@ -224,6 +230,13 @@ class Listener(socket.socket):
         for known in (self._open, self._idle):
             known.pop(connection.fileno(), None)
         self._leaving.discard(connection.fileno())
+
+
+def _has_said_something(connection: socket.socket) -> bool:
+    """Whether there is something that nobody has read."""
+    with suppress(OSError):  # nothing is there, or the connection is gone
+        return bool(connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+    return False
 
 
 def _shut(connection: socket.socket) -> None:

@@ -37,9 +37,10 @@ log = structlog.get_logger(__name__)
 OTHER_FILES = 100
 """Descriptors that a web process keeps from its clients: for NATS, Redis, files, and connections on their way out."""
 
-GARBAGE_THRESHOLD = 10_000
-"""New objects that start a collection. A connection is many objects that stay; with CPython's threshold of 700, a third
-of accepting it is looking for garbage among them."""
+GARBAGE_THRESHOLDS = (5_000, 4, 50)
+"""New objects that start a collection, and how many collections of one kind start the next. A connection is many
+objects that stay: with CPython's 700, 10, 10 a third of accepting it is looking for garbage among them. Fewer, larger
+ones take longer each, and nobody is served meanwhile; so the youngest are looked at often, and all of them seldom."""
 
 
 @dataclass(frozen=True)
@@ -182,7 +183,7 @@ async def _serve(settings: Settings, config: Config, listener: Listener, control
         metrics_listener.start()
         if await _bus_answers(settings, drain):
             gc.freeze()
-            gc.set_threshold(GARBAGE_THRESHOLD, 10, 10)
+            gc.set_threshold(*GARBAGE_THRESHOLDS)
             await hypercorn_serve(app, config, shutdown_trigger=drained)
             if drain.lost is not None:
                 raise CannotHeal(drain.lost)

@@ -16,8 +16,8 @@ from wsproto.frame_protocol import CloseReason
 
 from bus import Settings
 from quart_app.close_codes import INVALID_DATA, PROTOCOL_ERROR, TOO_BIG, TOO_MANY_REQUESTS, CloseCode
+from quart_app.round_robin import RoundRobin
 from quart_app.server.listener import Listener
-from quart_app.server.round_robin import RoundRobin
 from quart_app.sparse_log import SparseLog
 from quart_app.websocket import frame_writer
 from quart_app.websocket import rate_limit as limits

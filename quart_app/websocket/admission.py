@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from prometheus_client import Gauge
 from quart import Response
 
+from quart_app.round_robin import RoundRobin
 from quart_app.websocket.address_limit import AddressLimit
 
 RETRY_AFTER = 5
@@ -33,6 +34,8 @@ class Admission:
         self._gauge = gauge
         self._open = 0
         self._left = asyncio.Event()
+        self.turn = RoundRobin().turn
+        """Waits until no other client's first frame is worked on in the same turn of the event loop."""
         self._handshakes: set[asyncio.Timeout] = set()
         self.not_yet: str | None = None
         """Why nobody may come in yet."""

@@ -114,6 +114,7 @@ class Endpoint:
             async with self._admission.handshaking():
                 greeting = await handshake(
                     socket,
+                    self._admission.turn,
                     self._authenticator,
                     self._reception.sessions,
                     self._settings,

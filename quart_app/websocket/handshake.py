@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from quart import Websocket
@@ -31,6 +32,7 @@ class Greeting:
 
 async def handshake(
     socket: Websocket,
+    turn: Callable[[], Awaitable[None]],
     authenticator: Authenticator,
     sessions: Sessions,
     settings: Settings,
@@ -41,6 +43,7 @@ async def handshake(
     """Take the first frame of an accepted WebSocket.
 
     Args:
+        turn: waited for before the frame is looked at: after a redeploy thousands come in the same moment.
         proved: who the client proved to be in a header; what the frame proves comes before that.
         cookie: the token that a cookie brought, for a client that proves nothing otherwise.
 
@@ -52,6 +55,7 @@ async def handshake(
             frame: str | bytes | None = await socket.receive()
     except TimeoutError as error:
         raise HandshakeFailed(HANDSHAKE_TIMEOUT) from error
+    await turn()
     if frame is not None and longer(frame, settings.max_frame_bytes):
         raise HandshakeFailed(TOO_BIG)
     try:

@@ -66,6 +66,7 @@ async def resume(
     ) as missed:
         async with reads.alone(client_id) if asked else nullcontext():
             state = await _covered(connection, end, scopes)
+            await budget.turn()  # all who came in the same moment had that answer in the same turn of the event loop
             if pipeline.bus.stream.replicated and session.epoch == state.epoch:
                 state = await _no_older(state, max(asked.values(), default=0), connection, end, scopes)
             same = session.known and session.epoch == state.epoch
@@ -82,6 +83,7 @@ async def resume(
         if asked:
             # Asked behind the read: what is not gone by now was there to be read.
             now = await end.state()
+            await budget.turn()
             if now.epoch != state.epoch:
                 raise BusUnavailable("the stream was made anew meanwhile")
             recovered &= not missed.cut and all(_whole(scope, seen[scope], session, now) for scope in seen)

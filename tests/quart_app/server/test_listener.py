@@ -14,10 +14,10 @@ import pytest
 
 from bus import Settings
 from quart_app.errors import CannotListen
-from quart_app.server.listener import MOST_LEAVING, UNTOUCHED, Listener
+from quart_app.server.listener import AT_ONCE, MOST_LEAVING, UNTOUCHED, Listener
 from quart_app.server.serve import OTHER_FILES, fitted
 from testbed.ports import NO_IPV6, has_ipv6
-from testbed.raw import DEADLINE, dial, raw
+from testbed.raw import DEADLINE, dial, raw, upgrade
 from testbed.servers import Web, wait_until
 from testbed.system import System
 from tests.http import get
@@ -146,6 +146,54 @@ def test_one_that_has_just_come_is_not_closed_for_another(listener: Listener) ->
         assert ended(first)
         for connection in accepted:
             connection.close()
+
+
+def test_one_whose_request_waits_to_be_read_is_not_closed_for_another(listener: Listener) -> None:
+    port = listener.getsockname()[1]
+    with connect(port) as first, connect(port), connect(port):
+        accepted = [listener.accept()[0] for _ in range(2)]
+        first.sendall(b"GET")
+        time.sleep(UNTOUCHED)
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+        assert not ended(first)
+        assert accepted[0].recv(3) == b"GET"
+        accepted.append(listener.accept()[0])
+        assert ended(first)
+        for connection in accepted:
+            connection.close()
+
+
+def test_of_many_that_come_at_once_a_few_are_accepted_in_a_turn_of_the_loop() -> None:
+    with ExitStack() as stack, Listener.bound("127.0.0.1:0") as listener:
+        listener.listen(100)
+        listener.setblocking(False)
+        for _ in range(2 * AT_ONCE + 1):
+            stack.enter_context(connect(listener.getsockname()[1]))
+        turns = []
+        for _ in range(4):
+            taken = 0
+            with suppress(BlockingIOError):
+                while True:  # as asyncio does
+                    stack.enter_context(listener.accept()[0])
+                    taken += 1
+            turns.append(taken)
+    assert turns == [AT_ONCE, AT_ONCE, 1, 0]
+
+
+async def test_requests_that_came_while_a_process_was_busy_are_answered_though_few_may_be_idle(system: System) -> None:
+    web = await asyncio.to_thread(system.web, BUS_MAX_HTTP_CONNECTIONS="5")
+    with ExitStack() as stack:
+        crowd = [stack.enter_context(connect(web.port)) for _ in range(5)]
+        await asyncio.to_thread(wait_until, lambda: web.connections() == 5, "connection of each")
+        web.pause()
+        crowd += [stack.enter_context(connect(web.port)) for _ in range(5)]
+        for one in crowd:
+            one.sendall(upgrade())
+        await asyncio.sleep(UNTOUCHED)
+        web.resume()
+        answers = [await asyncio.to_thread(one.recv, 4096) for one in crowd]
+    assert [answer for answer in answers if not answer.startswith(b"HTTP/1.1 101")] == []
 
 
 def test_a_connection_that_was_answered_is_idle_for_as_long_as_since_then(listener: Listener) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from quart_app.server.round_robin import RoundRobin
+from quart_app.round_robin import RoundRobin
 
 
 async def test_one_goes_on_in_each_turn_of_the_loop_and_all_in_order() -> None:
