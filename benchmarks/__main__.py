@@ -16,7 +16,7 @@ from benchmarks.noise import Watch
 from benchmarks.results import Results
 
 TOPICS = ("fan_out", "stalled", "connections", "redeploy", "jobs", "streaming")
-ROUNDS = 3
+ROUNDS = 2
 
 
 def main() -> int:

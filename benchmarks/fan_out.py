@@ -30,7 +30,7 @@ TITLE = "Fan-out: one message to many WebSockets"
 SIZES = (125, 500, 2000)
 LAST_OF = 1000
 IN_FLIGHT = 20
-DELIVERIES = 40_000
+DELIVERIES = 25_000
 """At least so many deliveries in one measurement, a quarter of it with slow contestants."""
 
 WARM_UP = 20

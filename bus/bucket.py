@@ -14,7 +14,7 @@ from typing import Any
 from bus.append import WRONG_LAST_SEQUENCE
 from bus.client import Bus
 from bus.errors import BusError, BusUnavailable, StreamConflict
-from bus.jetstream import STREAM_NOT_FOUND
+from bus.jetstream import MESSAGE_NOT_FOUND, STREAM_NOT_FOUND
 from bus.quorum import lacking
 
 TIMEOUT = 2.0
@@ -104,14 +104,16 @@ class Bucket:
                 return str(answer["created"]), found
 
     async def get(self, bus: Bus, subject: str) -> Entry:
-        """The latest entry of a key.
+        """The latest entry of a key; one without a value when there is none, or no bucket.
 
         Raises:
-            BusUnavailable: NATS is away or silent.
+            BusUnavailable: NATS is away, or cannot say it now, as while the bucket gets another leader.
             BusError: as `refusal` makes it.
         """
-        message = (await self._api(bus, "STREAM.MSG.GET", {"last_by_subj": subject})).get("message")
-        if not message:
+        answer = await self._api(bus, "STREAM.MSG.GET", {"last_by_subj": subject})
+        if (error := answer.get("error")) and error.get("err_code") not in (MESSAGE_NOT_FOUND, STREAM_NOT_FOUND):
+            raise BusUnavailable(f"NATS refused a read of the bucket {self.stream}: {error.get('description')}")
+        if not (message := answer.get("message")):
             return Entry()
         removed = b"KV-Operation:" in base64.b64decode(message.get("hdrs", ""))
         value = None if removed else base64.b64decode(message.get("data", ""))

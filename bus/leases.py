@@ -84,8 +84,7 @@ async def put_after(bus: Bus, name: str, holder: bytes, revision: int) -> int | 
 async def get(bus: Bus, name: str) -> tuple[int, bytes | None]:
     """The revision of a lease's entry, and its holder; None when it was given up, and 0 when there is no entry.
 
-    Raises:
-        BusUnavailable: NATS is away or silent.
+    Raises: as `Bucket.get`.
     """
     entry = await BUCKET.get(bus, subjects.lease(name))
     return entry.revision, entry.value
@@ -94,8 +93,7 @@ async def get(bus: Bus, name: str) -> tuple[int, bytes | None]:
 async def was_given_up(bus: Bus, instance: str) -> bool:
     """Whether an instance was lately said to be gone. False for one that lives and for one whose lease expired.
 
-    Raises:
-        BusUnavailable: NATS is away or silent.
+    Raises: as `Bucket.get`.
     """
     return (await BUCKET.get(bus, subjects.lease(instance))).removed
 

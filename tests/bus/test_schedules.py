@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from typing import cast
 
 import pytest
 
-from bus import Bus, Settings, StreamConflict, schedules, subjects
+from bus import Bus, BusUnavailable, Settings, StreamConflict, schedules, subjects
 from bus.schedules import Remembered
 from tests.raw_jetstream import connected
 
@@ -54,6 +56,24 @@ async def test_a_bucket_of_that_name_that_is_another_programs_is_not_touched(bus
             with pytest.raises(StreamConflict, match="not this system's key-value bucket of schedules: subjects is"):
                 await verb(bus)
         assert (await raw.ask(f"STREAM.INFO.{subjects.SCHEDULES}"))["config"] == before
+
+
+@pytest.mark.parametrize("code", [10008, 10118])
+async def test_what_cannot_be_read_now_is_not_taken_for_nothing(code: int) -> None:
+    class Refusing:
+        """NATS while the bucket gets another leader: what there is can be said, what it holds cannot."""
+
+        connected = True
+        settings = Settings()
+
+        async def request(self, subject: str, data: bytes, **_: object) -> bytes:
+            if subject == f"$JS.API.STREAM.INFO.{subjects.SCHEDULES}":
+                has = {"subjects": {subjects.schedule("report"): 1}}
+                return json.dumps({"config": schedules.BUCKET.essential, "created": "now", "state": has}).encode()
+            return json.dumps({"error": {"code": 503, "err_code": code, "description": "not now"}}).encode()
+
+    with pytest.raises(BusUnavailable, match="refused a read of the bucket KV_busctl-schedules: not now"):
+        await schedules.read_all(cast(Bus, Refusing()))
 
 
 def test_a_slot_has_one_job_id_whoever_makes_it() -> None:

@@ -236,8 +236,15 @@ def _compare(who: str, seen: list[tuple[int, str]], stored: list[tuple[int, str]
 
 
 def _left_subscriptions(world: World) -> list[str]:
-    answers = [nats.monitored("subsz?subs=1&limit=10000") for nats in world.nats]
-    found = [entry["subject"] for answer in answers for entry in answer.get("subscriptions_list") or []]
-    found = [subject for subject in found if not (subject.startswith("_INBOX.") and subject.endswith(".*"))]  # its own
-    clients = [subject for subject in found if subject.startswith(("live.client.", "progress.", "_INBOX."))]
-    return [subject for subject in clients if subject != subjects.live(subjects.client(NOBODY))]  # a web process's own
+    """Of those that are connected: what one server of a cluster heard of another's clients is not theirs any more."""
+    answers = [nats.monitored("connz?subs=1&limit=10000") for nats in world.nats]
+    found = [
+        (subject, connection.get("name", "nobody"))
+        for answer in answers
+        for connection in answer["connections"]
+        for subject in connection.get("subscriptions_list") or []
+        if not (subject.startswith("_INBOX.") and subject.endswith(".*"))  # its own
+    ]
+    nobody = subjects.live(subjects.client(NOBODY))  # a web process's own
+    clients = ("live.client.", "progress.", "_INBOX.")
+    return [f"{subject} of {name}" for subject, name in found if subject.startswith(clients) and subject != nobody]
