@@ -114,7 +114,8 @@ Two web processes end and two new ones begin, and all clients of `bus.v1` connec
 and cursors: nothing spreads them over time here. First everybody missed the same broadcast events, then ten events of
 its own as well. A client is whole when it has its welcome and the last frame it missed; one that is refused, or gets
 anything else, fails the run. The bystander is an idle WebSocket on one of the new processes that pings 10 ms after each
-pong. The column is the number of clients.""",
+pong. The column is the number of clients. Centrifugo, whose recovery is nearest to this, takes no part: none of the
+package registries that this project installs from has its server.""",
     "jobs": """\
 ## Jobs
 
