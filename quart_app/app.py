@@ -36,7 +36,7 @@ from quart_app.web.trusted_proxies import TrustedProxies
 from quart_app.web_service import web_service
 from quart_app.websocket.address_limit import AddressLimit
 from quart_app.websocket.admission import Admission
-from quart_app.websocket.asgi_websocket import PullingWebsocket
+from quart_app.websocket.asgi_websocket import PullingWebsocket, RoutedWebsocket
 from quart_app.websocket.endpoint import Endpoint
 from quart_app.websocket.reception import Reception
 from quart_app.websocket.renewal import Renewal
@@ -124,6 +124,7 @@ class Edge:
         app = Quart(__name__, template_folder="web/templates", static_folder="web/static")
         app.asgi_http_class = StreamingHttp
         app.asgi_websocket_class = PullingWebsocket
+        app.websocket_class = RoutedWebsocket
         below = RootPath(app.asgi_app, self.settings.root_path)
         trusted, headers = self.settings.trusted_proxies, self.settings.trusted_proxy_headers
         app.asgi_app = TrustedProxies(below, trusted, headers)  # type: ignore[method-assign]
@@ -144,8 +145,8 @@ class Edge:
         app.while_serving(self._serve)
         for channel in self.served:
             endpoint = Endpoint(channel, self.reception)
-            app.add_websocket(channel.path, channel.name, endpoint.serve)
-            app.add_websocket(channel.path + "/", channel.name, endpoint.serve)
+            app.add_websocket(channel.path, channel.name, endpoint.view)
+            app.add_websocket(channel.path + "/", channel.name, endpoint.view)
         return app
 
     async def _serve(self) -> AsyncGenerator[None, None]:

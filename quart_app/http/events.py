@@ -25,7 +25,7 @@ from quart_app.websocket.handshake import Greeting
 from quart_app.websocket.reception import Reception
 from quart_app.websocket.session import Session
 from quart_app.websocket.socket import peer_of
-from quart_app.websocket.visit import visiting
+from quart_app.websocket.visit import Visit
 
 KEEP_ALIVE_EVERY = 15.0
 """Seconds between two signs of life."""
@@ -91,7 +91,7 @@ class Events:
         send: Send,
         headers: RawHeaders,
     ) -> None:
-        with held, visiting(self._reception.metrics, socket.scope) as visit:
+        with held, Visit(self._reception.metrics, socket.scope) as visit:
             await socket.open(send, headers)
             visit.accepted(connection.protocol)
             visit.known(connection.client_id)

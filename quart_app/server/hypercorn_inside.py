@@ -16,6 +16,7 @@ Of all connections:
 
 * an idle connection that its peer has closed is kept until the keep-alive timeout: here it is closed at once.
 * one whose peer is silent for the read timeout is cut, though it may be reading a long answer: here not then.
+* what an application is to receive waits in a queue of three deques, 2.3 KB for each connection: here in a list.
 * a connection that is lost is written to, and one whose peer reads nothing is waited for without end, before its close
   too: here no longer than the read timeout.
 * a request that was sent behind another, and a body that its handler does not want, are waited on for ever when the
@@ -28,7 +29,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from functools import partial
 from types import ModuleType
@@ -36,9 +37,12 @@ from typing import Any
 
 import h11
 import hypercorn.asyncio.run as run
+import hypercorn.asyncio.task_group as task_group
+import hypercorn.asyncio.tcp_server as tcp_server
 import hypercorn.protocol as protocol
 import hypercorn.protocol.h11 as http1
 import structlog
+from hypercorn.asyncio.task_group import TaskGroup
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.asyncio.worker_context import WorkerContext
 from hypercorn.config import Config
@@ -51,6 +55,7 @@ from hypercorn.protocol.ws_stream import ASGIWebsocketState, WSStream
 
 from bus import Settings
 from quart_app.close_codes import CloseCode
+from quart_app.server.inbox import Inbox
 from quart_app.server.listener import Listener
 from quart_app.server.websocket_stream import FRAMES_BETWEEN_LOOKS, FramedWSStream, Shared, is_lost, writer_of
 
@@ -61,15 +66,18 @@ READ_BYTES = 2**16
 CLOSE_SECONDS = 5.0
 """Seconds that a peer has to take what is left when its connection is closed."""
 
-RELIED_ON = {
+RELIED_ON: dict[type | ModuleType, tuple[str, ...]] = {
     WSStream: ("_accept", "_handle_events", "_send_pings", "_send_wsproto_event", "app_send", "handle"),
     HTTPStream: ("app_send", "handle"),
     H11Protocol: ("_check_protocol", "_create_stream", "_send_error_response"),
+    TaskGroup: ("spawn", "spawn_app"),
+    task_group: ("_handle",),
     TCPServer: ("_close", "_initiate_server_close", "_read_data", "protocol_send", "run"),
 }
 
 REPLACED: tuple[tuple[ModuleType, str], ...] = (
     (run, "TCPServer"),
+    (tcp_server, "TaskGroup"),
     (protocol, "H11Protocol"),
     (http1, "HTTPStream"),
     (http1, "WSStream"),
@@ -160,6 +168,19 @@ class BoundedTCPServer(TCPServer):
             self._shared.listener.mark(self._socket.fileno(), idle=idle)
 
 
+class Tasks(TaskGroup):
+    """The tasks of one connection. What an application is to receive waits for it in an `Inbox`."""
+
+    async def spawn_app(self, app: Any, config: Config, scope: Any, send: Any) -> Any:
+        def call_soon(function: Callable[..., Coroutine[Any, Any, Any]], *args: Any) -> Any:
+            return asyncio.run_coroutine_threadsafe(function(*args), self._loop).result()
+
+        inbox = Inbox(config.max_app_queue_size)
+        in_thread = partial(self._loop.run_in_executor, None)
+        self.spawn(task_group._handle, app, config, scope, inbox.get, send, in_thread, call_soon)
+        return inbox.put
+
+
 class Ended:
     """In place of an h11 connection whose peer is gone: nothing more comes of it, and nothing can be sent."""
 
@@ -229,9 +250,8 @@ class PacedHTTPStream(HTTPStream):
     async def app_send(self, message: Any) -> None:
         if message is None:
             self._answered = True
-            queue: asyncio.Queue[Any] = self.app_put.__self__  # type: ignore[attr-defined]
-            while not queue.empty():  # who waits to put more is let go on
-                queue.get_nowait()
+            inbox: Inbox = self.app_put.__self__  # type: ignore[attr-defined]
+            inbox.clear()
         await super().app_send(message)
 
 
@@ -264,6 +284,7 @@ def install(
     shared = Shared(settings, closed, listener)
     changed: tuple[Any, ...] = (
         partial(BoundedTCPServer, shared=shared),
+        Tasks,
         partial(Http1Protocol, shared=shared),
         partial(PacedHTTPStream, shared=shared),
         partial(FramedWSStream, shared=shared),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
-Asgi = Callable[[Any, Any, Any], Awaitable[None]]
+Asgi = Callable[[Any, Any, Any], Coroutine[Any, Any, None]]
 
 
 class RootPath:
@@ -23,13 +23,13 @@ class RootPath:
         self._app = app
         self._root_path = root_path
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+    def __call__(self, scope: Any, receive: Any, send: Any) -> Coroutine[Any, Any, None]:
         """Serve one ASGI scope."""
         if scope["type"] in ("http", "websocket"):
             root = self._root_path or scope.get("root_path", "").rstrip("/")
             if root or scope.get("root_path"):
                 scope = {**scope, "root_path": root, "path": _below(root, scope["path"])}
-        await self._app(scope, receive, send)
+        return self._app(scope, receive, send)
 
 
 def _below(root: str, path: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from ipaddress import ip_network
 from typing import Any, Literal
 
@@ -33,11 +33,11 @@ class TrustedProxies:
         self._trusted = [ip_network(network) for network in named - {UNIX}]
         self._headers = headers
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+    def __call__(self, scope: Any, receive: Any, send: Any) -> Coroutine[Any, Any, None]:
         """Serve one ASGI scope."""
         if scope["type"] in ("http", "websocket") and self._comes_from_trusted(scope):
             scope = self._told(scope)
-        await self._app(scope, receive, send)
+        return self._app(scope, receive, send)
 
     def _comes_from_trusted(self, scope: Any) -> bool:
         client = scope.get("client")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from ipaddress import IPv6Address
 
 from bus import Settings
@@ -13,6 +13,9 @@ from quart_app.rate_by_key import RateByKey
 
 IPV6_SITE = 64
 """Bits of an IPv6 address that one site shares (RFC 6177); it can choose the others as it likes."""
+
+
+UNCOUNTED = nullcontext()
 
 
 class AddressLimit:
@@ -34,8 +37,7 @@ class AddressLimit:
         Args:
             peer: the client's address; None, and what is no address, as of a Unix socket, has no limit.
         """
-        site = _site(peer)
-        if site is None:
+        if (self._most is None and self._handshakes is None) or (site := _site(peer)) is None:
             return None
         if self._most is not None and self._open[site] >= self._most:
             return "this address has too many WebSockets open; see BUS_MAX_CONNECTIONS_PER_ADDRESS"
@@ -43,13 +45,14 @@ class AddressLimit:
             return "this address connects too often; see BUS_HANDSHAKE_RATE_PER_ADDRESS"
         return None
 
-    @contextmanager
-    def opened(self, peer: str | None) -> Iterator[None]:
+    def opened(self, peer: str | None) -> AbstractContextManager[None]:
         """A block in which a WebSocket of this address is open."""
-        site = _site(peer)
-        if site is None or self._most is None:
-            yield
-            return
+        if self._most is None or (site := _site(peer)) is None:
+            return UNCOUNTED
+        return self._counted(site)
+
+    @contextmanager
+    def _counted(self, site: str) -> Iterator[None]:
         self._open[site] += 1
         try:
             yield

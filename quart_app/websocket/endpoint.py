@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from quart import Response, Websocket, websocket
+from quart import Response, websocket
 
 from bus import BusUnavailable
 from bus.messages import Message, RefreshToken
@@ -12,6 +12,7 @@ from quart_app.delivery.batch import View
 from quart_app.errors import Forbidden, HandshakeFailed, KeysUnavailable, TooManyConnections, Unauthorized
 from quart_app.identity.identity import Identity
 from quart_app.sparse_log import SparseLog
+from quart_app.websocket.asgi_websocket import PullingWebsocket
 from quart_app.websocket.connection import Connection
 from quart_app.websocket.credentials import bearer, from_cookie
 from quart_app.websocket.frame_parser import FrameParser
@@ -19,7 +20,7 @@ from quart_app.websocket.handshake import SUBPROTOCOL, handshake
 from quart_app.websocket.origin import origin_allowed
 from quart_app.websocket.reception import Reception
 from quart_app.websocket.socket import peer_of
-from quart_app.websocket.visit import Visit, visiting
+from quart_app.websocket.visit import Visit
 
 refused = SparseLog("a client that does not prove who it is was refused")
 
@@ -45,16 +46,20 @@ class Endpoint:
         self._plain = View(channel, v1=False)
         self._v1 = View(channel, v1=True)
 
-    async def serve(self) -> Response | None:
-        """Quart's view of a WebSocket: refuse it with a response, or serve it to its end."""
-        if (refusal := self._refusal()) is not None:
+    async def view(self) -> Response | None:
+        """Quart's view of a WebSocket."""
+        socket: PullingWebsocket = websocket.asgi  # type: ignore[attr-defined]
+        return socket.served_by(self._serve)
+
+    async def _serve(self, socket: PullingWebsocket) -> Response | None:
+        """Refuse it with a response, or serve it to its end."""
+        if (refusal := self._refusal(socket)) is not None:
             self._metrics.refused(refusal)
             return refusal
-        socket: Websocket = websocket._get_current_object()  # type: ignore[attr-defined]
         opened = self._admission.addresses.opened(peer_of(socket))
-        with self._admission, opened, visiting(self._metrics, socket.scope) as visit:
+        with self._admission, opened, Visit(self._metrics, socket.scope) as visit:
             try:
-                v1 = SUBPROTOCOL in socket.requested_subprotocols
+                v1 = SUBPROTOCOL in socket.scope.get("subprotocols", ())
                 await (self._serve_v1 if v1 else self._serve_plain)(socket, visit)
                 return None
             except BusUnavailable:
@@ -71,14 +76,15 @@ class Endpoint:
         self._metrics.refused(refusal)
         return refusal
 
-    def _refusal(self) -> Response | None:
-        origins = websocket.headers.getlist("Origin")
-        host, allowed = websocket.headers.get("Host", ""), self._settings.allowed_origins
-        if not origin_allowed(origins, host, allowed, secure=websocket.scheme == "wss"):
+    def _refusal(self, socket: PullingWebsocket) -> Response | None:
+        headers = socket.headers
+        origins = headers.getlist("Origin")
+        host, allowed = headers.get("Host", ""), self._settings.allowed_origins
+        if not origin_allowed(origins, host, allowed, secure=socket.scope["scheme"] == "wss"):
             return Response("this origin may not connect; see BUS_ALLOWED_ORIGINS\n", 403)
-        return self._admission.refusal(peer_of(websocket))
+        return self._admission.refusal(peer_of(socket))
 
-    async def _serve_plain(self, socket: Websocket, visit: Visit) -> None:
+    async def _serve_plain(self, socket: PullingWebsocket, visit: Visit) -> None:
         """Serve a client of the plain protocol.
 
         Raises:
@@ -100,7 +106,7 @@ class Endpoint:
         finally:
             await self._reception.detach(connection, visit)
 
-    async def _serve_v1(self, socket: Websocket, visit: Visit) -> None:
+    async def _serve_v1(self, socket: PullingWebsocket, visit: Visit) -> None:
         """Serve a client of `bus.v1`, which is accepted first and says who it is then, unless a header said so.
 
         Raises:
@@ -144,17 +150,18 @@ class Endpoint:
         finally:
             await self._reception.detach(connection, visit)
 
-    async def _proved(self, socket: Websocket) -> Identity | None:
+    async def _proved(self, socket: PullingWebsocket) -> Identity | None:
         """Who a client proves to be in a header; None when it has none, or no tokens are asked for."""
         if not self._authenticator.asks:
             return None
         token = bearer(socket.headers.getlist("Authorization"))
         return await self._authenticator.identify(token) if token is not None else None
 
-    def _cookie(self, socket: Websocket) -> str | None:
+    def _cookie(self, socket: PullingWebsocket) -> str | None:
         """The token that a cookie brings. Whatever page had it sent is of an allowed origin: see `_refusal`."""
-        return from_cookie(socket.cookies, self._settings.auth_cookie)
+        name = self._settings.auth_cookie
+        return from_cookie(socket.cookies, name) if name is not None else None
 
-    def _connection(self, socket: Websocket, view: View, identity: Identity) -> Connection:
+    def _connection(self, socket: PullingWebsocket, view: View, identity: Identity) -> Connection:
         parser = self._v1_parser if view.v1 else self._parser
         return self._reception.connection(socket, view, parser, identity)

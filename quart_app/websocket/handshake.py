@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
-from quart import Websocket
-
 from bus import Settings
 from bus.messages import Connect
 from quart_app.close_codes import BAD_HANDSHAKE, HANDSHAKE_TIMEOUT, KEYS_AWAY, TOO_BIG
@@ -16,6 +14,7 @@ from quart_app.identity.authenticator import Authenticator
 from quart_app.identity.identity import Identity
 from quart_app.websocket.frame_parser import FrameParser, longer
 from quart_app.websocket.session import Session, Sessions
+from quart_app.websocket.socket import Socket
 
 SUBPROTOCOL = "bus.v1"
 CONNECT = FrameParser({"connect": Connect})
@@ -31,7 +30,7 @@ class Greeting:
 
 
 async def handshake(
-    socket: Websocket,
+    socket: Socket,
     turn: Callable[[], Awaitable[None]],
     authenticator: Authenticator,
     sessions: Sessions,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Any, Protocol
 
 from werkzeug.datastructures import Headers
@@ -22,7 +23,7 @@ class Socket(Scoped, Protocol):
     def headers(self) -> Headers:
         """Those of the request that opened it."""
 
-    async def receive(self) -> Any:
+    def receive(self) -> Awaitable[Any]:
         """The next frame: text, bytes, or None. Raises `CancelledError` when the client has left."""
 
     async def send(self, data: str) -> None:

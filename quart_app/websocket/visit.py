@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Self
 
 import structlog
 
@@ -27,7 +26,9 @@ log = structlog.get_logger(__name__)
 
 
 class Visit:
-    """What is known of one WebSocket that was accepted. Made by `visiting`.
+    """A block in which a WebSocket is served, and what is known of it.
+
+    Log lines from inside the block have its `connection_id`, and then its client's.
 
     Args:
         metrics: counts it.
@@ -43,6 +44,14 @@ class Visit:
         self._began = self._clock()
         self._accepted = False
 
+    def __enter__(self) -> Self:
+        structlog.contextvars.bind_contextvars(connection_id=secrets.token_hex(6))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
+        structlog.contextvars.unbind_contextvars("connection_id", "client_id")
+
     def accepted(self, protocol: str) -> None:
         """It was accepted, with `plain` or `bus.v1`."""
         self._accepted = True
@@ -53,8 +62,7 @@ class Visit:
         structlog.contextvars.bind_contextvars(client_id=client_id)
         log.info("connection opened", path=self._scope["path"])
 
-    def end(self) -> None:
-        """It is over."""
+    def _end(self) -> None:
         if not self._accepted:
             return
         extensions = self._scope.get("extensions") or {}
@@ -68,18 +76,6 @@ class Visit:
             if by_server is None:  # else the server has counted it
                 self._metrics.closed_here(closing)
         log.info("connection closed", code=code, reason=reason, seconds=round(self._clock() - self._began, 3))
-
-
-@contextmanager
-def visiting(metrics: Metrics, scope: Mapping[str, Any]) -> Iterator[Visit]:
-    """A block in which a WebSocket is served. Log lines from inside it have its `connection_id`, then its client's."""
-    visit = Visit(metrics, scope)
-    with structlog.contextvars.bound_contextvars(connection_id=secrets.token_hex(6)):
-        try:
-            yield visit
-        finally:
-            visit.end()
-            structlog.contextvars.unbind_contextvars("client_id")
 
 
 def closed_by_server(scope: Any, code: CloseCode) -> None:

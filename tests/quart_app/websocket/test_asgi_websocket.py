@@ -9,13 +9,13 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any, ClassVar
 
 import pytest
-from quart import Quart, websocket
+from quart import Quart, Response, has_websocket_context, websocket
 
 from bus import Settings
 from bus.messages import Ping, Pong
 from quart_app import create_app
 from quart_app.channel import Channel, channel, ws_handler
-from quart_app.websocket.asgi_websocket import PullingWebsocket
+from quart_app.websocket.asgi_websocket import PullingWebsocket, RoutedWebsocket, Serve
 from testbed.raw import BINARY, DEADLINE, frame, raw, raw_v1
 from testbed.servers import SERVE, Nats, Web
 from testbed.system import System
@@ -200,6 +200,100 @@ async def test_text_and_bytes_are_told_apart_even_when_empty(event: dict[str, An
         async with asyncio.timeout(DEADLINE):
             await app(SCOPE, source(CONNECT, {"type": "websocket.receive", **event}, DISCONNECT), ignore)  # type: ignore[arg-type]
         assert received == [expected]
+
+
+async def told(serve: Serve, *events: dict[str, Any]) -> list[dict[str, Any]]:
+    """What an app whose only view has this for its WebSocket tells the server."""
+    app, sent = Quart(__name__), []
+    app.asgi_websocket_class = PullingWebsocket
+    app.websocket_class = RoutedWebsocket
+
+    @app.after_websocket  # type: ignore[type-var]
+    async def mark(response: Response | None) -> Response | None:
+        if response is not None:
+            response.headers["X-Marked"] = "yes"
+        return response
+
+    @app.websocket("/")
+    async def view() -> Response | None:
+        socket: PullingWebsocket = websocket.asgi  # type: ignore[attr-defined]
+        return socket.served_by(serve)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    answering = SCOPE | {"extensions": {"websocket.http.response": {}}}
+    async with asyncio.timeout(DEADLINE):
+        await app(answering, source(CONNECT, *events), send)  # type: ignore[arg-type]
+    return sent
+
+
+async def test_it_is_served_when_quart_has_let_go_of_it() -> None:
+    received = []
+
+    async def serve(socket: PullingWebsocket) -> None:
+        assert not has_websocket_context()
+        assert socket.headers["HOST"] == "localhost"
+        await socket.accept("bus.v1")
+        received.append(await socket.receive())
+        await socket.send("answer")
+        await socket.receive()
+
+    sent = await told(serve, {"type": "websocket.receive", "text": "hello", "bytes": None}, DISCONNECT)
+    assert received == ["hello"]
+    assert [message["type"] for message in sent] == ["websocket.accept", "websocket.send"]
+    assert sent[0]["subprotocol"] == "bus.v1"
+
+
+async def test_a_refusal_of_what_serves_it_goes_through_quart() -> None:
+    async def serve(socket: PullingWebsocket) -> Response:
+        return Response("no room\n", 503)
+
+    start, *body = await told(serve)
+    assert start["status"] == 503
+    assert (b"x-marked", b"yes") in start["headers"]
+    assert b"".join(part["body"] for part in body) == b"no room\n"
+
+
+async def test_what_serves_it_and_fails_is_logged_and_answered_with_500(caplog: pytest.LogCaptureFixture) -> None:
+    async def serve(socket: PullingWebsocket) -> None:
+        raise RuntimeError("it broke")
+
+    assert (await told(serve))[0]["status"] == 500
+    assert "it broke" in caplog.text
+
+
+async def test_what_fails_after_it_was_accepted_closes_it() -> None:
+    async def serve(socket: PullingWebsocket) -> None:
+        await socket.accept()
+        raise RuntimeError("it broke")
+
+    assert [message["type"] for message in await told(serve)] == ["websocket.accept", "websocket.close"]
+
+
+async def test_it_is_closed_once_by_what_serves_it_or_when_that_has_returned() -> None:
+    async def closes(socket: PullingWebsocket) -> None:
+        await socket.accept()
+        await socket.close(1012, "soon")
+
+    async def returns(socket: PullingWebsocket) -> None:
+        await socket.accept()
+
+    for serve, code in ((closes, 1012), (returns, 1000)):
+        sent = await told(serve)
+        assert [message.get("code") for message in sent] == [None, code]
+
+
+@pytest.mark.parametrize(
+    ("headers", "cookies"),
+    [
+        ([], {}),
+        ([(b"cookie", b"a=1; b=2")], {"a": "1", "b": "2"}),
+        ([(b"cookie", b"a=1"), (b"cookie", b"b=2")], {"a": "1", "b": "2"}),
+    ],
+)
+def test_cookies_are_those_of_all_its_headers(headers: list[tuple[bytes, bytes]], cookies: dict[str, str]) -> None:
+    assert PullingWebsocket(Quart(__name__), SCOPE | {"headers": headers}).cookies == cookies  # type: ignore[arg-type]
 
 
 SERVERS = pytest.mark.parametrize("command", [SERVE, ("hypercorn", "quart_app:app")])
