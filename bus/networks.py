@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
-KNOWN = 4096
-"""Addresses that are not read again: peers come back, and proxies all the time."""
 UNIX = "unix"
 """In such a list: who connects by a Unix socket, and has no address."""
 
@@ -34,7 +31,6 @@ def networks(text: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-@lru_cache(KNOWN)
 def address(text: str) -> Address | None:
     """An address, that of an IPv4 peer of an IPv6 socket as IPv4; None when it is none."""
     try:

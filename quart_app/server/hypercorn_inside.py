@@ -1,6 +1,6 @@
 """What `busctl serve` changes inside Hypercorn. Written against Hypercorn 0.18; with another, nothing is changed.
 
-Things that its configuration cannot say. Of WebSockets (the stream is in `quart_app.server.websocket_stream`):
+Things that its configuration cannot say. Of WebSockets (the stream is in `websocket_stream`):
 
 * every frame takes a dict, an event, an encoding, two locks and half a dozen coroutines on its way to the socket: here
   `quart_app.websocket.frame_writer` goes past them.
@@ -12,7 +12,7 @@ Things that its configuration cannot say. Of WebSockets (the stream is in `quart
   limit sees it (RFC 7692 section 8 warns of this): here it is offered only when asked for.
 * the task that sends pings sleeps on after its socket has closed: here a timer does it, and ends with the socket.
 
-Of all connections:
+Of all connections (HTTP/1.1 is in `http_stream`, the queue in `inbox`):
 
 * an idle connection that its peer has closed is kept until the keep-alive timeout: here it is closed at once.
 * one whose peer is silent for the read timeout is cut, though it may be reading a long answer: here not then.
@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from types import ModuleType
@@ -48,16 +48,16 @@ from hypercorn.asyncio.worker_context import WorkerContext
 from hypercorn.config import Config
 from hypercorn.events import Closed, RawData, Updated
 from hypercorn.events import Event as ConnectionEvent
-from hypercorn.protocol.events import Body, EndBody, Event, StreamClosed
 from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.protocol.http_stream import HTTPStream
 from hypercorn.protocol.ws_stream import ASGIWebsocketState, WSStream
 
 from bus import Settings
 from quart_app.close_codes import CloseCode
-from quart_app.server.inbox import Inbox
+from quart_app.server.http_stream import Http1Protocol, PacedHTTPStream
+from quart_app.server.inbox import Tasks
 from quart_app.server.listener import Listener
-from quart_app.server.websocket_stream import FRAMES_BETWEEN_LOOKS, FramedWSStream, Shared, is_lost, writer_of
+from quart_app.server.websocket_stream import FramedWSStream, Shared, is_lost, writer_of
 
 log = structlog.get_logger(__name__)
 
@@ -168,100 +168,13 @@ class BoundedTCPServer(TCPServer):
             self._shared.listener.mark(self._socket.fileno(), idle=idle)
 
 
-class Tasks(TaskGroup):
-    """The tasks of one connection. What an application is to receive waits for it in an `Inbox`."""
-
-    async def spawn_app(self, app: Any, config: Config, scope: Any, send: Any) -> Any:
-        def call_soon(function: Callable[..., Coroutine[Any, Any, Any]], *args: Any) -> Any:
-            return asyncio.run_coroutine_threadsafe(function(*args), self._loop).result()
-
-        inbox = Inbox(config.max_app_queue_size)
-        in_thread = partial(self._loop.run_in_executor, None)
-        self.spawn(task_group._handle, app, config, scope, inbox.get, send, in_thread, call_soon)
-        return inbox.put
-
-
-class Ended:
-    """In place of an h11 connection whose peer is gone: nothing more comes of it, and nothing can be sent."""
-
-    our_state = None
-    their_state = h11.ERROR
-    they_are_waiting_for_100_continue = False
-    trailing_data = (b"", False)
-
-    def receive_data(self, data: bytes) -> None:
-        """Drop it."""
-
-    def next_event(self) -> Any:
-        """Nothing, for whoever waits to take the next request."""
-        return h11.NEED_DATA
-
-    def send(self, event: Any) -> bytes:
-        """Drop it."""
-        return b""
-
-
-class Http1Protocol(H11Protocol):
-    """HTTP/1.1 that stays HTTP/1.1, whatever a request asks for, and one new request in a turn of the event loop."""
-
-    def __init__(self, *args: Any, shared: Shared) -> None:
-        super().__init__(*args)
-        self._shared = shared
-
-    async def handle(self, event: ConnectionEvent) -> None:
-        if isinstance(event, Closed):
-            self.connection = Ended()  # type: ignore[assignment]
-            await self.can_read.set()
-        await super().handle(event)
-
-    async def _check_protocol(self, event: Any) -> None:
-        """An upgrade that is not to a WebSocket is not made (RFC 9110 section 7.8 allows that)."""
-
-    async def _create_stream(self, request: Any) -> None:
-        if request.http_version.startswith(b"1."):
-            await self._shared.round.turn()
-            await super()._create_stream(request)
-        else:
-            await self._send_error_response(505)
-            await self.send(Closed())
-
-
-class PacedHTTPStream(HTTPStream):
-    """A request whose body is taken a little at a time, and not waited on when nobody wants it."""
-
-    def __init__(self, *args: Any, shared: Shared) -> None:
-        super().__init__(*args)
-        self._shared = shared
-        self._taken = 0
-        self._answered = False
-
-    async def handle(self, event: Event) -> None:
-        if isinstance(event, Body | EndBody):
-            self._taken += 1
-            if self._taken % FRAMES_BETWEEN_LOOKS == 0:
-                await self._shared.round.turn()
-            if self._answered:
-                return
-        elif isinstance(event, StreamClosed) and self._answered:
-            self.closed = True
-            return
-        await super().handle(event)
-
-    async def app_send(self, message: Any) -> None:
-        if message is None:
-            self._answered = True
-            inbox: Inbox = self.app_put.__self__  # type: ignore[attr-defined]
-            inbox.clear()
-        await super().app_send(message)
-
-
 def install(
     settings: Settings,
     *,
     closed: Callable[[CloseCode], None] = lambda code: None,
     listener: Listener | None = None,
 ) -> bool:
-    """Let Hypercorn serve with the classes above.
+    """Let Hypercorn serve with `BoundedTCPServer` and what is in the other files.
 
     With a Hypercorn that is built otherwise, nothing is changed and one warning says so.
 

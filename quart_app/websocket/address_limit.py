@@ -16,6 +16,7 @@ IPV6_SITE = 64
 
 
 UNCOUNTED = nullcontext()
+"""The block of an address without a limit."""
 
 
 class AddressLimit:

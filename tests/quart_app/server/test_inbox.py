@@ -74,6 +74,28 @@ async def test_a_reader_that_is_cancelled_takes_nothing_with_it() -> None:
         assert await inbox.get() == "event"
 
 
+async def test_several_may_read_and_each_event_goes_to_one() -> None:
+    inbox = Inbox(10)
+    reading = [asyncio.create_task(inbox.get()) for _ in range(3)]
+    await settled()
+    for number in range(3):
+        await inbox.put(number)
+    async with asyncio.timeout(DEADLINE):
+        assert sorted(await asyncio.gather(*reading)) == [0, 1, 2]
+
+
+async def test_who_gives_up_waiting_leaves_nothing_behind() -> None:
+    empty, full = Inbox(1), Inbox(1)
+    await full.put("event")
+    for _ in range(10):
+        for waiting in (asyncio.create_task(empty.get()), asyncio.create_task(full.put("another"))):
+            await settled()
+            waiting.cancel()
+            await asyncio.wait([waiting])
+    assert not empty._waiting
+    assert not full._waiting
+
+
 async def test_what_is_cleared_is_gone_and_lets_go_on_who_waits() -> None:
     inbox = Inbox(1)
     await inbox.put("dropped")
