@@ -31,6 +31,9 @@ EVENTS_BEFORE = 10_000
 AT = "2026-01-02T03:04:05.678901Z"
 """Some time, as events tell it: each in as many characters."""
 
+NO_PINGS = {"BUS_PING_INTERVAL": "3600", "BUS_READ_TIMEOUT": "7200"}
+"""Nobody pings an idle WebSocket here: 5,000 of them are never at rest then, and whoever connects slowly pays for it."""
+
 OURS = "busctl serve"
 OURS_ASGI = "busctl on plain hypercorn"
 OURS_ALL = "busctl serve + nats-server"
@@ -153,7 +156,7 @@ def ours(
     with started(nats):
         # Nobody hands in a job here, so there need not be a Redis.
         env = {"NATS_URL": nats.url, "REDIS_URL": f"redis://127.0.0.1:{free_port()}/0", "BUS_LOG_LEVEL": "warning"}
-        web = Web(directory, env | settings, command=command)
+        web = Web(directory, env | NO_PINGS | settings, command=command)
         with started(web):
             frame = {"action": "system_notification", "payload": "", "seq": EVENTS_BEFORE, "at": AT, "group": "system"}
             event = {"action": "system_notification", "payload": filler(frame, PAYLOAD)}

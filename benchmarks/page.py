@@ -71,7 +71,8 @@ A target with a contestant in it is a ratio to that contestant in the same run.
   small machine, not of a server that has it for itself.
 * Memory is the growth of the proportional set size of the process that holds the WebSockets, divided by the
   connections. The kernel's socket buffers are not in it, for nobody.
-* A frame is {frame} bytes on the wire, header included, from everybody. Compression is off everywhere.
+* A frame is {frame} bytes on the wire, header included, from everybody. Compression and pings are off
+  everywhere; what pings of idle connections cost is measured by `python -m benchmarks.idle`.
 """
 
 CONTESTANTS = {

@@ -66,6 +66,7 @@ if __name__ == "__main__":
         port=int(sys.argv[2]),
         ws="websockets-sansio",
         ws_per_message_deflate=False,
+        ws_ping_interval=None,
         log_level="error",
         backlog=4096,
     )

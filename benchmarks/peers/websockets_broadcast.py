@@ -26,7 +26,7 @@ async def main(port: int) -> None:
         finally:
             audience.discard(connection)
 
-    async with serve(handle, "127.0.0.1", port, compression=None, backlog=4096) as server:
+    async with serve(handle, "127.0.0.1", port, compression=None, ping_interval=None, backlog=4096) as server:
         await server.serve_forever()
 
 
