@@ -32,7 +32,7 @@ AT = "2026-01-02T03:04:05.678901Z"
 """Some time, as events tell it: each in as many characters."""
 
 NO_PINGS = {"BUS_PING_INTERVAL": "3600", "BUS_READ_TIMEOUT": "7200"}
-"""Nobody pings an idle WebSocket here: 5,000 of them are never at rest then, and whoever connects slowly pays for it."""
+"""Nobody pings an idle WebSocket here: 5,000 that are pinged are never at rest, and who connects slowly pays for it."""
 
 OURS = "busctl serve"
 OURS_ASGI = "busctl on plain hypercorn"

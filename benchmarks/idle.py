@@ -40,7 +40,10 @@ def main(arguments: Sequence[str]) -> None:
     command = ("busctl", "serve", "--workers", str(workers))
     with ExitStack() as stack:
         directory = Path(stack.enter_context(TemporaryDirectory(prefix="benchmark-")))
-        one = stack.enter_context(contestants.ours(directory, command=command, BUS_MAX_CONNECTIONS=str(clients)))
+        pinged = {"BUS_PING_INTERVAL": "20"}
+        one = stack.enter_context(
+            contestants.ours(directory, command=command, BUS_MAX_CONNECTIONS=str(clients), **pinged)
+        )
         used, memory = _used(one), memory_bytes(one.pids["web"])
         began = time.monotonic()
         holders = [stack.enter_context(holding(one.web_port, min(HELD, clients - n))) for n in range(0, clients, HELD)]
