@@ -34,6 +34,8 @@ SERVE = ("python", "-P", "-m", "quart_app")
 
 LEAKS: list[str] = []
 """Log lines of ended servers that tell what tests have planted."""
+RUNNING: list[Server] = []
+"""Those that were started and not ended."""
 
 
 def wait_until(condition: Callable[[], bool], what: str, deadline: float = START_DEADLINE) -> None:
@@ -76,6 +78,7 @@ class Server:
             self._begins = log.tell()
             env = os.environ | {"TMPDIR": str(self.directory)} | self.env  # one that is killed leaves things behind
             self.process = self.begin(self.command(), env, log)
+        RUNNING.append(self)
         try:
             wait_until(self._ready_or_dead, f"{self.name} ready")
         except BaseException:
@@ -122,6 +125,8 @@ class Server:
     def kill(self) -> int:
         """SIGKILL to the process and all its children."""
         assert self.process is not None
+        if self in RUNNING:
+            RUNNING.remove(self)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         status = self.process.wait(10)

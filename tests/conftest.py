@@ -14,7 +14,7 @@ import hypothesis
 import pytest
 
 from bus import Settings
-from testbed.servers import LEAKS, Nats, OurServer, Server, Web
+from testbed.servers import LEAKS, RUNNING, Nats, OurServer, Server, Web
 from testbed.system import System, running
 from tests.cli.background import background
 from tests.cli.command import busctl, ended, from_nothing, started_busctl
@@ -36,6 +36,8 @@ STARTERS: tuple[object, ...] = (
 """What starts processes or serves, which takes its time."""
 
 
+LAST_WORDS = 25
+"""Lines of a server's log that are shown when a test fails."""
 LONGEST_FIRST = (
     *("tests/workers/test_lost_workers.py", "tests/e2e/test_dev.py", "tests/test_document_blocks.py", "tests/chaos"),
     *("tests/cli/test_new.py", "tests/e2e/test_browser", "tests/e2e", "tests/conformance", "tests/workers"),
@@ -63,6 +65,17 @@ def _starts(names: dict[str, Any]) -> bool:
         for value in names.values()
         if callable(value)
     )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show what each server said last when a test fails: elsewhere nobody could look into their logs."""
+    report = yield
+    if report.failed:
+        for server in RUNNING:
+            lines = server.output().splitlines()[-LAST_WORDS:]
+            report.sections.append((f"{server.name}, process {server.pid}", "\n".join(lines)))
+    return report
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
