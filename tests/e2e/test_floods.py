@@ -22,6 +22,10 @@ SECONDS = 2
 SOON = 5.0
 """Seconds within which anybody is served, on a machine that the attackers have to themselves. On one that is the
 server's, `benchmarks/bystander.py` measures milliseconds."""
+ENOUGH = 60.0
+"""Seconds within which attackers, a round of a few seconds after the other, have met everything they are to meet."""
+EXPECTED = {"1002", "1009", "4429"}
+"""Close codes: nonsense, more than may be sent at once, and more often than may be sent."""
 
 
 async def flood(web: Web, kind: str, sockets: int, *cafile: str) -> asyncio.subprocess.Process:
@@ -48,16 +52,18 @@ async def test_others_are_served_while_all_kinds_of_floods_go_on(
     url = web.ws_url.replace("ws:", "wss:") if tls else web.ws_url
     async with client(url, ssl=context) as bystander:
         await bystander.ping(SOON)
-        process = await flood(web, ALL, len(KINDS), *([certfile] if tls else []))
-        ending = asyncio.create_task(process.communicate())
-        while not ending.done():
-            await bystander.ping(SOON)
-            async with asyncio.timeout(SOON), client(url, ssl=context) as newcomer:
-                await newcomer.ping()
-            await asyncio.sleep(0.01)
-        told, _ = await ending
-        codes = json.loads(told)
-        assert {"1002", "1009", "4429"} <= codes.keys(), codes
+        codes: set[str] = set()
+        async with asyncio.timeout(ENOUGH):
+            while not codes >= EXPECTED:  # how far the attackers get in one round is up to the machine
+                process = await flood(web, ALL, len(KINDS), *([certfile] if tls else []))
+                ending = asyncio.create_task(process.communicate())
+                while not ending.done():
+                    await bystander.ping(SOON)
+                    async with asyncio.timeout(SOON), client(url, ssl=context) as newcomer:
+                        await newcomer.ping()
+                    await asyncio.sleep(0.01)
+                told, _ = await ending
+                codes |= json.loads(told).keys()
         await bystander.ping()
     assert await asyncio.to_thread(web.stop) == 0, web.output()
     for unwanted in ("raised exception", "SSL connection is closed", "Traceback"):
