@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import structlog
+from celery.concurrency.asynpool import AsynPool
 from celery.exceptions import CPendingDeprecationWarning
 from celery.worker import consumer as celery_consumer
 from celery.worker.state import maybe_shutdown
@@ -67,6 +68,7 @@ class Consumer(celery_consumer.Consumer):  # type: ignore[misc]
         log.warning("stopped taking tasks from Redis; connecting again", error=str(exc) or type(exc).__name__)
         super().on_connection_error_after_connected(exc)
         self._pause()
+        self._watch_dying_children()
 
     def on_decode_error(self, message: Message, exc: Exception) -> None:
         """Set a message aside that cannot be decoded. Celery would log it whole."""
@@ -92,6 +94,18 @@ class Consumer(celery_consumer.Consumer):  # type: ignore[misc]
             log.warning("left a task of another application in Redis, like all that follow with its name", task=name)
         self.app.busctl_metrics.foreign.inc()
         message.reject()  # type: ignore[no-untyped-call]
+
+    def _watch_dying_children(self) -> None:
+        """Have those that are still in the pool watched again.
+
+        When one dies, Celery stops watching it, and looks for dead children at once. The kernel may call it dead a
+        moment later, though, and if Redis is lost in that moment, Celery finds nothing of it to watch, takes that for
+        another lost connection, and so on for ever.
+        """
+        if isinstance(pool := getattr(self.pool, "_pool", None), AsynPool):
+            for child in pool._pool:
+                if getattr(child, "_sentinel_poll", 0) is None:
+                    del child._sentinel_poll
 
     def _set_aside(self, message: Message, error: Exception) -> None:
         self.app.busctl_metrics.malformed.inc()

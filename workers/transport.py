@@ -238,12 +238,36 @@ class SentinelChannel(Channel, kombu_redis.SentinelChannel):
         }
 
 
+class Poller(kombu_redis.MultiChannelPoller):
+    """kombu's, which notices a Redis that has gone without a word.
+
+    Nothing ever comes over a connection whose other end lost its power. Every second this one asks Redis for messages
+    to be given out again; kombu would take no answer for nothing to do.
+    """
+
+    def maybe_restore_messages(self) -> None:
+        """Give out again what nobody has acknowledged in time.
+
+        Raises:
+            RedisError, OSError: Redis did not answer, and the worker connects again.
+        """
+        for channel in self._channels:
+            if channel.active_queues:
+                limit, throttle = channel.unacked_restore_limit, channel.unacked_restore_throttle
+                channel.qos.restore_visible(num=limit, interval=throttle)
+                return
+
+
 class Transport(kombu_redis.Transport):
-    """kombu's transport with this module's channel."""
+    """kombu's transport with this module's channel and poller."""
 
     Channel = Channel
     connection_errors = CONNECTION_ERRORS
     channel_errors = ()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)  # type: ignore[no-untyped-call]
+        self.cycle = Poller()  # type: ignore[assignment,no-untyped-call]
 
 
 class SentinelTransport(Transport):

@@ -8,10 +8,25 @@ from pathlib import Path
 
 import pytest
 
+from testbed.servers import wait_until
 from testbed.system import System, running
 from tests import own_jobs
 from tests.workers.bench import Bench, bench_of, listens_to_everything, signal_children
 
+SEEMS_DEAD = """
+import sys
+from workers.registry import job, JobContext
+
+@job
+def seems_dead(content: str, job: JobContext) -> str:
+    "Close what the worker watches, as the kernel does a moment before it calls a process dead."
+    import os
+    frame = sys._getframe()
+    while frame.f_code.co_name != "_launch":
+        frame = frame.f_back
+    os.close(frame.f_locals["child_w"])
+    return "lives"
+"""
 ENDED = ["job_queued", "job_started", "job_result"]
 
 
@@ -64,6 +79,16 @@ def test_the_death_of_a_child_is_noticed_on_a_busy_machine_too(bench: Bench, tmp
         for process in busy:
             process.kill()
             process.wait()
+
+
+def test_redis_may_go_in_the_moment_in_which_a_child_dies(tmp_path: Path) -> None:
+    with own_jobs.running_with(tmp_path, SEEMS_DEAD) as system, bench_of(system) as bench:
+        worker = system.worker("--concurrency", "2")
+        assert bench.end(bench.submit("seems_dead")) == "lives"
+        system.valkey.kill()
+        wait_until(lambda: worker.said("connecting again"), "loss of Redis")
+        system.valkey.start()
+        assert bench.end(bench.submit()) == "✅ Processed: X"
 
 
 def test_children_that_are_replaced_take_nothing_with_them(bench: Bench) -> None:

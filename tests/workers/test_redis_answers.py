@@ -16,6 +16,7 @@ from kombu.exceptions import OperationalError
 from redis import exceptions
 
 from bus import Settings
+from testbed.network import Network
 from testbed.servers import Web, Worker, wait_until
 from testbed.system import running
 from tests.http import get
@@ -212,6 +213,26 @@ def test_one_that_is_told_to_stop_meanwhile_ends_in_order(bench: Bench, admin: r
         FAULTS["READONLY"].end(admin)
     assert "Traceback" not in told.output()
     bench.all_ended(*jobs)
+
+
+def losses(worker: Worker) -> int:
+    """How often it lost Redis, or did not find it."""
+    return sum(worker.output().count(words) for words in ("connecting again", "Cannot connect"))
+
+
+def test_a_worker_that_redis_does_not_hear_connects_again_and_ends_when_told(bench: Bench) -> None:
+    network = Network()
+    with closing(network):
+        port = network.link("worker", "redis", listen="127.0.0.1", to=("127.0.0.1", bench.system.valkey.port))
+        far = bench.system.worker("-c", "1", "-n", "far@here", REDIS_URL=f"redis://127.0.0.1:{port}/0", **QUICK)
+        network.cut("worker", "redis")
+        wait_until(lambda: losses(far) > 0, "a worker that noticed")
+        network.mend()
+        wait_until(lambda: far.output().count("Connected to") > 1, "a worker that is back")
+        network.cut("worker", "redis")
+        wait_until(lambda: losses(far) > 1, "a worker that noticed once more")
+        assert far.stop() == 0
+        assert "Traceback" not in far.output()
 
 
 @pytest.mark.parametrize(
