@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from testbed.system import METRICS_TOKEN
 
 HOSTS = {"a": "127.0.0.2", "b": "127.0.0.3", "c": "127.0.0.4"}
 """Addresses by name. Web processes and workers are on the first two."""
+REDIS = "redis"
+"""The host of Valkey, where nothing else is."""
 ROUTE_PING = "1s"
 """Time after which a server asks another one whether it is there. NATS's own, 30 s, is more than a test has."""
 
@@ -82,12 +84,15 @@ class Cluster:
         self._on: dict[str, list[Server]] = {host: [member] for host, member in self.members.items()}
         self.settings = {"BUS_JOB_DELAY_SCALE": "0", "BUS_METRICS_TOKEN": METRICS_TOKEN, **settings}
         self._urls: dict[str, str] = {}
+        self._redis_urls: dict[str, str] = {}
         for host, address in HOSTS.items():
             ways = {
                 other: self.network.link(host, other, listen=address, to=(member.host, member.port))
                 for other, member in self.members.items()
             }
             self._urls[host] = ",".join(f"nats://{credentials}{address}:{port}" for port in ways.values())
+            redis = self.network.link(host, REDIS, listen=address, to=("127.0.0.1", self.valkey.port))
+            self._redis_urls[host] = f"redis://{address}:{redis}/0"
             routes = {
                 other: self.network.link(
                     f"nats-{host}", f"nats-{other}", listen=address, to=(member.host, member.route_port)
@@ -101,7 +106,7 @@ class Cluster:
         """The environment of a process on a host, which finds each server by a way that can be cut."""
         return {
             "NATS_URL": self._urls[host],
-            "REDIS_URL": self.valkey.url,
+            "REDIS_URL": self._redis_urls[host],
             "BUS_STREAM_REPLICAS": str(len(self.members)),
             **self.settings,
         }
@@ -182,10 +187,11 @@ class Cluster:
                 return member
         return None
 
-    def isolate(self, host: str) -> None:
-        """Cut a host off the others, in both directions."""
-        self.network.isolate(host, [other for other in HOSTS if other != host])
-        self.part(host)
+    def isolate(self, host: str, *, but_for: Collection[str] = ()) -> None:
+        """Cut a host off all others but for these, in both directions. `REDIS` is one, too."""
+        self.network.isolate(host, [other for other in _others(host) if other not in but_for])
+        if host != REDIS:
+            self.part(host)
 
     def part(self, host: str) -> None:
         """Cut its NATS server off the other two, in both directions; clients can reach it."""
@@ -193,17 +199,15 @@ class Cluster:
 
     def deafen(self, host: str) -> None:
         """Nothing that others say arrives there any more, at its NATS server or a client."""
-        for other in HOSTS:
-            if other != host:
-                self.network.cut(other, host)
-                self.network.cut(f"nats-{other}", f"nats-{host}")
+        for other in _others(host):
+            self.network.cut(other, host)
+            self.network.cut(f"nats-{other}", f"nats-{host}")
 
     def mute(self, host: str) -> None:
         """Nothing that it says arrives elsewhere any more, from its NATS server or a client."""
-        for other in HOSTS:
-            if other != host:
-                self.network.cut(host, other)
-                self.network.cut(f"nats-{host}", f"nats-{other}")
+        for other in _others(host):
+            self.network.cut(host, other)
+            self.network.cut(f"nats-{host}", f"nats-{other}")
 
     def kill(self, host: str) -> None:
         """SIGKILL to everything on a host, at once."""
@@ -229,6 +233,10 @@ class Cluster:
             if server.process is not None:
                 _ = server.stop() if isinstance(server, Web) else server.kill()
         self.network.close()
+
+
+def _others(host: str) -> list[str]:
+    return [other for other in (*HOSTS, REDIS) if other != host]
 
 
 def _leader_of(stream: str) -> Callable[[dict[str, Any]], str | None]:

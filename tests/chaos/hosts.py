@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 
-from testbed.cluster import HOSTS, Member
+from testbed.cluster import HOSTS, REDIS, Member
 from tests.chaos.cluster_world import ClusterWorld
 from tests.chaos.schedule import Scene, fault
 
@@ -107,6 +107,13 @@ async def host_muted(scene: Scene) -> None:
 async def host_deafened(scene: Scene) -> None:
     """A host hears nothing; what it says arrives."""
     world_of(scene).cluster.deafen(_host(scene))
+    await for_a_while(scene)
+
+
+@fault("cluster", 3)
+async def redis_cut_off(scene: Scene) -> None:
+    """Redis hears nobody, and nobody hears it, without a word: as when its host loses power for a while."""
+    world_of(scene).cluster.isolate(REDIS)
     await for_a_while(scene)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from websockets.exceptions import ConnectionClosedError
 
-from testbed.cluster import Cluster, running_cluster
+from testbed.cluster import REDIS, Cluster, running_cluster
 from testbed.planted import SECRET
 from testbed.servers import Web, wait_until
 from tests import http
@@ -165,7 +165,7 @@ async def test_a_minority_takes_nothing_says_so_and_heals(cluster: Cluster, web:
     await asyncio.to_thread(cluster.lead, "b")
     watcher, elsewhere = Watcher(), Watcher()
     async with come_back(watcher, web) as connected, come_back(elsewhere, other_web) as at_others:
-        cluster.isolate("a")
+        cluster.isolate("a", but_for=[REDIS])
         await submit(connected, "in vain")
         refusal = await connected.receive(20)
         assert (refusal["action"], refusal["payload"][0]["type"]) == ("error", "bus_unavailable")
