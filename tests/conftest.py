@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import threading
 from collections import Counter
 from collections.abc import Generator, Iterator
@@ -28,6 +29,9 @@ hypothesis.settings.load_profile("untimed")
 # Our processes are started hundreds of times: where Python is told to keep no bytecode, each would compile everything.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 OurServer.forked = True
+
+# Whoever runs the tests in the background of a shell has them ignore Ctrl+C, and so would all that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 STARTERS: tuple[object, ...] = (
     *(Server, System, running, serving),
