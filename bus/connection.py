@@ -297,15 +297,16 @@ class Connection:
         return Trouble.of(refused) if refused is not None else None
 
     async def _would_do_elsewhere(self, client: NatsClient) -> bool:
-        """Whether another server would do; it is the next one then."""
-        if self._question is None:
+        """Whether another server would do; it is the next one then. Any is better than one that says nothing at all."""
+        others = self._servers.others(client)
+        if self._question is None or not others:
             return False
+        question = None if await elsewhere.is_silent(client) else self._question
 
         def connect(server: NatsServer) -> NatsClient:
             return NatsClient(server, self._proof, name=self._name, on_error=_let_be)
 
-        others = self._servers.others(client)
-        better = await elsewhere.find(others, self._question, self._login.inbox_prefix, connect)
+        better = await elsewhere.find(others, question, self._login.inbox_prefix, connect)
         if better is None or self._client is not client:
             return False
         self._servers.prefer(better)

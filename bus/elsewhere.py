@@ -1,7 +1,7 @@
 """Looks whether another server would do, while the one in use does not.
 
-In a cluster that fell apart a server that is cut off takes connections and stores nothing. Nobody leaves a server
-before another one is known to do, or all would be on the move whenever the cluster chooses a leader.
+In a cluster that fell apart a server that is cut off takes connections and stores nothing. Nobody leaves a server that
+answers before another one is known to do, or all would be on the move whenever the cluster chooses a leader.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ MOST_ASKED = 5
 PATIENCE = 1.5
 """Seconds for one to be reached and to answer. One that would do takes milliseconds; the others are asked again."""
 
+SILENT = 1.0
+"""Seconds after which a server that has not answered a protocol ping is taken to be silent."""
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -38,11 +41,15 @@ class Question:
 
 
 async def find(
-    servers: Sequence[NatsServer], question: Question, inbox_prefix: str, connect: Callable[[NatsServer], NatsClient]
+    servers: Sequence[NatsServer],
+    question: Question | None,
+    inbox_prefix: str,
+    connect: Callable[[NatsServer], NatsClient],
 ) -> NatsServer | None:
     """The first of these servers that would do, or None.
 
     Args:
+        question: by whose answer; without one any server would do that takes a connection.
         inbox_prefix: below which this user may hear answers.
         connect: makes a client of a server, which is closed again.
     """
@@ -63,7 +70,16 @@ async def find(
             await end_task(task)
 
 
-async def _would_do(client: NatsClient, question: Question, inbox_prefix: str) -> bool:
+async def is_silent(client: NatsClient) -> bool:
+    """Whether a server does not even answer a protocol ping: it is frozen, or the way to it is cut."""
+    try:
+        await client.settle(SILENT)
+    except (nats.errors.Error, OSError, TimeoutError):
+        return True
+    return False
+
+
+async def _would_do(client: NatsClient, question: Question | None, inbox_prefix: str) -> bool:
     answered: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
     inbox = f"{inbox_prefix}.{secrets.token_hex(11)}"
 
@@ -74,6 +90,8 @@ async def _would_do(client: NatsClient, question: Question, inbox_prefix: str) -
     try:
         async with asyncio.timeout(PATIENCE):
             await client.open()
+            if question is None:
+                return True
             await client.hear(inbox, on_answer)
             await client.publish(question.subject, reply=inbox)
             return question.accepts(await answered)

@@ -296,6 +296,22 @@ async def test_a_frozen_server_is_noticed_and_healed(nats: ConfiguredNats) -> No
         await say(bus, "healed")
 
 
+async def test_a_silent_server_is_left_for_one_that_answers_though_the_stream_cannot_be_used_there(
+    nats: ConfiguredNats, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bus.nats_client.PING_INTERVAL", 3600)
+    other = ConfiguredNats(tmp_path, login("right"), jetstream=False)
+    async with bus_at(url(nats), url(other)) as bus:
+        shorten(bus, append_timeout=0.3)
+        with running(other):
+            nats.pause()
+            await until(lambda: bus.reachable and bus.server_info["port"] == other.port)
+            assert not bus.connected
+            nats.resume()
+        await until(lambda: bus.connected)
+        await say(bus, "healed")
+
+
 async def test_closing_while_the_server_is_frozen_has_a_deadline_and_leaves_nothing_behind(
     nats: ConfiguredNats, caplog: pytest.LogCaptureFixture
 ) -> None:
