@@ -22,7 +22,6 @@ MOST_ASKED = 5
 """Servers that are asked at the same time, by chance."""
 PATIENCE = 1.5
 """Seconds for one to be reached and to answer. One that would do takes milliseconds; the others are asked again."""
-
 SILENT = 1.0
 """Seconds after which a server that has not answered a protocol ping is taken to be silent."""
 

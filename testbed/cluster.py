@@ -201,13 +201,15 @@ class Cluster:
         """Nothing that others say arrives there any more, at its NATS server or a client."""
         for other in _others(host):
             self.network.cut(other, host)
-            self.network.cut(f"nats-{other}", f"nats-{host}")
+            if other != REDIS:
+                self.network.cut(f"nats-{other}", f"nats-{host}")
 
     def mute(self, host: str) -> None:
         """Nothing that it says arrives elsewhere any more, from its NATS server or a client."""
         for other in _others(host):
             self.network.cut(host, other)
-            self.network.cut(f"nats-{host}", f"nats-{other}")
+            if other != REDIS:
+                self.network.cut(f"nats-{host}", f"nats-{other}")
 
     def kill(self, host: str) -> None:
         """SIGKILL to everything on a host, at once."""

@@ -15,7 +15,7 @@ from bus.job_log import DEFAULT_QUEUE
 from bus.log import configure_logging, warn_of_unknown_settings
 from bus.redis_url import RedisUrl
 from workers import transport
-from workers.connection import Amqp
+from workers.connection import Amqp, Events
 
 QUEUE = DEFAULT_QUEUE
 log = structlog.get_logger(__name__)
@@ -32,7 +32,7 @@ def create_celery(settings: Settings, *, socket_timeout: float = 5.0) -> Celery:
     transport.install()
     address = redis_url.parse(settings.redis_url)
     # Celery shows its settings to whoever asks, so they have no password: the transport gets it with the address.
-    app = Celery("busctl", broker=str(address), amqp=Amqp, set_as_current=False)
+    app = Celery("busctl", broker=str(address), amqp=Amqp, events=Events, set_as_current=False)
     app.conf.update(
         broker_use_ssl=address.tls.options() if address.tls else None,
         task_default_queue=QUEUE,

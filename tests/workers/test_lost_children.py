@@ -14,13 +14,13 @@ from tests import own_jobs
 from tests.workers.bench import Bench, bench_of, listens_to_everything, signal_children
 
 SEEMS_DEAD = """
+import os
 import sys
 from workers.registry import job, JobContext
 
 @job
 def seems_dead(content: str, job: JobContext) -> str:
     "Close what the worker watches, as the kernel does a moment before it calls a process dead."
-    import os
     frame = sys._getframe()
     while frame.f_code.co_name != "_launch":
         frame = frame.f_back
