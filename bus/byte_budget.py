@@ -26,23 +26,23 @@ class ByteBudget:
     @asynccontextmanager
     async def hold(self, size: int) -> AsyncIterator[None]:
         """Wait for `size` bytes, and have them until the end of the block. More than there are means all of them."""
-        size = min(size, self.size)
-        if not self.take_now(size):
-            await self._wait(size)
+        taken = await self.take(size)
         try:
             yield
         finally:
-            self.give_back(size)
+            self.give_back(taken)
 
-    def take_now(self, size: int) -> bool:
-        """Have `size` bytes until they are given back, if nobody has to wait for that."""
+    async def take(self, size: int) -> int:
+        """Wait for `size` bytes, of more than there are for all of them. Returns what is to be given back."""
+        size = min(size, self.size)
         if self._waiting or self.held + size > self.size:
-            return False
-        self.held += size
-        return True
+            await self._wait(size)
+        else:
+            self.held += size
+        return size
 
     def give_back(self, size: int) -> None:
-        """End what `take_now` began."""
+        """Leave bytes that were taken to others: all of them, or some before the rest."""
         self.held -= size
         self._grant()
 

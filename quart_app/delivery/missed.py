@@ -32,8 +32,8 @@ EVENT_OVERHEAD = 512
 """Bytes that an event counts for besides its data."""
 COPIES = 4
 """How often an event is in memory on its way: as it was read, parsed, encoded, and framed."""
-COUNTING_BYTES = 512 * 1024
-"""Bytes to be taken while events are counted: for what was read, and for their sequences."""
+COUNTING_BYTES = KEPT_BYTES * COPIES
+"""Bytes to be taken while events are counted: for what was read, for their sequences, and for those that are kept."""
 FEW = 256
 """So many events of a client are read at once; of more, what its jobs wrote is read apart from everything else."""
 MOST_LEFT_OUT = 10
@@ -92,7 +92,9 @@ class Missed:
         self._shared: list[Batch] = []
         """Events that were read for everybody."""
         self._kept_size = 0
-        """Bytes of those; once all are counted, what the budget gave for them."""
+        """Bytes of those."""
+        self._held = 0
+        """Bytes of the budget."""
         self._since_turn = 0
 
     def __enter__(self) -> Self:
@@ -101,11 +103,10 @@ class Missed:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._budget.memory.give_back(self._kept_size)
-        self._kept_size = 0
+        self._hold_only(0)
 
     async def count(self, cursors: Mapping[str, int], until: int) -> None:
-        """Find out what there is after these cursors.
+        """Find out what there is after these cursors; it waits for memory, unless there are none.
 
         Args:
             cursors: by scope.
@@ -114,7 +115,10 @@ class Missed:
         Raises:
             BusUnavailable: NATS is away or silent.
         """
+        if not cursors:
+            return
         self._until = until
+        self._held = await self._budget.memory.take(COUNTING_BYTES)
         for scope, after in cursors.items():
             if scope == CLIENT:
                 await self._count_client(after)
@@ -122,11 +126,14 @@ class Missed:
                 await self._count(Part(subjects.group(scope), after))
         self._output.settle()
         self._plan.divide(PIECE_BYTES)
-        if self._kept is not None:
-            size = self._kept_size * COPIES
-            self._kept_size = size if self._budget.memory.take_now(size) else 0
-            if size and not self._kept_size:
-                self._kept = None
+        if self._kept is not None and self._kept_size * COPIES > self._held:
+            self._kept, self._kept_size = None, 0
+        self._hold_only(self._kept_size * COPIES)
+
+    def _hold_only(self, size: int) -> None:
+        """What is kept stays in memory that was taken to count: one that had to ask for more could wait for others."""
+        self._budget.memory.give_back(self._held - size)
+        self._held = size
 
     def share(self, batch: Batch) -> bool:
         """Take events of one more scope that were read for others too. Call it before `count`.

@@ -14,7 +14,7 @@ from bus import BusUnavailable, Settings, StreamState
 from bus.messages import Welcome, WelcomePayload
 from quart_app.channel import CLIENT
 from quart_app.client_reads import ClientReads
-from quart_app.delivery.missed import COUNTING_BYTES, Missed
+from quart_app.delivery.missed import Missed
 from quart_app.delivery.pipeline import Pipeline
 from quart_app.delivery.stream_end import StreamEnd
 from quart_app.websocket.connection import Connection
@@ -76,8 +76,7 @@ async def resume(
                 batch = await pipeline.history.missed(group, after=after[group], state=state)
                 if batch is not None and missed.share(batch):
                     del after[group]
-            async with budget.memory.hold(COUNTING_BYTES):
-                await missed.count(after, until=state.last_seq)
+            await missed.count(after, until=state.last_seq)
             reads.charge(client_id, events=missed.events, size=missed.size)
         recovered = same or not (session.known or session.lost or any(asked.values()))
         if asked:

@@ -12,7 +12,7 @@ import pytest
 
 from bus import Bus, BusUnavailable, Settings, SystemNotification, subjects, times
 from quart_app.delivery.event_parser import EventParser
-from quart_app.delivery.missed import PIECE_BYTES, Missed
+from quart_app.delivery.missed import COUNTING_BYTES, PIECE_BYTES, Missed
 from quart_app.delivery.replay_budget import ReplayBudget
 from testbed.servers import Nats
 from tests.raw_jetstream import connected
@@ -84,6 +84,24 @@ async def test_a_few_events_stay_in_memory_until_the_block_ends(reader: Reader) 
     with reader.missed() as missed:
         await missed.count(reader.cursors(), seqs[-1])
         assert reader.budget.memory.held > 0
+    assert reader.budget.memory.held == 0
+
+
+async def test_a_few_events_stay_in_memory_however_many_wait_for_some(reader: Reader) -> None:
+    reader.budget = ReplayBudget(COUNTING_BYTES)
+    seqs = await reader.store("one", "two")
+
+    async def count_and_read(*, removed: bool = False) -> list[int]:
+        with reader.missed() as missed:
+            await missed.count(reader.cursors(), seqs[-1])
+            await asyncio.sleep(0)
+            if removed:
+                await reader.bus.stream.cut(seqs[-1])
+            return [one.seq async for piece in missed.pieces() for one in piece.events]
+
+    first, *others = await asyncio.gather(count_and_read(removed=True), count_and_read(), count_and_read())
+    assert first == seqs
+    assert others == [seqs[-1:]] * 2
     assert reader.budget.memory.held == 0
 
 
