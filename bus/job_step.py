@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -178,7 +178,7 @@ def beginning(stored: Stored) -> Stored | None:
         return None
     asked = step.request.model_dump(exclude_defaults=True)
     frame = step.event.encode(request=asked, waits=step.waits or None, content=step.request.content)
-    return replace(stored, data=frame.encode(), timestamp=step.event.at or stored.timestamp)
+    return stored._replace(data=frame.encode(), timestamp=step.event.at or stored.timestamp)
 
 
 async def steps(

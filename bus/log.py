@@ -194,6 +194,8 @@ def _safe(value: object, level: int = 0) -> Any:
             return _text(described(value))
         case dict() if level < DEEPEST:
             return {_text(key): _safe(one, level + 1) for key, one in value.items()}
+        case tuple() if hasattr(value, "_fields"):  # an event, too
+            return _text(f"<{type(value).__qualname__}>")
         case list() | tuple() | set() | frozenset() if level < DEEPEST:
             return [_safe(one, level + 1) for one in value]
         case bytes() | bytearray() | memoryview():

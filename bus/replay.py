@@ -64,8 +64,8 @@ class Replays:
         self._patience = settings.append_timeout
         self._in_flight = ByteBudget(IN_FLIGHT)
 
-    async def read(self, subject: str, *, after: int, events: int | None = None) -> AsyncGenerator[Stored, None]:
-        """Stored events of a subject (wildcards allowed) with a sequence larger than `after`, in order.
+    async def read(self, subject: str, *, after: int, events: int | None = None) -> AsyncGenerator[list[Stored], None]:
+        """Stored events of a subject (wildcards allowed) with a sequence larger than `after`, in order, some at a time.
 
         Args:
             events: how many at most; None for all, those included that are stored meanwhile.
@@ -82,9 +82,9 @@ class Replays:
                 answer = await self._batch(subject, after, READ_EVENTS if left is None else min(READ_EVENTS, left))
             more = answer.more
             left = None if left is None else left - len(answer.events)
-            for stored in answer.events:
-                after = stored.seq
-                yield stored
+            if answer.events:
+                after = answer.events[-1].seq
+                yield answer.events
 
     async def _batch(self, subject: str, after: int, events: int) -> _Answer:
         loop = asyncio.get_running_loop()

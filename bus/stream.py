@@ -277,12 +277,21 @@ class EventStream:
         Raises:
             BusUnavailable: NATS went away, or was silent past `append_timeout`; or a replica lags behind its leader.
         """
+        async with aclosing(self.batches(subject, after=after, events=events, known=known)) as read:
+            async for batch in read:
+                for stored in batch:
+                    yield stored
+
+    async def batches(
+        self, subject: str, *, after: int, events: int | None = None, known: int = 0
+    ) -> AsyncGenerator[list[Stored], None]:
+        """The same as `replay`, as many at a time as NATS sends."""
         for _ in range(READS):
             async with aclosing(self._replays.read(subject, after=after, events=events)) as read:
-                async for stored in read:
-                    yield stored
-                    after = stored.seq
-                    events = None if events is None else events - 1
+                async for batch in read:
+                    yield batch
+                    after = batch[-1].seq
+                    events = None if events is None else events - len(batch)
             if events == 0 or await self.left_out(subject, after=after, until=known) is None:
                 return
             await asyncio.sleep(LAG)
@@ -300,11 +309,12 @@ class EventStream:
         Raises:
             BusUnavailable: as for `replay`.
         """
-        async with aclosing(self.replay(subject, after=after, events=events, known=until)) as read:
-            async for stored in read:
-                if stored.seq > until:
-                    return
-                yield stored
+        async with aclosing(self.batches(subject, after=after, events=events, known=until)) as read:
+            async for batch in read:
+                for stored in batch:
+                    if stored.seq > until:
+                        return
+                    yield stored
 
     async def reached(self) -> int:
         """The stream's last sequence, where replicas may lag behind it; 0 without replicas, where nobody is asked.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from typing import cast
 
 from pydantic import ValidationError
 from pydantic_core import from_json
@@ -46,17 +48,16 @@ class EventParser:
         try:
             fields = from_json(stored.data, allow_inf_nan=False)
             kind = self._events.get(fields["action"])
-            if kind is None or not issubclass(kind, Event):
+            if kind is None or (belongs := _belongs(kind)) is None:
                 return None
             if (address := subjects.parse(stored.subject)) is None:
                 raise ValueError(f"no events are stored on {stored.subject}")
-            about = (issubclass(kind, JobEvent), issubclass(kind, JobOutput), issubclass(kind, JobProgress))
-            if about != (address.job_id is not None, address.output, address.progress):
+            if belongs != (address.job_id is not None, address.output, address.progress):
                 raise ValueError(f"{fields['action']} does not belong on {stored.subject}")
             fields |= {"seq": stored.seq or None, "at": stored.at, "group": address.group}
             if address.job_id is not None:
                 fields["job_id"] = address.job_id
-            event = kind.model_validate(fields)
+            event = cast(Event, kind.model_validate(fields))
             if isinstance(event, JobEvent) and event.ended and address.client_id and address.job_id:
                 self._on_ended(address.client_id, address.job_id)
             return None if event.expired(now or datetime.now(UTC)) else event
@@ -64,3 +65,11 @@ class EventParser:
             what = "dropped a bus message that is not an event"
             self._bus.drop(what, subject=stored.subject, seq=stored.seq, error=described(error))
             return None
+
+
+@functools.cache
+def _belongs(kind: type[Message]) -> tuple[bool, bool, bool] | None:
+    """Whether such events are about a job, are its output, and its progress; None for what is no event."""
+    if not issubclass(kind, Event):
+        return None
+    return issubclass(kind, JobEvent), issubclass(kind, JobOutput), issubclass(kind, JobProgress)

@@ -148,12 +148,12 @@ class Lagging:
         monkeypatch.setattr(bus.stream._replays, "read", self.read)
         monkeypatch.setattr("bus.stream.LAG", 0)
 
-    async def read(self, subject: str, *, after: int, events: int | None = None) -> AsyncIterator[Stored]:
+    async def read(self, subject: str, *, after: int, events: int | None = None) -> AsyncIterator[list[Stored]]:
         has = self._has.pop(0) if len(self._has) > 1 else self._has[0]
-        known = [stored.seq async for stored in self._read(subject, after=0)][:has]
-        async for stored in self._read(subject, after=after, events=events):
-            if stored.seq in known:
-                yield stored
+        known = [stored.seq async for batch in self._read(subject, after=0) for stored in batch][:has]
+        async for batch in self._read(subject, after=after, events=events):
+            if found := [stored for stored in batch if stored.seq in known]:
+                yield found
 
 
 async def test_what_a_replica_lacks_is_read_when_it_has_it(
