@@ -37,8 +37,8 @@ test-fast: install ## Run the tests that need no server
 fuzz: install ## Give every parser random input, other than the last time: EXAMPLES=n for each
 	FUZZ_EXAMPLES=$(or $(EXAMPLES),20000) $(BIN)/pytest tests/test_fuzz.py -n 2 --dist load --timeout 0
 
-chaos: install ## Break everything at random, then check the promises: SEED=n MINUTES=m EVERY=seconds ROLES=1 CLUSTER=1
-	CHAOS_SEED=$(or $(SEED),1) CHAOS_MINUTES=$(or $(MINUTES),1) CHAOS_EVERY=$(or $(EVERY),$(if $(CLUSTER),3,1.5)) CHAOS_ROLES=$(ROLES) CHAOS_CLUSTER=$(CLUSTER) $(BIN)/pytest tests/chaos -s
+chaos: install ## Break everything at random, then check the promises: SEED=n MINUTES=m EVERY=seconds ROLES=1 CLUSTER=1 ALONE=1
+	CHAOS_SEED=$(or $(SEED),1) CHAOS_MINUTES=$(or $(MINUTES),1) CHAOS_EVERY=$(or $(EVERY),$(if $(CLUSTER),3,1.5)) CHAOS_ROLES=$(ROLES) CHAOS_CLUSTER=$(CLUSTER) CHAOS_ALONE=$(ALONE) $(BIN)/pytest tests/chaos -s
 
 check: install ## Lint, types, import contract, documents made from the code
 	$(BIN)/ruff check .

@@ -46,7 +46,7 @@ class Client:
 
 
 @asynccontextmanager
-async def client(url: str, **options: Any) -> AsyncIterator[Client]:
+async def client(url: str, *, open_timeout: float = 15, **options: Any) -> AsyncIterator[Client]:
     """Connect, and close at the end of the block."""
-    async with connect(url, proxy=None, open_timeout=15, **options) as socket:
+    async with connect(url, proxy=None, open_timeout=open_timeout, **options) as socket:
         yield Client(socket)

@@ -23,6 +23,8 @@ from tests.chaos.world import World, processes_in, until
 
 WRITES_WITHIN = 15.0
 """Seconds within which some job writes."""
+REST = 6.0
+"""Seconds between the end of a fault and the next one, where each comes alone."""
 
 
 @dataclass(frozen=True)
@@ -156,13 +158,21 @@ def plan(seed: int, seconds: float, every: float, names: Sequence[str]) -> list[
 
 
 async def inject(
-    schedule: Sequence[Planned], world: World, clients: Sequence[ChaosClient], history: History, seed: int
+    schedule: Sequence[Planned],
+    world: World,
+    clients: Sequence[ChaosClient],
+    history: History,
+    seed: int,
+    *,
+    alone: bool,
 ) -> None:
-    """Let the schedule happen. Faults overlap, but each server is in the hands of one at a time."""
+    """Let the schedule happen. Faults overlap, but each server is in the hands of one at a time.
+
+    Alone, each one begins when the one before it is over and was got over, whenever it was planned.
+    """
     begun = asyncio.get_running_loop().time()
 
     async def one(number: int, planned: Planned) -> None:
-        await asyncio.sleep(begun + planned.at - asyncio.get_running_loop().time())
         of, _, function = FAULTS[planned.fault]
         server = _servers(world, of)[planned.number % len(_servers(world, of))]
         async with world.lock(server):
@@ -171,9 +181,18 @@ async def inject(
             await function(Scene(world, clients, history, server, random.Random(f"{seed}/fault/{number}")))
             world.under_way.remove(planned.fault)
 
+    async def at_its_time(number: int, planned: Planned) -> None:
+        await asyncio.sleep(begun + planned.at - asyncio.get_running_loop().time())
+        await one(number, planned)
+
+    if alone:
+        for number, planned in enumerate(schedule):
+            await asyncio.sleep(REST)
+            await one(number, planned)
+        return
     async with asyncio.TaskGroup() as tasks:
         for number, planned in enumerate(schedule):
-            tasks.create_task(one(number, planned))
+            tasks.create_task(at_its_time(number, planned))
 
 
 def _servers(world: World, of: str) -> Sequence[Server]:

@@ -10,8 +10,8 @@ replays seed 7 for five minutes; CHAOS_EVERY is the mean number of seconds betwe
 process has the NATS login and permissions of its role in deploy/nats, over TLS, and each client tokens of a user that
 live for seconds: it brings a newer one in time, or is closed with 4401 and comes back with one. With CHAOS_CLUSTER=1
 three NATS servers, two web processes and two workers are on hosts of their own, which are killed, frozen and cut off,
-one at a time. The schedule of faults is the seed's; the timing inside the processes is not, so a rare failure may need
-a few runs to show again.
+one at a time. With CHAOS_ALONE=1 each fault begins when the one before it is over. The schedule of faults is the
+seed's; the timing inside the processes is not, so a rare failure may need a few runs to show again.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ FAULT_EVERY = float(os.environ.get("CHAOS_EVERY", "3" if CLUSTER else "1.5"))
 WISH_EVERY = 5.0
 """Mean seconds between two jobs of one client."""
 ROLES = os.environ.get("CHAOS_ROLES") == "1"
+ALONE = os.environ.get("CHAOS_ALONE") == "1"
 ONLY = os.environ.get("CHAOS_ONLY", "").split()
 """Names of the faults to choose from; all, when empty."""
 
@@ -70,7 +71,7 @@ async def test_nothing_is_lost_and_nothing_comes_twice(tmp_path: Path, monkeypat
         [
             f"{len(world.complaints)} promises were broken; "
             f"replay with: make chaos SEED={SEED} MINUTES={SECONDS / 60:g} EVERY={FAULT_EVERY:g}{' ROLES=1' * ROLES}"
-            f"{' CLUSTER=1' * CLUSTER}",
+            f"{' CLUSTER=1' * CLUSTER}{' ALONE=1' * ALONE}",
             *world.complaints[:20],
         ]
     )
@@ -92,7 +93,7 @@ async def run(world: World, planned: list[Planned]) -> None:
         for prober in probers:
             actors.create_task(prober.run())
         announcing = actors.create_task(operator.run())
-        await asyncio.gather(inject(planned, world, clients, history, SEED), asyncio.sleep(SECONDS))
+        await asyncio.gather(inject(planned, world, clients, history, SEED, alone=ALONE), asyncio.sleep(SECONDS))
         broken = time.monotonic()
         operator.settled.set()
         for prober in probers:
