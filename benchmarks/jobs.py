@@ -101,7 +101,7 @@ def _contestants(directory: Path) -> Iterator[dict[str, Contestant]]:
     """All of them running, each on a database of its own."""
     executed = str(directory / "executed")
     path = os.pathsep.join([str(_entry_point(directory)), str(ROOT)])
-    system = System(directory, PYTHONPATH=path, BENCH_EXECUTED=executed)
+    system = System(directory, PYTHONPATH=path, BENCH_EXECUTED=executed, BUS_LOG_LEVEL="warning")
     try:
         system.start()
         ours, web = system.worker("--concurrency", "2"), system.web()
