@@ -1,8 +1,9 @@
 """Jobs end to end through the WebSocket, against Celery running tasks that do nothing under the same settings.
 
-All run beside each other on one Valkey, two prefork children each, and are measured in turns. Ours: from the first
-`system_message` sent to the last `job_result` received. Celery with results: from the first task sent to the last
-result that its submitter got. Bare: from the first task enqueued to the last one executed; nobody gets a result.
+All run beside each other on one Valkey, two prefork children each, write no line of log for a job, and are measured in
+turns. Ours: from the first `system_message` sent to the last `job_result` received. Celery with results: from the first
+task sent to the last result that its submitter got. Bare: from the first task enqueued to the last one executed; nobody
+gets a result.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ from testbed.system import System
 TITLE = "Jobs: submitted through the WebSocket, against Celery with and without results"
 
 SIZES = (125, 500, 2000)
+CHILDREN = 2
+"""Of each worker."""
 LATENCIES = 300
 SETTLE = 1.0
 """Seconds before each measurement, for what the last one leaves to do."""
@@ -104,13 +107,13 @@ def _contestants(directory: Path) -> Iterator[dict[str, Contestant]]:
     system = System(directory, PYTHONPATH=path, BENCH_EXECUTED=executed, BUS_LOG_LEVEL="warning")
     try:
         system.start()
-        ours, web = system.worker("--concurrency", "2"), system.web()
+        ours, web = QuietWorker("workers", system.directory, system.env), system.web()
         bare_url, results_url = (system.valkey.url.removesuffix("0") + database for database in "12")
         bare, results = (
-            PeerWorker(module, system.directory, system.env | {"REDIS_URL": url})
+            QuietWorker(f"benchmarks.{module}", system.directory, system.env | {"REDIS_URL": url})
             for module, url in (("bare_celery", bare_url), ("celery_results", results_url))
         )
-        for worker in (bare, results):
+        for worker in (ours, bare, results):
             system.servers.append(worker)
             worker.start()
         valkey = {"valkey": [system.valkey.pid]}
@@ -159,19 +162,23 @@ def _at_once(driver: ProcessPoolExecutor, contestant: Contestant, jobs: int) -> 
     return wall, used | {"driver": driving}
 
 
-class PeerWorker(Worker):
-    """A Celery worker that knows nothing of this system.
+class QuietWorker(Worker):
+    """A worker whose log says nowhere that it is ready.
 
     Args:
-        module: of `benchmarks`, with its Celery app.
+        app: the module of its Celery app.
     """
 
-    def __init__(self, module: str, directory: Path, env: dict[str, str]) -> None:
-        super().__init__(directory, env)
-        self.name = self._module = module
+    def __init__(self, app: str, directory: Path, env: dict[str, str]) -> None:
+        super().__init__(directory, env, "--concurrency", str(CHILDREN))
+        self.name = app.rpartition(".")[2]
+        self._app = app
 
     def command(self) -> list[str]:
-        return [sys.executable, "-m", "celery", "-A", f"benchmarks.{self._module}", "worker", *self.arguments]
+        return [sys.executable, "-m", "celery", "-A", self._app, "worker", *self.arguments]
+
+    def ready(self) -> bool:
+        return len(tree(self.pid)) == 1 + CHILDREN
 
 
 def _celery(main: int) -> Pids:

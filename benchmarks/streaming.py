@@ -124,7 +124,7 @@ class Streams:
 @contextmanager
 def _streams(directory: Path) -> Iterator[Streams]:
     path = os.pathsep.join([str(_entry_point(directory)), str(ROOT)])
-    system = System(directory, PYTHONPATH=path, BUS_LOG_LEVEL="warning")
+    system = System(directory, PYTHONPATH=path)
     driver = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
     try:
         system.start()
