@@ -96,10 +96,8 @@ class Prober:
 
     async def _ready_web(self) -> int | None:
         """Where a load balancer sends it: to the process where it is, or to the other one, if that is ready."""
-        for web in (self._web, 1 - self._web):
-            if await asyncio.to_thread(_ready, self._world.webs[web]):
-                return web
-        return None
+        ready = await asyncio.gather(*(asyncio.to_thread(_ready, web) for web in self._world.webs))
+        return next((web for web in (self._web, 1 - self._web) if ready[web]), None)
 
 
 def _ready(web: Web) -> bool:
