@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 # Tests wait for servers most of their time, so two cores are busy only with five of them at once. A file's tests share
 # servers and stay together, in the order of tests/conftest.py.
 SPREAD := -n 5 --dist loadfile --no-loadscope-reorder
-FAST := -m "not servers"
+FAST := -n 2 --dist loadfile -m "not servers"
 
 .PHONY: help install dev test test-full test-fast fuzz chaos check asyncapi types axe chart bench bench-quick docs lock clean
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sys
 import threading
 from collections import Counter
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 import hypothesis
 import pytest
@@ -55,7 +56,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Mark the tests that need servers: with a fixture of this file, or in a module that can start a process."""
     fixtures = {"nats", "settings", "servers", "system", "web", "fresh"}
     for item in items:
-        if isinstance(item, pytest.Function) and (fixtures & set(item.fixturenames) or _starts(vars(item.module))):
+        if isinstance(item, pytest.Function) and (fixtures & set(item.fixturenames) or _starts(item.module, set())):
             item.add_marker("servers")
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: next(at for at, path in enumerate(LONGEST_FIRST) if item.nodeid.startswith(path)))
@@ -63,12 +64,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items.sort(key=lambda item: item.get_closest_marker("servers") is not None)
 
 
-def _starts(names: dict[str, Any]) -> bool:
-    return any(
-        value in STARTERS or (isinstance(value, type) and issubclass(value, (Server, System)))
-        for value in names.values()
-        if callable(value)
-    )
+def _starts(module: ModuleType, seen: set[str]) -> bool:
+    """Whether a module can start a process, by itself or with what it has of another one that can."""
+    seen.add(module.__name__)
+    things = [value for value in vars(module).values() if callable(value)]
+    if any(one in STARTERS or (isinstance(one, type) and issubclass(one, (Server, System))) for one in things):
+        return True
+    others = {str(getattr(one, "__module__", "")) for one in things} - seen
+    return any(_starts(sys.modules[name], seen) for name in others if name.startswith("tests."))
 
 
 @pytest.hookimpl(wrapper=True)
