@@ -33,7 +33,7 @@ class ByteBudget:
             self.give_back(taken)
 
     async def take(self, size: int) -> int:
-        """Wait for `size` bytes, of more than there are for all of them. Returns what is to be given back."""
+        """Wait for `size` bytes, or for all there are if that is less. Returns how many they are: give them back."""
         size = min(size, self.size)
         if self._waiting or self.held + size > self.size:
             await self._wait(size)
@@ -42,7 +42,7 @@ class ByteBudget:
         return size
 
     def give_back(self, size: int) -> None:
-        """Leave bytes that were taken to others: all of them, or some before the rest."""
+        """Leave bytes that were taken to others, at once or some at a time."""
         self.held -= size
         self._grant()
 

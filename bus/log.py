@@ -194,15 +194,13 @@ def _safe(value: object, level: int = 0) -> Any:
             return _text(described(value))
         case dict() if level < DEEPEST:
             return {_text(key): _safe(one, level + 1) for key, one in value.items()}
-        case tuple() if hasattr(value, "_fields"):  # an event, too
-            return _text(f"<{type(value).__qualname__}>")
-        case list() | tuple() | set() | frozenset() if level < DEEPEST:
+        case list() | tuple() | set() | frozenset() if level < DEEPEST and not hasattr(value, "_fields"):
             return [_safe(one, level + 1) for one in value]
         case bytes() | bytearray() | memoryview():
             return f"{len(value)} bytes"
         case Path() | UUID() | Decimal() | date() | timedelta() | SecretStr():
             return _text(str(value))
-        case _:  # a model, an event, a task: what it holds is not for a log
+        case _:  # a model, an event, which is a named tuple, a task: what it holds is not for a log
             return _text(f"<{type(value).__qualname__}>")
 
 

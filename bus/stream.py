@@ -277,12 +277,12 @@ class EventStream:
         Raises:
             BusUnavailable: NATS went away, or was silent past `append_timeout`; or a replica lags behind its leader.
         """
-        async with aclosing(self.batches(subject, after=after, events=events, known=known)) as read:
+        async with aclosing(self._batches(subject, after=after, events=events, known=known)) as read:
             async for batch in read:
                 for stored in batch:
                     yield stored
 
-    async def batches(
+    async def _batches(
         self, subject: str, *, after: int, events: int | None = None, known: int = 0
     ) -> AsyncGenerator[list[Stored], None]:
         """The same as `replay`, as many at a time as NATS sends."""
@@ -309,7 +309,7 @@ class EventStream:
         Raises:
             BusUnavailable: as for `replay`.
         """
-        async with aclosing(self.batches(subject, after=after, events=events, known=until)) as read:
+        async with aclosing(self._batches(subject, after=after, events=events, known=until)) as read:
             async for batch in read:
                 for stored in batch:
                     if stored.seq > until:

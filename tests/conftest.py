@@ -55,8 +55,10 @@ end; else what needs no server does."""
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark the tests that need servers: with a fixture of this file, or in a module that can start a process."""
     fixtures = {"nats", "settings", "servers", "system", "web", "fresh"}
-    for item in items:
-        if isinstance(item, pytest.Function) and (fixtures & set(item.fixturenames) or _starts(item.module, set())):
+    functions = [item for item in items if isinstance(item, pytest.Function)]
+    starting = {module for module in {item.module for item in functions} if _starts(module, set())}
+    for item in functions:
+        if item.module in starting or fixtures & set(item.fixturenames):
             item.add_marker("servers")
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: next(at for at, path in enumerate(LONGEST_FIRST) if item.nodeid.startswith(path)))

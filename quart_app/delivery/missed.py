@@ -89,12 +89,12 @@ class Missed:
         self._plan = ReplayPlan()
         self._kept: list[Encoded] | None = []
         """All events, when they are few."""
-        self._shared: list[Batch] = []
-        """Events that were read for everybody."""
         self._kept_size = 0
         """Bytes of those."""
         self._held = 0
         """Bytes of the budget."""
+        self._shared: list[Batch] = []
+        """Events that were read for everybody."""
         self._since_turn = 0
 
     def __enter__(self) -> Self:
@@ -163,7 +163,7 @@ class Missed:
         few = await self._few(after)
         for index, part in enumerate(parts[: 3 if JobOutput.action_name() in self._actions else 2]):
             if few is not None:
-                await self._count(part, _read(few[index]))
+                await self._count(part, _each(few[index]))
                 continue
             if part.output and not after and JobStarted.action_name() in self._actions:
                 if self._output.begin is None:  # the beginning of every job was noted
@@ -173,40 +173,35 @@ class Missed:
 
     async def _few(self, after: int) -> tuple[list[Stored], list[Stored], list[Stored]] | None:
         """All steps, other events, and pieces, read at once; None when they are many."""
-        events: list[Stored] = []
-        size = 0
-        subject = subjects.client(self._client_id)
-        async with aclosing(self._bus.stream.batches(subject, after=after, events=FEW, known=self._until)) as read:
-            async for batch in read:
-                events += batch
-                size += sum(len(stored.data) for stored in batch)
-                if len(events) >= FEW or size > PIECE_BYTES:
-                    return None
         steps: list[Stored] = []
         other: list[Stored] = []
         output: list[Stored] = []
-        for stored in events:
-            if (address := subjects.parse(stored.subject)) is not None:
-                (output if address.output else steps if address.job_id is not None else other).append(stored)
+        count = size = 0
+        subject = subjects.client(self._client_id)
+        stream = self._bus.stream
+        async with aclosing(stream.replay_until(subject, after=after, until=self._until, events=FEW)) as read:
+            async for stored in read:
+                count, size = count + 1, size + len(stored.data)
+                if count == FEW or size > PIECE_BYTES:
+                    return None
+                if (address := subjects.parse(stored.subject)) is not None:
+                    (output if address.output else steps if address.job_id is not None else other).append(stored)
         return steps, other, output
 
-    async def _count(self, part: Part, events: AsyncGenerator[list[Stored]] | None = None) -> None:
+    async def _count(self, part: Part, events: AsyncGenerator[Stored] | None = None) -> None:
         if self.cut:
             return
         self._plan.parts.append(part)
-        batches = self._bus.stream.batches
-        async with aclosing(events or batches(part.subject, after=part.after, known=self._until)) as read:
-            async for batch in read:
-                for stored in batch:
-                    if stored.seq > self._until:
-                        return
-                    self.events, self.size = self.events + 1, self.size + len(stored.data)
-                    self._note(part, stored)
-                    if min(self._room) < 0:
-                        self.cut = True
-                        return
-                    if self._is_turn(stored):
-                        await self._budget.turn()
+        stored_until = self._bus.stream.replay_until
+        async with aclosing(events or stored_until(part.subject, after=part.after, until=self._until)) as read:
+            async for stored in read:
+                self.events, self.size = self.events + 1, self.size + len(stored.data)
+                self._note(part, stored)
+                if min(self._room) < 0:
+                    self.cut = True
+                    break
+                if self._is_turn(stored):
+                    await self._budget.turn()
 
     def _note(self, part: Part, stored: Stored) -> None:
         if part.output and not self._output.take(_job_id(stored), stored.seq):
@@ -299,8 +294,9 @@ def _batch(events: Iterable[Encoded]) -> Batch:
     return batch
 
 
-async def _read(events: list[Stored]) -> AsyncGenerator[list[Stored]]:
-    yield events
+async def _each(events: Iterable[Stored]) -> AsyncGenerator[Stored]:
+    for stored in events:
+        yield stored
 
 
 def _job_id(stored: Stored) -> str:

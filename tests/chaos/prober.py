@@ -38,7 +38,7 @@ class Prober:
     def __init__(self, world: World, first: int) -> None:
         self.settled = asyncio.Event()
         self.waits: list[tuple[float, str]] = []
-        """Seconds until each job was accepted, and which faults had happened last, and what it was told meanwhile."""
+        """Seconds until each job was accepted; which faults had happened last, and what it was told meanwhile."""
         self._told = Counter[str]()
         self._world = world
         self._web = first

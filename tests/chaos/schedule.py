@@ -24,7 +24,7 @@ from tests.chaos.world import World, processes_in, until
 WRITES_WITHIN = 15.0
 """Seconds within which some job writes."""
 REST = 6.0
-"""Seconds between the end of a fault and the next one, where each comes alone."""
+"""Seconds to get over a fault before the next one, where each comes alone."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ async def inject(
 ) -> None:
     """Let the schedule happen. Faults overlap, but each server is in the hands of one at a time.
 
-    Alone, each one begins when the one before it is over and was got over, whenever it was planned.
+    Alone, each one begins some seconds after the end of the one before it, whenever it was planned.
     """
     begun = asyncio.get_running_loop().time()
 
