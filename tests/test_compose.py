@@ -13,6 +13,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import redis
@@ -61,12 +62,12 @@ def test_our_services_become_healthy_and_end_in_time(name: str, fresh: System, t
     wrote = tmp_path / "wrote"
     (tmp_path / "hook").mkdir()
     (tmp_path / "hook" / "sitecustomize.py").write_text(TELLS_WHAT_IS_WRITTEN)
-    (tmp_path / "temporary").mkdir()
-    env = {"PYTHONPATH": str(tmp_path / "hook"), "WROTE": str(wrote), "TMPDIR": str(tmp_path / "temporary")}
-    service = Service(COMPOSE, name, tmp_path, here, listens[name], **env)
-    service.start()
-    assert service.stop(seconds(SERVICES[name]["stop_grace_period"])) == 0, service.output()
-    elsewhere = [path for path in written(wrote) if not path.startswith((str(tmp_path / "temporary"), "/dev/"))]
+    with TemporaryDirectory() as temporary:  # its path is short enough for a socket: else Python 3.14 takes /tmp
+        env = {"PYTHONPATH": str(tmp_path / "hook"), "WROTE": str(wrote), "TMPDIR": temporary}
+        service = Service(COMPOSE, name, tmp_path, here, listens[name], **env)
+        service.start()
+        assert service.stop(seconds(SERVICES[name]["stop_grace_period"])) == 0, service.output()
+    elsewhere = [path for path in written(wrote) if not path.startswith((temporary, "/dev/"))]
     assert elsewhere == []
     assert {"read_only": True, "tmpfs": ["/tmp"], "cap_drop": ["ALL"]}.items() <= SERVICES[name].items()
 

@@ -168,7 +168,8 @@ def post(url: str, origin: str) -> tuple[int, str]:
         with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
             return answer.status, answer.read().decode().strip()
     except urllib.error.HTTPError as error:
-        return error.code, error.read().decode().strip()
+        with error:
+            return error.code, error.read().decode().strip()
 
 
 async def test_its_page_may_kill_a_worker_and_freeze_redis_and_jobs_end_all_the_same(running: Dev) -> None:
@@ -406,7 +407,8 @@ def status(url: str) -> int:
             code: int = answer.status
             return code
     except urllib.error.HTTPError as error:
-        return error.code
+        with error:
+            return error.code
     except OSError:
         time.sleep(0.1)
         return 0

@@ -7,8 +7,6 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
-from urllib.error import HTTPError
-from urllib.request import urlopen
 
 import pytest
 from websockets.exceptions import InvalidStatus
@@ -18,6 +16,7 @@ from testbed.planted import CONTENT, SECRET
 from testbed.servers import Web
 from testbed.system import System
 from tests.clients import Client, client
+from tests.http import get
 from tests.quart_app.test_metrics import counted, until
 from tests.quart_app.websocket.test_resume import close_code, job, v1
 from tests.tokens import AUDIENCE, ISSUER, SHARED, jwk, jwks, pem, token
@@ -231,14 +230,6 @@ async def test_a_token_lists_groups_that_its_bearer_is_in(system: System, web: W
         assert welcome["replayed"] == 0
 
 
-def readiness(web: Web) -> tuple[int, str]:
-    try:
-        with urlopen(web.url + "/readyz", timeout=10) as answer:  # noqa: S310
-            return answer.status, answer.read().decode()
-    except HTTPError as refused:
-        return refused.code, refused.read().decode()
-
-
 async def test_a_dead_url_of_keys_stops_no_known_key(system: System) -> None:
     """While it is dead from the start nobody is told that a token is wrong, nor that the process is ready."""
     good, unknown = (token(kind, "ES256", aud=None, headers={"kid": kind}) for kind in ("P-256", "P-256#2"))
@@ -258,7 +249,7 @@ async def test_a_dead_url_of_keys_stops_no_known_key(system: System) -> None:
         web = await asyncio.to_thread(lambda: system.web(BUS_SECRET=SECRET, BUS_AUTH="jwt", BUS_AUTH_JWKS=url))
         async with v1(web.ws_url, token=good) as (_, welcome):
             assert welcome["client_id"] == "user-alice"
-        assert (await asyncio.to_thread(readiness, web))[0] == 200
+        assert (await asyncio.to_thread(get, web.url + "/readyz"))[0] == 200
         alive = False
         assert await refused(web.ws_url, token=unknown) is not None  # the set was read just now
         async with v1(web.ws_url, token=good):
@@ -268,7 +259,7 @@ async def test_a_dead_url_of_keys_stops_no_known_key(system: System) -> None:
         await connected.send({"action": "connect", "payload": {"token": good}})
         assert await close_code(connected) == 1013
     assert await status_of(dead.ws_url, **bearer(good)) == 503
-    status, said = await asyncio.to_thread(readiness, dead)
+    status, said = await asyncio.to_thread(get, dead.url + "/readyz")
     assert status == 503
     assert "keys: the keys that tokens are verified with cannot be read: Connection refused" in said
 

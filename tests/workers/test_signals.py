@@ -40,8 +40,8 @@ def release(tmp_path: Path) -> Path:
 
 
 def test_a_signal_of_a_soft_time_limit_from_anybody_fails_the_job(bench: Bench, worker: Worker, release: Path) -> None:
-    job = bench.submit("holds", str(release))
-    bench.started(job)
+    job = bench.submit("streams", str(release))
+    bench.writes(job)  # so its function runs: before that the signal means nothing
     signal_children(worker, signal.SIGUSR1)
     assert bench.end(job, 5) == "❌ Job failed: it was stopped by SIGUSR1, the signal of Celery's soft time limit"
     assert bench.end(bench.submit()) == "✅ Processed: X"

@@ -1,8 +1,6 @@
 """Health: alive is not ready, and not ready says why."""
 
 import asyncio
-import urllib.error
-import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,14 +11,7 @@ from quart_app.web.health import Readiness
 from testbed.servers import ConfiguredNats, Web, wait_until
 from testbed.system import System
 from tests.clients import client
-
-
-def get(url: str) -> tuple[int, str]:
-    try:
-        with urllib.request.urlopen(url, timeout=20) as answer:  # noqa: S310
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
+from tests.http import get
 
 
 def unready(web: Web) -> str:
