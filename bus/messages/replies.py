@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -123,6 +123,14 @@ class JobStatusPayload(BaseModel):
     job_id: str = Field(examples=["3f1c0a5be2774d0f"])
     state: State = Field(description="The action of the job's last event.", examples=["job_result"])
     text: str = Field(description="That event's text.", examples=["🌍 Translated: 'hello' → 'hola'"])
+    result: Any = Field(
+        description="What the job gives, as `job_result` has it; null before, and without a result.",
+        examples=["🌍 Translated: 'hello' → 'hola'"],
+    )
+    reason: str | None = Field(
+        description="Why it failed or is tried again, without the words around it; else null.", examples=[None]
+    )
+    by: str | None = Field(description="Who called it off, if it was not the client; else null.", examples=[None])
     attempt: int = Field(description="How often a worker has begun.", examples=[2])
     attempts: tuple[JobAttempt, ...] = Field(description="The latest 20 attempts, in order.")
     not_before: str | None = Field(

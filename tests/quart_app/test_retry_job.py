@@ -120,6 +120,35 @@ async def test_job_status_tells_each_attempt_and_why_it_brought_nothing(settings
         assert status["attempts"][0]["started_at"] == events[0]["at"]
 
 
+async def test_job_status_tells_what_its_last_event_told(settings: Settings, bus: Bus) -> None:
+    async with page(settings) as url, connected(url) as (browser, client_id):
+
+        async def status(*, gives: object = None, fails: str = "", fails_first: str = "") -> tuple[object, ...]:
+            job_id = (await queued(browser))["job_id"]
+            state = await job_log.start(bus.stream, await job_log.read(bus.stream, client_id, job_id))
+            if fails:
+                await job_log.fail(bus.stream, state, fails)
+            elif fails_first:
+                await job_log.retry(bus.stream, state, fails_first, next_at=datetime.now(UTC))
+            else:
+                await job_log.finish(bus.stream, state, gives)
+            return await asked(job_id)
+
+        async def asked(job_id: str) -> tuple[object, ...]:
+            await browser.send({"action": "get_job", "payload": {"job_id": job_id}})
+            payload = (await browser.receive_until("job_status"))[-1]["payload"]
+            return payload["state"], payload["result"], payload["reason"], payload["by"]
+
+        assert await status(gives={"sum": 6}) == ("job_result", {"sum": 6}, None, None)
+        assert await status(gives="six") == ("job_result", "six", None, None)
+        assert await status(fails="no ink") == ("job_failed", None, "no ink", None)
+        assert await status(fails_first="no ink") == ("job_retrying", None, "no ink", None)
+        job_id = (await queued(browser))["job_id"]
+        assert await asked(job_id) == ("job_queued", None, None, None)
+        await job_log.cancel(bus.stream, client_id, job_id, by="an operator")
+        assert await asked(job_id) == ("job_cancelled", None, None, "an operator")
+
+
 async def test_clients_of_plain_mode_are_not_told_of_retries(settings: Settings, bus: Bus) -> None:
     async with page(settings) as url, client(url) as browser:
         job_id = (await queued(browser))["job_id"]

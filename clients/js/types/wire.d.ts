@@ -502,6 +502,20 @@ export interface JobStatusPayload {
    */
   text: string;
   /**
+   * What the job gives, as `job_result` has it; null before, and without a result.
+   */
+  result: {
+    [k: string]: unknown;
+  };
+  /**
+   * Why it failed or is tried again, without the words around it; else null.
+   */
+  reason: string | null;
+  /**
+   * Who called it off, if it was not the client; else null.
+   */
+  by: string | null;
+  /**
    * How often a worker has begun.
    */
   attempt: number;
