@@ -33,7 +33,16 @@ from typing import (
 )
 
 from bus import InvalidName, subjects
-from bus.messages import ClientMessage, Event, Message
+from bus.messages import (
+    ClientMessage,
+    Error,
+    Event,
+    Message,
+    ResumeToken,
+    TokenExpiring,
+    TokenRefreshed,
+    Welcome,
+)
 from quart_app.errors import ChannelDefinitionError, Refused
 from quart_app.identity.identity import Identity
 
@@ -46,6 +55,14 @@ C = TypeVar("C", bound="type[Channel]")
 
 CLIENT = "client"
 """The scope of a client's own events; a group's scope is its name."""
+
+RESERVED = frozenset(
+    {
+        *("*", "close", "frame", "job", "state"),  # what clients, or readers of Server-Sent Events, hear besides
+        *(reply.action_name() for reply in (Error, ResumeToken, TokenExpiring, TokenRefreshed, Welcome)),
+    }
+)
+"""Actions that no event of a channel can have."""
 
 _MARK = "__channel_operation__"
 
@@ -265,6 +282,11 @@ def _marker(kind: str, method: H | None, output_type: Any) -> H | Callable[[H], 
 
 def _add(cls: type, table: dict[str, Operation], operation: Operation) -> None:
     action = operation.message.action_name()
+    if action in RESERVED and issubclass(operation.message, Event):
+        raise ChannelDefinitionError(
+            f"{cls.__name__} shows events of the action {action!r}, by which clients know something else: "
+            f"call it otherwise than {', '.join(sorted(RESERVED))}"
+        )
     if (other := table.get(action)) is not None:
         raise ChannelDefinitionError(
             f"{cls.__name__} takes {action!r} twice, in {other.name} and {operation.name}: keep one"

@@ -3,6 +3,7 @@
 from typing import Any, Literal
 
 import pytest
+from pydantic import create_model
 
 from bus.messages import ClientMessage, Event, JobResult, Ping, Pong, Reply, SystemNotification
 from quart_app.channel import Channel, channel, event_handler, ws_handler
@@ -124,6 +125,13 @@ def test_an_event_handled_and_passed_through_is_refused() -> None:
             @event_handler
             async def result(self, event: JobResult) -> JobResult:
                 return event
+
+
+@pytest.mark.parametrize("action", ["state", "frame", "close", "welcome", "error"])
+def test_events_that_clients_would_take_for_something_else_are_refused(action: str) -> None:
+    event = create_model("Stated", __base__=Event, action=(Literal[action], action))
+    with pytest.raises(ChannelDefinitionError, match=f"Shows shows events of the action '{action}'"):
+        type("Shows", (Channel,), {"passthrough_events": (event,)})
 
 
 def test_handlers_that_cannot_be_routed_are_refused() -> None:
