@@ -12,7 +12,8 @@ import posixpath
 import re
 from pathlib import Path
 
-from quart import Quart, Response, send_from_directory, url_for
+from quart import Quart, Response, url_for
+from werkzeug.exceptions import NotFound
 
 FOR_EVER = "public, max-age=31536000, immutable"
 """Cache-Control of what never changes (RFC 8246)."""
@@ -34,6 +35,7 @@ class Assets:
         for name in sorted(files):
             version.update(b"%s\0%d\0%s" % (name.encode(), len(files[name]), files[name]))
         self.version = version.hexdigest()[:VERSION_LENGTH]
+        self.names = frozenset(files)
         self._imports = {
             name: [posixpath.normpath(posixpath.join(name, "..", to)) for to in IMPORT.findall(text.decode())]
             for name, text in files.items()
@@ -61,14 +63,21 @@ def serve_assets(app: Quart) -> None:
     Args:
         app: with a static folder.
     """
-    folder = Path(str(app.static_folder))
-    assets = Assets(folder)
+    assets = Assets(Path(str(app.static_folder)))
+
+    async def static(filename: str) -> Response:
+        name = posixpath.normpath(filename)
+        if name not in assets.names:  # nothing else is looked for: there are names that no file system takes
+            raise NotFound
+        return await app.send_static_file(name)
 
     @app.get(f"{app.static_url_path}/at-<string(length={VERSION_LENGTH}):version>/<path:name>")
     async def asset(version: str, name: str) -> Response:
-        response = await send_from_directory(folder, name)
+        response = await static(name)
         response.headers["Cache-Control"] = FOR_EVER if version == assets.version else "no-cache"
         return response
+
+    app.view_functions["static"] = static
 
     def address(name: str) -> str:
         return url_for("asset", version=assets.version, name=name)

@@ -27,8 +27,9 @@ class RootPath:
         """Serve one ASGI scope."""
         if scope["type"] in ("http", "websocket"):
             root = self._root_path or scope.get("root_path", "").rstrip("/")
-            if root or scope.get("root_path"):
-                scope = {**scope, "root_path": root, "path": _below(root, scope["path"])}
+            path = scope["path"] or "/"  # Quart cannot take none, as of the target `?x`
+            if root or scope.get("root_path") or not scope["path"]:
+                scope = {**scope, "root_path": root, "path": _below(root, path)}
         return self._app(scope, receive, send)
 
 

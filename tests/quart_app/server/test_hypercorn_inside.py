@@ -246,3 +246,10 @@ async def test_who_asks_for_http_2_is_answered_in_http_1(web: Web, asked: bytes,
     assert peer.status == status
     assert b"upgrade" not in peer.head.lower()
     peer.transport.abort()
+
+
+@pytest.mark.parametrize(("target", "status"), [("?x", 302), ("http://x", 302), ("http://x?x", 302), ("x", 404)])
+async def test_a_target_without_a_path_is_answered(web: Web, target: str, status: int) -> None:
+    peer = await dial(web.port, f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    assert peer.status == status
+    peer.transport.abort()

@@ -137,3 +137,13 @@ async def test_what_a_page_loads_is_kept_for_ever_and_changes_its_address(http: 
     other = await http.get(f"/static/at-{'0' * 12}/style.css")  # of a process with another version
     assert (other.status_code, other.headers["Cache-Control"]) == (200, "no-cache")
     assert (await http.get(f"/static/{version}/nothing.js")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "name", ["nothing.js", "a" * 300, "a/" * 3000, "%00", "client", "../pages.py", "%2e%2e/pages.py"]
+)
+@pytest.mark.parametrize("folder", ["/static/", "/static/at-0123456789ab/"])
+async def test_a_file_that_is_not_there_is_not_found_whatever_it_is_called(
+    http: QuartClient, folder: str, name: str
+) -> None:
+    assert (await http.get(folder + name)).status_code == 404
