@@ -97,6 +97,27 @@ async def test_jobs_are_found_by_filters_that_the_address_keeps(browser: Browser
         await expect(rows(page)).to_have_count(2)
 
 
+async def test_fields_that_are_filled_at_once_all_count(browser: Browser, web: Web) -> None:
+    client_id, _ = await submitted(web, "translate", "a green kite", "a green balloon")
+    await submitted(web, "translate", "a green kite")
+    async with console(browser, web) as page:
+        await page.get_by_placeholder("Search").fill("kite")
+        await page.locator("#filter-client").evaluate(
+            "(field, id) => { field.value = id; field.dispatchEvent(new Event('input')); }", client_id
+        )
+        await expect(page.locator("#jobs-total")).to_have_text("1 job")
+        await expect(page.get_by_placeholder("Search")).to_have_value("kite")
+
+
+@pytest.mark.parametrize("address", ["#nonsense", "#constructor", "#__proto__"])
+async def test_an_address_that_is_none_shows_the_jobs(browser: Browser, web: Web, address: str) -> None:
+    await submitted(web, "translate", "hello")
+    async with console(browser, web, address) as page:
+        await expect(page.locator("#jobs-total")).to_have_text(re.compile(r"[\d,]+ jobs?"))
+        await page.evaluate("location.hash = '#workers'")
+        await expect(page.locator("#view-workers")).to_be_visible()
+
+
 async def test_a_long_list_has_few_elements_and_the_right_rows(browser: Browser, system: System) -> None:
     await store(system, MANY)
     web = system.web(BUS_CONSOLE="local")

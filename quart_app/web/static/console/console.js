@@ -88,7 +88,7 @@ function showSystem(state) {
 
 function showRoute() {
   const route = current();
-  const name = route.view in views ? route.view : "jobs";
+  const name = route.view;
   if (shown !== null) {
     views[shown].hide();
   }

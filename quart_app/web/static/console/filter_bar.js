@@ -13,6 +13,7 @@ export class FilterBar {
   #onChange;
   #facets = new Map();
   #timer = 0;
+  #pending = {}; // what was typed and does not count yet
   #types = "";
 
   /** `onChange(filter, typing)` hears of another filter; `typing` while somebody still types. */
@@ -135,11 +136,15 @@ export class FilterBar {
 
   #typed(changes) {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#change(changes, true), TYPED);
+    Object.assign(this.#pending, changes);
+    this.#timer = setTimeout(() => this.#change({}, true), TYPED);
   }
 
   #change(changes, typing = false) {
-    this.#onChange(this.#filter.with(changes), typing);
+    clearTimeout(this.#timer);
+    const all = { ...this.#pending, ...changes };
+    this.#pending = {};
+    this.#onChange(this.#filter.with(all), typing);
   }
 
   #unfold(open) {

@@ -1,10 +1,12 @@
 // Where the console is: a view, what it is of, and how it is filtered, in the fragment of the address.
 
+const VIEWS = ["jobs", "job", "workers", "web", "stream", "announce"]; // the first is shown where the address has none
+
 /** `{view, path, query}` of the address: `#job/<client>/<job>` is of the view "job". */
 export function current() {
   const [path, query = ""] = location.hash.slice(1).split("?", 2);
   const [view, ...rest] = path.split("/").map(decoded);
-  return { view: view || "jobs", path: rest, query: new URLSearchParams(query) };
+  return { view: VIEWS.includes(view) ? view : VIEWS[0], path: rest, query: new URLSearchParams(query) };
 }
 
 /** The fragment of a view; entries of `query` that are empty are left out. */
