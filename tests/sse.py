@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 import ssl
 from collections.abc import AsyncIterator, Mapping
@@ -11,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from quart_app.http.openapi import build
 from testbed.raw import SMALL_SEGMENT, SMALL_WINDOW
 from testbed.servers import Web
 
@@ -188,8 +190,16 @@ class Answer:
     body: Any
 
 
+DOCUMENTED = {
+    (method, re.compile(re.sub(r"\{\w+\}", "[^/]+", path) + r"(\?.*)?")): set(operation["responses"])
+    for path, methods in build({})["paths"].items()
+    for method, operation in methods.items()
+}
+"""The statuses that the OpenAPI document has, by method and path."""
+
+
 async def ask(web: Listening, method: str, path: str, body: Any = None, **headers: str) -> Answer:
-    """Ask the API something; a body that is no bytes goes as JSON."""
+    """Ask the API something; a body that is no bytes goes as JSON. The answer's status is one that is documented."""
     reader, writer = await asyncio.open_connection("127.0.0.1", web.port)
     try:
         data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
@@ -205,4 +215,7 @@ async def ask(web: Listening, method: str, path: str, body: Any = None, **header
     first, *rest = head.decode().split("\r\n")
     told = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in rest)}
     is_json = told.get("content-type") == "application/json"
-    return Answer(int(first.split()[1]), told, json.loads(text) if is_json else text)
+    status = first.split()[1]
+    for (documented, pattern), statuses in DOCUMENTED.items():
+        assert documented != method.lower() or not pattern.fullmatch(path) or status in statuses, (method, path, status)
+    return Answer(int(status), told, json.loads(text) if is_json else text)

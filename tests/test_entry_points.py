@@ -112,7 +112,7 @@ def installed(tmp_path: Path) -> Path:
 def test_a_job_that_cannot_work_is_named_in_one_line(command: list[str], installed: Path, tmp_path: Path) -> None:
     (installed / "their_jobs.py").write_text("from workers.registry import job\n@job\ndef shout(text): ...\n")
     said = fails(command, tmp_path, PYTHONPATH=str(installed))
-    assert said == "error: job 'shout' (their_jobs.shout) must take exactly (content: str, job: JobContext)\n"
+    assert said == "error: job 'shout' (their_jobs.shout) must take exactly the parameters `content` and `job`\n"
 
 
 @each_of("python -m quart_app", "celery worker")

@@ -157,7 +157,7 @@ def job(
             raise JobDefinitionError(str(error)) from error
         where = f"job {chosen!r} ({function.__module__}.{function.__qualname__})"
         if list(inspect.signature(function).parameters) != ["content", "job"]:
-            raise JobDefinitionError(f"{where} must take exactly (content: str, job: JobContext)")
+            raise JobDefinitionError(f"{where} must take exactly the parameters `content` and `job`")
         if max_attempts < 1 or not 0 <= backoff < float("inf") or time_limit <= 0:
             raise JobDefinitionError(f"{where} needs max_attempts >= 1, backoff >= 0 and time_limit > 0")
         if OF_CELERY.fullmatch(queue):

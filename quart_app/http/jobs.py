@@ -18,7 +18,7 @@ from quart_app.http.answers import answer
 from quart_app.http.asker import Asker
 from quart_app.http.caller import Caller
 from quart_app.http.desk import Desk
-from quart_app.http.models import Accepted, JobView, Wait
+from quart_app.http.models import Accepted, Wait
 from quart_app.websocket.frame_parser import item, items_of
 from workers import submission
 
@@ -58,11 +58,7 @@ def add_jobs(routes: Blueprint, desk: Desk, asker: Asker) -> None:
         status = await asker.ask(request, caller, _about(GetJob, job_id))
         if not isinstance(status, JobStatus):
             raise TypeError("the channel does not say how a job stands")
-        shown = status.payload
-        result = None
-        if shown.state == "job_result":
-            result = (await job_log.read(desk.bus.stream, caller.client_id, job_id)).last.payload
-        return answer(JobView(**shown.model_dump(), result=result))
+        return answer(status.payload)
 
     @routes.post("/jobs")
     async def submit() -> Response:

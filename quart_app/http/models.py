@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pydantic import BaseModel, ConfigDict, Field
 
-from bus.messages import MOST_AHEAD, ErrorItem, JobStatusPayload, State
+from bus.messages import MOST_AHEAD, ErrorItem, State
 from bus.messages.message import Time
 
 MOST_WAIT = 60.0
@@ -50,16 +48,6 @@ class Accepted(BaseModel):
         description="Of an anonymous client: proves with later requests, as `Authorization: Bearer`, that it is the "
         "same. The cookie that comes too does that by itself. Keep it secret; the newest lives longest.",
         examples=["eyJhbGciOi…"],
-    )
-
-
-class JobView(JobStatusPayload):
-    """How a job stands."""
-
-    result: Any = Field(
-        None,
-        description="What the job gave, once its state is `job_result`: a text, or the JSON value of a typed job.",
-        examples=["🌍 Translated: 'hello' → 'hola'"],
     )
 
 

@@ -16,10 +16,10 @@ from typing import Any
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 from quart import Blueprint, Response
 
-from bus.messages import SystemMessage
+from bus.messages import JobStatusPayload, SystemMessage
 from quart_app.error_types import OF_FRAMES, OF_HTTP, OF_REQUESTS, ErrorType
 from quart_app.http.caller import COOKIE
-from quart_app.http.models import MOST_WAIT, Accepted, JobView, Later, Refused
+from quart_app.http.models import MOST_WAIT, Accepted, Later, Refused
 from quart_app.web.asyncapi.examples import SCHEMAS, Json
 from quart_app.web.asyncapi.job_messages import variants_with
 from quart_app.web.asyncapi.security import Security
@@ -127,7 +127,7 @@ def _paths() -> Json:
         "headers": {"Location": {"description": "The job's address.", "schema": {"type": "string"}}}
     }
     known = {"200": _json("Accepted", "The key was used before; how that job stands."), "202": accepted}
-    stands = {"200": _json("JobView", "How the job stands.")}
+    stands = {"200": _json("JobStatusPayload", "How the job stands.")}
     events = {"text/event-stream": {"schema": {"type": "string"}}}
     empty = {"content": {"application/json": {"schema": {"type": "object"}}}}
     return {
@@ -154,7 +154,7 @@ def _paths() -> Json:
                 "summary": "Call a job off.",
                 "description": "Queued or running. One that has ended stays as it is.",
                 "parameters": [JOB_ID],
-                "responses": stands | _refusals(401, 403, 404, 429, 500, 503),
+                "responses": stands | _refusals(401, 403, 404, 422, 429, 500, 503),
             },
         },
         "/api/jobs/{job_id}/retry": {
@@ -201,7 +201,7 @@ def _content(schema: str) -> Json:
 def _schemas(jobs: Mapping[str, Job]) -> Json:
     """Everything that goes in or out, and what it refers to."""
     [asked] = variants_with(jobs)[SystemMessage]
-    given = [(model, "serialization") for model in (Accepted, JobView, Refused)]
+    given = [(model, "serialization") for model in (Accepted, JobStatusPayload, Refused)]
     _, document = models_json_schema(
         [*given, (Later, "validation"), (asked, "validation")],  # type: ignore[list-item]
         ref_template=SCHEMAS + "{model}",

@@ -114,6 +114,7 @@ async def test_a_jobs_client_alone_can_do_anything_with_it(web: Web) -> None:
         assert (others.status, others.body["error"]["type"]) == (404, "unknown_job")
         assert (await ask(web, method, of_job, body)).status == 401
         assert (await ask(web, method, of_job, body, **forged)).status == 401
+        assert (await ask(web, method, of_job.replace(path, path + "j" * 65), body, **ann)).status == 422
     assert (await ask(web, "POST", "/api/jobs", HELLO, **forged)).status == 401
 
 
