@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -135,6 +136,44 @@ async def test_a_key_that_another_program_used_is_its_job() -> None:
     assert (job.state, job.id, job.output.text) == ("started", "j", "Once ")
     event(talk, "job_result", "Once upon", attempt=1, ref="theirs")
     assert await job.result() == "Once upon"
+
+
+def ended(talk: Conversation, state: str, **keys: Any) -> Job:
+    """A job whose end is told by `job_status` alone, as when its key was used before."""
+    job = talk.submit("t", "c", key="k")
+    status = {"job_id": "j", "state": state, "text": "for people", "attempt": 1, "attempts": [], **keys}
+    talk.heard({"action": "job_status", "payload": status, "ref": "k"})
+    return job
+
+
+@pytest.mark.parametrize("value", [{"n": 49}, [], "for programs", None, False])
+async def test_a_status_tells_the_value_that_a_job_gave(value: Any) -> None:
+    job = ended(conversation(), "job_result", result=value, reason=None, by=None)
+    assert await job.result() == value
+    assert job.output.text == (value if isinstance(value, str) else json.dumps(value, indent=2))
+
+
+@pytest.mark.parametrize(
+    ("state", "keys", "error", "said"),
+    [
+        ("job_failed", {"reason": "the disk is full", "by": None}, JobFailed, "the disk is full"),
+        ("job_cancelled", {"reason": None, "by": "an operator"}, JobCancelled, "called off by an operator"),
+        ("job_cancelled", {"reason": None, "by": None}, JobCancelled, "called off"),
+    ],
+)
+async def test_a_status_tells_why_a_job_ended_otherwise(
+    state: str, keys: Any, error: type[Exception], said: str
+) -> None:
+    job = ended(conversation(), state, result=None, **keys)
+    with pytest.raises(error) as raised:
+        await job.result()
+    assert str(raised.value) == said
+
+
+async def test_a_status_of_an_older_server_tells_the_text_alone() -> None:
+    assert await ended(conversation(), "job_result").result() == "for people"
+    with pytest.raises(JobFailed, match="for people"):
+        await ended(conversation(), "job_failed").result()
 
 
 async def test_when_history_is_cut_open_jobs_are_asked_about() -> None:

@@ -189,12 +189,13 @@ class Jobs:
                     job.reasons.setdefault(told["attempt"], told["reason"])
             if job.ended:
                 continue
-            state, text, attempt = STEPS[payload["state"]], payload["text"], payload["attempt"]
+            attempt = payload["attempt"]
+            state, error = _end_of(payload | {"action": payload["state"], "payload": payload["text"]})
             if state == "done":
-                job.value = text
-            self._advance(job, state, _error_of(state, job_id, text), attempt=attempt)
+                job.value = payload.get("result", payload["text"])  # an older server says the text alone
+            self._advance(job, state, error, attempt=attempt)
             if state == "done":
-                job.output.end(text, attempt)
+                job.output.end(job.value, attempt)
             self._changed(job)
 
     def _adopt(self, new: Job, job_id: str) -> None:
@@ -246,9 +247,3 @@ def _end_of(frame: Frame) -> tuple[JobState, BusctlError | None]:
     if state == "cancelled":
         return state, JobCancelled(frame["job_id"], frame.get("by"))
     return state, None
-
-
-def _error_of(state: JobState, job_id: str, text: Any) -> BusctlError | None:
-    if state == "failed":
-        return JobFailed(job_id, str(text))
-    return JobCancelled(job_id, None) if state == "cancelled" else None
