@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -107,6 +108,72 @@ async def test_a_handshake_that_is_refused_for_good_is_not_tried_again(status: i
         with pytest.raises(error, match=said):
             await connect(url, token="old", timings=QUICK)
     assert asked == 1
+
+
+@pytest.mark.parametrize("location", ["https://jobs.example/ws/system", "/maintenance", "http://["])
+async def test_a_redirect_is_said_and_not_followed(location: str) -> None:
+    def redirect(socket: ServerConnection, request: Any) -> Response:
+        return Response(301, "Moved Permanently", Headers({"Location": location}))
+
+    async with server(stay, process_request=redirect) as url:
+        with pytest.raises(ConnectionFailed, match=re.escape(f"the server redirects to {location}; give that address")):
+            await connect(url, timings=QUICK, within=0.5)
+
+
+async def test_nobody_whom_a_redirect_names_gets_the_token() -> None:
+    asked: asyncio.Queue[str] = asyncio.Queue()
+
+    async def other(socket: ServerConnection) -> None:
+        asked.put_nowait("the other")
+
+    async with server(other) as elsewhere:
+
+        def redirect(socket: ServerConnection, request: Any) -> Response:
+            asked.put_nowait("the server")
+            return Response(302, "Found", Headers({"Location": elsewhere}))
+
+        async with server(stay, process_request=redirect) as url:
+            client = connect(url, token="secret", timings=QUICK)
+            opening = asyncio.ensure_future(client.open())
+            async with asyncio.timeout(10):
+                assert [await asked.get() for _ in range(3)] == ["the server"] * 3
+            await client.close()
+            with pytest.raises(ClientClosed):
+                await opening
+
+
+async def test_a_client_outlives_a_page_that_is_shown_while_the_server_is_away() -> None:
+    redirects = 0
+
+    def away(socket: ServerConnection, request: Any) -> Response | None:
+        nonlocal redirects
+        if redirects == 2 or client.id is None:
+            return None
+        redirects += 1
+        return Response(302, "Found", Headers({"Location": "https://status.example/"}))
+
+    async def leave(socket: ServerConnection) -> None:
+        await welcome(socket)
+        if not redirects:
+            await socket.close(1012)
+        await socket.wait_closed()
+
+    async with server(leave, process_request=away) as url:
+        client = connect(url, timings=QUICK)
+        codes = []
+        client.on("state", lambda state: codes.append(state.code))
+        async with client:
+            async with asyncio.timeout(10):
+                while redirects < 2 or client.state.name != "connected":
+                    await client._connection.changed.wait()
+        assert 302 in codes
+
+
+async def test_a_proxy_that_is_none_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "nonsense://")
+    monkeypatch.setenv("no_proxy", "")
+    with pytest.raises(ConnectionFailed, match="nonsense"):
+        await connect("http://jobs.example", timings=QUICK, within=0.2)
 
 
 async def test_a_server_that_asks_for_a_pause_gets_it() -> None:

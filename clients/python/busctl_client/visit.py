@@ -12,9 +12,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from websockets.asyncio.client import ClientConnection
-from websockets.asyncio.client import connect as open_websocket
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, WebSocketException
 from websockets.typing import Subprotocol
 
 from busctl_client.close_codes import ABNORMAL, FINAL, FINAL_STATUS, TOO_BIG, UNAUTHORIZED
@@ -127,7 +126,7 @@ class Visit:
             return _refused(error)
         except TimeoutError:
             return End(ABNORMAL, "the server did not answer in time", welcomed=self._welcomed)
-        except (OSError, InvalidHandshake, EOFError) as error:
+        except (OSError, WebSocketException, EOFError) as error:
             return End(ABNORMAL, str(error) or repr(error), welcomed=self._welcomed)
         raise RuntimeError("a connection ended without a reason")
 
@@ -136,7 +135,7 @@ class Visit:
         """An open WebSocket, closed within `Timings.close` at the end."""
         timings = self._timings
         options: dict[str, Any] = {} if self._address.tls is None else {"ssl": self._address.tls}
-        socket = await open_websocket(
+        socket = await _Opening(
             self._address.url,
             subprotocols=[SUBPROTOCOL],
             additional_headers=dict(self._address.headers),
@@ -227,9 +226,21 @@ class Visit:
         return End(ABNORMAL, reason, welcomed=self._welcomed)
 
 
+class _Opening(connect):
+    """Follows no redirect: whoever it names would get the token."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        """What a handshake ended with, as it is."""
+        return exc
+
+
 def _refused(error: InvalidStatus) -> End:
     """How a handshake that was answered with an HTTP status ended."""
     status = error.response.status_code
+    locations = error.response.headers.get_all("Location")
+    if 300 <= status < 400 and locations:
+        # Not final: it may be a proxy that shows a page while the server is away.
+        return End(status, f"the server redirects to {locations[0]}; give that address")
     said = (error.response.body or b"")[:200].decode(errors="replace").strip()
     if status == 401:
         return End(status, said or FINAL[UNAUTHORIZED], final=True)
