@@ -288,6 +288,30 @@ async def test_a_message_that_is_too_big_ends_it_and_says_so() -> None:
         assert "4,000 bytes" in state.reason
 
 
+async def test_what_is_too_big_for_the_server_is_not_sent_again_by_itself() -> None:
+    heard: asyncio.Queue[str] = asyncio.Queue()
+
+    async def small(socket: ServerConnection) -> None:
+        await welcome(socket)
+        async for message in socket:
+            frame = json.loads(message)
+            await heard.put(frame["key"])
+            about = {"job_id": frame["key"], "ref": frame["ref"], "task_type": "t", "content": "c"}
+            await socket.send(json.dumps({"action": "job_queued", "payload": "", **about}))
+
+    async with server(small, max_size=8000) as url, connect(url, timings=QUICK) as client:
+        big, behind = client.submit("t", "x" * 9000, key="big"), client.submit("t", "c", key="behind")
+        for job in (big, behind):
+            with pytest.raises(ConnectionClosed, match="1009"):
+                await job.accepted(timeout=5)
+            assert job.state == "unsent"
+        client.reconnect()
+        await client.submit("t", "c", key="next").accepted(timeout=5)
+        assert (await behind.retry(timeout=5)) is behind
+        assert [heard.get_nowait() for _ in range(2)] == ["next", "behind"]
+        assert (big.state, behind.state, client.state.name) == ("unsent", "queued", "connected")
+
+
 async def test_a_server_that_answers_no_ping_is_left() -> None:
     connections = 0
 

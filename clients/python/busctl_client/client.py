@@ -8,7 +8,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, Literal, Self, overload
 
-from busctl_client.close_codes import NORMAL, UNAUTHORIZED
+from busctl_client.close_codes import NORMAL, TOO_BIG, UNAUTHORIZED
 from busctl_client.connection import Connection
 from busctl_client.conversation import Conversation
 from busctl_client.errors import BusctlError, ClientClosed, ConnectionClosed, ConnectionFailed, Unauthorized
@@ -202,5 +202,8 @@ class Client:
         if state.name == "closed" and self._trouble is None:
             code = state.code or 0
             kind = Unauthorized if code in (UNAUTHORIZED, 401) else ConnectionClosed
-            self._conversation.over(kind(code, state.reason))
+            trouble = kind(code, state.reason)
+            self._conversation.over(trouble)
+            if code == TOO_BIG:
+                self._conversation.hold(trouble)
         self._listeners.tell("state", state)

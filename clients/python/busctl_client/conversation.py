@@ -64,6 +64,11 @@ class Conversation:
         self.jobs.wake()
         self._listeners.wake()
 
+    def hold(self, trouble: BusctlError) -> None:
+        """The server cannot take one of the jobs that were sent: none of them is sent again by itself."""
+        for job in self.jobs.hold(trouble):
+            self._requests.answer(job.key)
+
     # As the desk of its jobs.
 
     def submit(

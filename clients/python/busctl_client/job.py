@@ -62,10 +62,11 @@ class Job:
         self.not_before: datetime | None = None
         """When it may begin, if it was submitted for later."""
         self.state: JobState = state
-        """How it stands: `sending`, not confirmed by the server yet; `unsent`, not accepted for now, so that `retry()`
-        may do; `refused`, not accepted; `scheduled`, it waits for `not_before`; `queued`, for a worker; `started`;
-        `retrying`, another attempt follows; `interrupted`, history was cut and nobody knows, but events may still put
-        it right; `done`, `failed` or `cancelled`, it has ended."""
+        """How it stands: `sending`, not confirmed by the server yet; `unsent`, not accepted for now, or not sent again
+        since the server could not take one of those that were sent, so that `retry()` may do; `refused`, not accepted;
+        `scheduled`, it waits for `not_before`; `queued`, for a worker; `started`; `retrying`, another attempt follows;
+        `interrupted`, history was cut and nobody knows, but events may still put it right; `done`, `failed` or
+        `cancelled`, it has ended."""
         self.attempt = 0
         """How often a worker has begun."""
         self.reasons: dict[int, str] = {}

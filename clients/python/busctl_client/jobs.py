@@ -95,6 +95,14 @@ class Jobs:
             job.state, job.error = "unsent" if refused.again else "refused", refused
             self._changed(job)
 
+    def hold(self, trouble: BusctlError) -> list[Job]:
+        """Those that are on their way are not any more. Returns them."""
+        held = [job for job in self if job.state == "sending"]
+        for job in held:
+            job.state, job.error = "unsent", trouble
+            self._changed(job)
+        return held
+
     def send_again(self, job: Job) -> None:
         """A job that was not accepted is on its way once more."""
         job.state, job.error = "sending", None
