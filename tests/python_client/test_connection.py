@@ -192,6 +192,59 @@ async def test_a_server_that_asks_for_a_pause_gets_it() -> None:
             await opening
 
 
+@pytest.mark.parametrize("asked", [["99999999999999"], ["inf"], ["nan"], ["-5"], ["tomorrow"], ["7", "7"]])
+async def test_a_pause_that_makes_no_sense_does_not_end_the_client(asked: list[str]) -> None:
+    def busy(socket: ServerConnection, request: Any) -> Response | None:
+        if client.state.code == 503:
+            return None
+        return Response(503, "Service Unavailable", Headers([("Retry-After", each) for each in asked]), b"")
+
+    async with server(stay, process_request=busy) as url:
+        client = connect(url, timings=QUICK)
+        opening = asyncio.ensure_future(client.open())
+        state = await reached(client, "waiting")
+        assert state.until is not None
+        assert state.until - datetime.now(UTC) <= timedelta(hours=1)
+        client.reconnect()
+        await asyncio.wait_for(opening, 5)
+        await client.close()
+
+
+async def test_a_fault_of_its_own_closes_it_and_whoever_waits_is_told() -> None:
+    async with server(stay) as url:
+        pass
+    client = connect(url, timings=Timings(first_delay=1e300, longest_delay=1e300))  # no time is so far away
+    job = client.submit("t", "c")
+    with pytest.raises(ConnectionClosed, match="the client failed: OverflowError"):
+        await client
+    with pytest.raises(ConnectionClosed, match="the client failed: OverflowError"):
+        await asyncio.wait_for(job.result(), 5)
+    assert (client.state.name, client.state.code) == ("closed", 1011)
+    await client.close()
+
+
+async def test_when_somebody_cancels_its_task_whoever_waits_is_told() -> None:
+    async with server(stay) as url, connect(url, timings=QUICK) as client:
+        job = client.submit("t", "c")
+        assert client._task is not None
+        client._task.cancel()
+        with pytest.raises(ConnectionClosed, match="closed"):
+            await asyncio.wait_for(job.result(), 5)
+        assert client.state.name == "closed"
+
+
+async def test_what_else_comes_with_a_time_that_makes_no_sense_is_told() -> None:
+    async def odd(socket: ServerConnection) -> None:
+        await welcome(socket, {"action": "system_notification", "payload": "hello", "at": "0001-01-01T00:00:00+23:00"})
+        await socket.wait_closed()
+
+    async with server(odd) as url:
+        client = connect(url, timings=QUICK)
+        events = client.events()
+        async with client:
+            assert (await asyncio.wait_for(anext(events), 5)).payload == "hello"
+
+
 @pytest.mark.parametrize("code", [1002, 1009, 4400, 4403])
 async def test_close_codes_that_say_no_end_it_and_whoever_waits_is_told(code: int) -> None:
     async def refuse(socket: ServerConnection) -> None:

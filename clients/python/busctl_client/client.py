@@ -8,8 +8,8 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, Literal, Self, overload
 
-from busctl_client.close_codes import NORMAL, TOO_BIG, UNAUTHORIZED
-from busctl_client.connection import Connection
+from busctl_client.close_codes import TOO_BIG, UNAUTHORIZED
+from busctl_client.connection import CLOSED, Connection
 from busctl_client.conversation import Conversation
 from busctl_client.errors import BusctlError, ClientClosed, ConnectionClosed, ConnectionFailed, Unauthorized
 from busctl_client.events import Event, Notification, State, Welcome
@@ -19,7 +19,7 @@ from busctl_client.limits import Limits, Timings
 from busctl_client.listeners import Events, Listeners
 from busctl_client.session import Session
 from busctl_client.tokens import Token, Tokens
-from busctl_client.visit import Address, End, Visit
+from busctl_client.visit import Address, Visit
 
 
 class Client:
@@ -181,7 +181,7 @@ class Client:
             task.cancel()
             await asyncio.wait([task])
         if not closed:
-            self._connection.close(End(NORMAL, "the client was closed"))
+            self._connection.close(CLOSED)
 
     def __await__(self) -> Generator[Any, None, Self]:
         return self.open().__await__()

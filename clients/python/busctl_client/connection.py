@@ -19,6 +19,8 @@ log = logging.getLogger("busctl_client")
 
 UNEXPECTED = 1011
 """The code of an end by a fault of this package itself."""
+CLOSED = End(NORMAL, "the client was closed")
+"""Whoever has the client wants no more of it."""
 
 
 class Connection:
@@ -64,25 +66,35 @@ class Connection:
         self._enter(State("connected"))
 
     async def run(self) -> None:
-        """Stay connected until the server says that connecting again cannot help, or until cancelled."""
+        """Stay connected until the server says that connecting again cannot help, or until cancelled.
+
+        Whatever ends it, the state is `closed` then.
+        """
+        end = CLOSED
+        try:
+            end = await self._until_over()
+        except Exception as error:
+            log.exception("the client failed")
+            end = End(UNEXPECTED, f"the client failed: {error!r}")
+        finally:
+            self.close(end)
+
+    def close(self, end: End) -> None:
+        """It is over; told once for each reason."""
+        state = State("closed", code=end.code, reason=end.reason)
+        if state != self.state:
+            self._enter(state)
+
+    async def _until_over(self) -> End:
         while True:
             self._enter(
                 State("connecting", code=self._last.code if self._last.reason else None, reason=self._last.reason)
             )
             self._began = 0.0
-            try:
-                self._last = await self._visit().run()
-            except Exception as error:
-                log.exception("the client failed")
-                self._last = End(UNEXPECTED, f"the client failed: {error!r}", final=True)
+            self._last = await self._visit().run()
             if self._is_over():
-                self._enter(State("closed", code=self._last.code, reason=self._last.reason))
-                return
+                return self._last
             await self._pause()
-
-    def close(self, end: End) -> None:
-        """It is over, for another reason."""
-        self._enter(State("closed", code=end.code, reason=end.reason))
 
     def _is_over(self) -> bool:
         end = self._last

@@ -125,6 +125,6 @@ def time_of(text: object) -> datetime | None:
     """The time that a frame says, in UTC; None when it says none."""
     try:
         time = datetime.fromisoformat(text) if isinstance(text, str) else None
-    except ValueError:
+        return time.astimezone(UTC) if time is not None and time.tzinfo else None
+    except (ValueError, OverflowError):
         return None
-    return time.astimezone(UTC) if time is not None and time.tzinfo else None

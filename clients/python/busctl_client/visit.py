@@ -26,6 +26,8 @@ from busctl_client.tokens import Tokens
 log = logging.getLogger("busctl_client")
 
 SUBPROTOCOL = Subprotocol("bus.v1")
+LONGEST_AFTER = 3600.0
+"""Most seconds that a server may ask a client to stay away for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ class End:
         reason: what the server said, or what it means.
         final: whether connecting again by itself cannot help.
         welcomed: whether it got so far.
-        after: seconds that the server asks to stay away for.
+        after: seconds that the server asks to stay away for, an hour at most.
     """
 
     code: int
@@ -245,8 +247,8 @@ def _refused(error: InvalidStatus) -> End:
     if status == 401:
         return End(status, said or FINAL[UNAUTHORIZED], final=True)
     after = 0.0
-    with contextlib.suppress(ValueError):
-        after = max(0.0, float(error.response.headers.get("Retry-After", "0")))
+    with contextlib.suppress(LookupError, ValueError):
+        after = min(LONGEST_AFTER, max(0.0, float(error.response.headers["Retry-After"])))
     return End(status, FINAL_STATUS.get(status, said or f"HTTP {status}"), status in FINAL_STATUS, after=after)
 
 
