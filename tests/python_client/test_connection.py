@@ -263,6 +263,35 @@ async def test_close_codes_that_say_no_end_it_and_whoever_waits_is_told(code: in
             client.submit("t", "c")
 
 
+async def test_it_can_be_told_to_reconnect_by_whoever_is_told_that_it_is_closed() -> None:
+    connections = 0
+
+    async def refuse_once(socket: ServerConnection) -> None:
+        nonlocal connections
+        connections += 1
+        await welcome(socket)
+        if connections == 1:
+            await socket.close(4403, "no operator any more")
+        await socket.wait_closed()
+
+    closed = asyncio.Event()
+
+    def again(state: State) -> None:
+        if state.name == "closed" and state.code == 4403:
+            closed.set()
+            client.reconnect()
+            client.reconnect()
+
+    async with server(refuse_once) as url:
+        client = connect(url, timings=QUICK)
+        client.on("state", again)
+        async with client:
+            async with asyncio.timeout(5):
+                await closed.wait()
+            await reached(client, "connected")
+            assert connections == 2
+
+
 async def test_a_token_that_is_not_taken_is_asked_for_once_more() -> None:
     asked = []
 

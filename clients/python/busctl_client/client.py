@@ -141,7 +141,7 @@ class Client:
         """
         if isinstance(self._trouble, ClientClosed):
             raise self._trouble
-        if self._task is not None and self._task.done():
+        if self._trouble is not None:
             self._conversation.over(None)
             self._task = asyncio.create_task(self._connection.run())
         self._connection.hurry()
