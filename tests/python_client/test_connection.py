@@ -435,6 +435,31 @@ async def test_to_close_takes_no_longer_than_it_may_whatever_the_server_does() -
         over.set()
 
 
+async def test_it_closes_also_when_whoever_closes_it_is_cancelled() -> None:
+    over = asyncio.Event()
+
+    async def freeze(socket: ServerConnection) -> None:
+        await welcome(socket)
+        socket.transport.pause_reading()
+        await over.wait()
+
+    async with server(freeze) as url:
+        before = asyncio.all_tasks()
+        client = await connect(url, timings=Timings(close=0.2))
+        states: list[State] = []
+        client.on("state", states.append)
+        closing = asyncio.create_task(client.close())
+        await asyncio.sleep(0)
+        closing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await closing
+        async with asyncio.timeout(5):
+            await asyncio.gather(client.close(), client.close())
+        assert states == [client.state] == [State("closed", None, 1000, "the client was closed")]
+        over.set()
+    assert asyncio.all_tasks() <= before
+
+
 async def test_who_waits_for_a_connection_can_be_cancelled_and_leaves_no_task() -> None:
     before = asyncio.all_tasks()
     async with server(stay) as url:

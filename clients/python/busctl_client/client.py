@@ -40,6 +40,7 @@ class Client:
         self._session = session
         self._listeners = Listeners()
         self._task: asyncio.Task[None] | None = None
+        self._closing: asyncio.Task[None] | None = None
         self._conversation = Conversation(
             session, tokens, self._listeners, limits, lambda: self._connection.connected()
         )
@@ -172,16 +173,14 @@ class Client:
         return self
 
     async def close(self) -> None:
-        """Disconnect for good. Whoever waits for something gets `ClientClosed`; jobs go on. Safe to call twice."""
-        closed = isinstance(self._trouble, ClientClosed)
-        task, self._task = self._task, None
-        if not closed:
+        """Disconnect for good. Whoever waits for something gets `ClientClosed`; jobs go on. Safe to call twice.
+
+        It closes also when whoever waits for that is cancelled.
+        """
+        if self._closing is None:
             self._conversation.over(ClientClosed())
-        if task is not None:
-            task.cancel()
-            await asyncio.wait([task])
-        if not closed:
-            self._connection.close(CLOSED)
+            self._closing = asyncio.create_task(self._close())
+        await asyncio.wait([self._closing])
 
     def __await__(self) -> Generator[Any, None, Self]:
         return self.open().__await__()
@@ -193,6 +192,12 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+    async def _close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        self._connection.close(CLOSED)
 
     @property
     def _trouble(self) -> BusctlError | None:
