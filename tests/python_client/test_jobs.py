@@ -98,6 +98,32 @@ async def test_waiting_ends_at_its_deadline_and_the_job_goes_on() -> None:
     assert await job.result() == "there"
 
 
+async def test_whoever_gives_up_cancelling_answers_nobody_else() -> None:
+    talk = conversation()
+    job = submitted(talk)
+    patient, hasty = asyncio.create_task(job.cancel()), asyncio.create_task(job.cancel())
+    await asyncio.sleep(0)
+    hasty.cancel()
+    await asyncio.wait([patient, hasty], return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.sleep(0)
+    assert not patient.done()
+    event(talk, "job_cancelled", by=None)
+    assert await patient == "cancelled"
+
+
+async def test_whoever_is_refused_a_cancel_is_told_alone() -> None:
+    talk = conversation()
+    job = submitted(talk)
+    one, other = asyncio.create_task(job.cancel()), asyncio.create_task(job.cancel())
+    async with asyncio.timeout(5):
+        first, second = [(await talk.next_request())["ref"] for _ in range(2)]
+    refuse(talk, first, "busy")
+    with pytest.raises(Refused):
+        await one
+    event(talk, "job_result", "faster", ref=second)
+    assert await other == "done"
+
+
 async def test_one_that_is_not_accepted_for_now_can_be_sent_again() -> None:
     talk = conversation()
     job = talk.submit("t", "c", key="k")

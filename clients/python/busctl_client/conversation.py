@@ -101,10 +101,8 @@ class Conversation:
 
     async def cancel(self, job: Job) -> None:
         """Call a job off, and wait for the answer."""
-        ref = f"cancel {job.id}"
-        request = self._requests.find(ref) or self._requests.ask(
-            {"action": "cancel_job", "payload": {"job_id": job.id}, "ref": ref}, job.changed
-        )
+        ref = secrets.token_hex(16)  # of this call alone: another one that asks the same may wait for longer
+        request = self._requests.ask({"action": "cancel_job", "payload": {"job_id": job.id}, "ref": ref}, job.changed)
         try:
             while not (job.ended or request.answered):
                 job.check()

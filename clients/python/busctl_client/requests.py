@@ -66,10 +66,6 @@ class Requests:
         self._due.set()
         return request
 
-    def find(self, ref: str) -> Request | None:
-        """The one of that ref, if there is one."""
-        return self._open.get(ref)
-
     def answer(self, ref: object, refused: Refused | None = None) -> Request | None:
         """There is an answer, or nobody waits for one any more; None when there is no such request."""
         request = self._open.pop(ref, None) if isinstance(ref, str) else None
