@@ -261,11 +261,15 @@ async def test_what_cannot_be_a_frame_is_not_sent() -> None:
     talk = conversation(frame_bytes=1000)
     with pytest.raises(TooLarge, match="at most 1,000 are sent"):
         talk.submit("t", "x" * 2000)
-    for content in ("\ud800", float("nan"), object()):
+    for content in (float("nan"), object()):
         with pytest.raises((ValueError, TypeError)):
             talk.submit("t", content)
-    with pytest.raises(ValueError, match="1 to 128 characters"):
-        talk.submit("t", "c", key="")
+    for wrong in ("", "k" * 129, 5, b"key", ("key",)):
+        with pytest.raises(ValueError, match="a text of 1 to 128 characters"):
+            talk.submit("t", "c", key=wrong)  # type: ignore[arg-type]
+    for arguments in ({"content": "\ud800"}, {"content": {"\udfff": 1}}, {"task_type": "\ud800"}, {"key": "\ud800"}):
+        with pytest.raises(ValueError, match="lone surrogate"):
+            talk.submit(**{"task_type": "t", "content": "c"} | arguments)
     with pytest.raises(ValueError, match="time zone"):
         talk.submit("t", "c", not_before=datetime(2026, 1, 1))
     with pytest.raises(ValueError, match="has to be a datetime"):

@@ -93,7 +93,8 @@ class Client:
         Raises:
             TooLarge: it is larger than a frame may be.
             TooManyRequests: too many requests wait for an answer already.
-            ValueError, TypeError: the content is no JSON, or an argument is not what it should be.
+            ValueError, TypeError: the content is no JSON, or nested deeper than a server reads, or an argument is not
+                what it should be.
             ConnectionClosed: the client is closed.
         """
         return self._conversation.submit(task_type, content, key=key, not_before=not_before, delay=delay)

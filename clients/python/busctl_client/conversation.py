@@ -26,6 +26,8 @@ ASK_AGAIN = 1.0
 """Seconds until it is asked again how a job stands, when the server had no answer."""
 LONGEST_KEY = 128
 """Characters."""
+DEEPEST = 200
+"""So many lists and objects may be in one another in a frame. Past it a server cannot say which request it refuses."""
 
 
 class Conversation:
@@ -202,15 +204,13 @@ class Conversation:
         if self.trouble is not None:
             raise self.trouble
         key = secrets.token_hex(16) if key is None else key
-        if not 1 <= len(key) <= LONGEST_KEY:
-            raise ValueError(f"a key has 1 to {LONGEST_KEY} characters, this one has {len(key)}")
+        if not isinstance(key, str) or not 1 <= len(key) <= LONGEST_KEY:
+            raise ValueError(f"a key is a text of 1 to {LONGEST_KEY} characters, and not {key!r:.200}")
         known = self.jobs.with_key(key)
         if known is not None and (known.id is not None or known.state == "sending"):
             return known
         frame = frame | {"ref": key, "key": key}
-        size = len(json.dumps(frame, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode())
-        if size > self._limits.frame_bytes:
-            raise TooLarge(size, self._limits.frame_bytes)
+        _check(frame, self._limits.frame_bytes)
         self._requests.ask(frame)
         if known is not None and known.state == "unsent":
             self.jobs.send_again(known)
@@ -221,3 +221,31 @@ class Conversation:
 
     def _new_job(self, key: str, task_type: str, content: Any) -> Job:
         return Job(self, key=key, task_type=task_type, content=content)
+
+
+def _check(frame: Frame, limit: int) -> None:
+    """Look whether a server can read a frame.
+
+    Raises:
+        TooLarge: it has more bytes than `limit`.
+        ValueError, TypeError: it is no JSON, or is nested too deep.
+    """
+    try:
+        size = len(json.dumps(frame, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode())
+        if size > limit:
+            raise TooLarge(size, limit)
+        too_deep = _depth(frame) > DEEPEST
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"a text has the lone surrogate {error.object[error.start]!a}, which JSON cannot tell"
+        ) from None
+    except RecursionError:
+        too_deep = True
+    if too_deep:
+        raise ValueError(f"more than {DEEPEST} lists and objects are in one another, with those of the frame")
+
+
+def _depth(value: Any) -> int:
+    """How many lists and objects are in one another, without an empty one."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
+    return max((1 + _depth(each) for each in inner), default=0)
