@@ -38,6 +38,20 @@ async def test_a_reader_has_the_actions_that_it_asked_for() -> None:
     assert (await anext(every)).seq == 1
 
 
+@pytest.mark.parametrize("action", ["state", "welcome", "job", "*"])
+async def test_an_event_with_a_name_of_the_clients_own_is_told_as_any_event(action: str) -> None:
+    listeners = Listeners()
+    own: list[object] = []
+    every: list[object] = []
+    listeners.on(action, own.append)
+    listeners.on("*", every.append)
+    told = event(1, action)
+    events = reader(listeners)
+    listeners.tell_event(told)
+    assert own == ([told] if action == "*" else [])
+    assert every == [told] == [await anext(events)]
+
+
 async def test_a_reader_that_nobody_has_any_more_is_forgotten() -> None:
     listeners = Listeners()
     events = reader(listeners)

@@ -17,6 +17,8 @@ log = logging.getLogger("busctl_client")
 
 EVERY = "*"
 """Stands for every action."""
+OWN = frozenset({"state", "welcome", "job", EVERY})
+"""Names by which callbacks are told something else than the event of that name."""
 
 
 class Events:
@@ -110,7 +112,8 @@ class Listeners:
 
     def tell_event(self, event: Event) -> None:
         """The same for an event, of which readers are told too."""
-        self.tell(event.action, event)
+        if event.action not in OWN:
+            self.tell(event.action, event)
         self.tell(EVERY, event)
         for reader, names in list(self._readers.items()):
             if event.action in names or EVERY in names:
