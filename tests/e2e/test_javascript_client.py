@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 CLIENT = ROOT / "clients" / "js"
 HOW_TO = (ROOT / "docs" / "how-to" / "javascript.md").read_text()
 DEADLINE = 60.0
-BUDGET = 12_288
+BUDGET = 13_000
 """Bytes of the minified module."""
 
 JOBS = """
