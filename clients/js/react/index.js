@@ -29,7 +29,7 @@ export function useClientState() {
   return useStore(subscribe, () => client.state);
 }
 
-/** The jobs, the newest first. Renders again when one comes, goes, or changes its state. */
+/** The jobs, the newest first. Renders again when one comes, goes, or changes its state or `cancelling`. */
 export function useJobs() {
   const { jobs } = useClient();
   return useStore(jobs.subscribe, jobs.snapshot);

@@ -69,7 +69,6 @@ export const connect = ({
   const cancel = (job) => {
     if (job.id || sent.has(job)) {
       change(job, { cancelling: true });
-      soon(job);
     } else {
       change(job, changesBy({ action: "job_cancelled" }, job, new Date()));
     }

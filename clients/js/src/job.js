@@ -29,7 +29,8 @@ const CHANGE = Symbol();
 /** Set some properties of a job, and tell of those that are others now. */
 export const change = (job, changes) => job[CHANGE](changes);
 
-/** `submit(taskType, content, options)` and `cancel(job)` are the client's; `stepped(job)` hears of each new state. */
+/** `submit(taskType, content, options)` and `cancel(job)` are the client's; `stepped(job)` hears of each new state, and of
+ * the wish to cancel it. */
 export const createJob = (data, submit, cancel, stepped) => {
   const [subscribe, tell] = createListeners();
   let told = { ...BLANK, ...data };
@@ -47,7 +48,7 @@ export const createJob = (data, submit, cancel, stepped) => {
     }
     Object.assign(job, (told = now));
     tell(keys);
-    if (keys.includes("state")) {
+    if (keys.includes("state") || keys.includes("cancelling")) {
       stepped(job);
     }
     if (now.state === "scheduled") {

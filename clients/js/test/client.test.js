@@ -79,6 +79,32 @@ test("what the server has not confirmed is there after a reload, as it was", asy
   assert.equal(sent.at(-1).key, "k");
 });
 
+test("who cancels a job and loads the page again has cancelled it, whether it was confirmed or runs", async () => {
+  const kept = storage();
+  const before = await served({ storage: kept });
+  const changes = [];
+  const jobs = ["k", "l"].map((key) => before.client.submit("default", "x", { key }));
+  before.say(event("job_queued", 1, { ref: "l", job_id: "2" }));
+  before.say(event("job_started", 2, { job_id: "2", attempt: 1 }));
+  before.close(1006);
+  before.client.jobs.subscribe(({ type, job }) => changes.push([type, job.key, job.cancelling]));
+  jobs.forEach((job) => job.cancel());
+  assert.deepEqual(changes, [["changed", "k", true], ["changed", "l", true]]); // prettier-ignore
+  await new Promise(setImmediate);
+  const { client, say, all } = await served({ storage: kept });
+  const cancelled = () => all("cancel_job").map(({ payload }) => payload.job_id);
+  const [runs, unconfirmed] = client.jobs;
+  assert.deepEqual([runs.state, runs.cancelling, runs.startedAt instanceof Date], ["started", true, true]);
+  assert.deepEqual([unconfirmed.state, unconfirmed.cancelling, cancelled()], ["sending", true, ["2"]]);
+  say(event("job_queued", 3, { ref: "k" }));
+  assert.deepEqual(cancelled(), ["2", "1"]);
+  say(event("job_cancelled", 4));
+  say(event("job_cancelled", 5, { job_id: "2" }));
+  await new Promise(setImmediate);
+  assert.deepEqual([...client.jobs].map(({ state }) => state), ["cancelled", "cancelled"]);
+  assert.equal(kept.getItem("busctl.unconfirmed"), null);
+});
+
 test("a request has an answer, an error or an end, and nobody else hears of it", async () => {
   const { client, say, sent, close } = await served();
   const request = requestsOf(client);

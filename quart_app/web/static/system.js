@@ -41,10 +41,13 @@ client.on("error", (frame, { message }) => view.alert(message));
 client.jobs.subscribe(({ type, job }) => {
   view.jobs.show(client.jobs);
   if (type === "added") {
-    job.subscribe(() => view.jobs.changed(job));
-  }
-  if (type !== "removed") {
     view.changed(job);
+    job.subscribe((keys) => {
+      view.jobs.changed(job);
+      if (keys.includes("state")) {
+        view.changed(job);
+      }
+    });
   }
 });
 
