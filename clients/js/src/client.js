@@ -1,7 +1,7 @@
 // A client: its connection, its jobs, and what it hears.
 
 import { createConnection, TOO_BIG } from "./connection.js";
-import { Disconnected, Refused } from "./errors.js";
+import { Disconnected, isUnsure, Refused } from "./errors.js";
 import { change } from "./job.js";
 import { createJobs, isDoubtful } from "./jobs.js";
 import { newKey } from "./keys.js";
@@ -67,7 +67,10 @@ export const connect = ({
   };
 
   const cancel = (job) => {
-    if (job.id || sent.has(job)) {
+    if (isUnsure(job.error)) {
+      job.retry(); // the answer to the same job tells which one to cancel
+    }
+    if (job.id || (job.state === "sending" && sent.has(job))) {
       change(job, { cancelling: true });
     } else {
       change(job, changesBy({ action: "job_cancelled" }, job, new Date()));
@@ -157,7 +160,8 @@ export const connect = ({
       connection.close(CLOSED);
     },
   };
-  list.subscribe(({ job }) => soon(job));
+  // Who cancels a job that is not confirmed has nothing to send yet: the same again could be done after it was refused.
+  list.subscribe(({ job }) => (job.id || !job.cancelling) && soon(job));
   reconnect();
   return client;
 };

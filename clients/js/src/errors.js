@@ -3,6 +3,9 @@
 // Errors after which the same frame may do.
 const PASSING = /^(bus_unavailable|busy|internal_error|stream_full|too_(fast|many_(bytes|jobs)))$/;
 
+/** Whether what an error answers may have been done all the same. */
+export const isUnsure = (error) => error?.is?.("bus_unavailable") || error?.is?.("internal_error");
+
 // A class of errors; `say(...)` gives the message and the data. Its name would not survive minifying by itself.
 const kind = (name, say) =>
   class extends Error {

@@ -115,7 +115,7 @@ export const createJob = (data, submit, cancel, stepped) => {
     },
     retry() {
       if (told.state === "unsent") {
-        set({ state: "sending", reason: "", error: null });
+        set({ state: "sending", reason: "", error: null, cancelling: false });
         return job;
       }
       if (!told.ended || !told.id) {

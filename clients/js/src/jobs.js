@@ -1,6 +1,6 @@
 // The jobs of a client as the frames tell them; knows no sockets.
 
-import { Disconnected, JobLost } from "./errors.js";
+import { Disconnected, isUnsure, JobLost } from "./errors.js";
 import { change, createJob } from "./job.js";
 import { changesBy, STATES } from "./life.js";
 import { createList } from "./observable.js";
@@ -83,6 +83,9 @@ export const createJobs = (submit, cancel, most = 200) => {
     const alone = !job.id || isDoubtful(job);
     if (!job.id) {
       change(job, { state: error.again ? "unsent" : "refused", reason: error.message, error });
+      if (job.cancelling && !isUnsure(error)) {
+        job.cancel();
+      }
     } else if (job.cancelling) {
       change(job, { cancelling: false });
     } else if (alone && error.is("unknown_job")) {

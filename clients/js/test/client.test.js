@@ -105,6 +105,36 @@ test("who cancels a job and loads the page again has cancelled it, whether it wa
   assert.equal(kept.getItem("busctl.unconfirmed"), null);
 });
 
+test("a job that is cancelled and was not accepted ends, and who tries again wants it done", async () => {
+  const { client, say, all } = await served();
+  const [sending, unsent, unsure] = ["k", "l", "m"].map((key) => client.submit("default", "x", { key }));
+  sending.cancel();
+  say(error("too_many_jobs", "k")); // so the server does not have it
+  say(error("too_many_jobs", "l"));
+  assert.deepEqual([sending.state, unsent.state], ["cancelled", "unsent"]);
+  unsent.cancel();
+  assert.equal(unsent.state, "cancelled");
+  const again = () => all("system_message").filter(({ key }) => key === "m").length;
+  unsure.cancel();
+  say(error("bus_unavailable", "m"));
+  assert.deepEqual([unsure.state, unsure.cancelling, again()], ["unsent", true, 1]);
+  unsure.cancel(); // whether there is such a job, only the answer to the same one tells
+  assert.deepEqual([unsure.state, unsure.cancelling, again()], ["sending", true, 2]);
+  say(error("bus_unavailable", "m"));
+  assert.equal(unsure.retry(), unsure);
+  say(event("job_queued", 1, { ref: "m" }));
+  assert.deepEqual([unsure.state, unsure.cancelling, again(), all("cancel_job")], ["queued", false, 3, []]);
+});
+
+test("a job that may have been stored, and was cancelled, is called off when that shows", async () => {
+  const { client, say, all } = await served();
+  const job = client.submit("default", "x", { key: "k" });
+  job.cancel();
+  say(error("internal_error", "k"));
+  say(event("job_queued", 1, { ref: "k" }));
+  assert.deepEqual(all("cancel_job").map(({ payload }) => payload.job_id), ["1"]);
+});
+
 test("a request has an answer, an error or an end, and nobody else hears of it", async () => {
   const { client, say, sent, close } = await served();
   const request = requestsOf(client);
