@@ -118,10 +118,10 @@ export const createJob = (data, submit, cancel, stepped) => {
         set({ state: "sending", reason: "", error: null, cancelling: false });
         return job;
       }
-      if (!told.ended || !told.id) {
+      if (!told.ended) {
         throw new Error(`A ${told.state} job cannot be done again.`);
       }
-      return submit(told.taskType, told.content, { retryOf: told.id });
+      return submit(told.taskType, told.content, { retryOf: told.id ?? told.retryOf });
     },
     again: () => submit(told.taskType, told.content),
   };

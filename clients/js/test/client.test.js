@@ -126,6 +126,18 @@ test("a job that is cancelled and was not accepted ends, and who tries again wan
   assert.deepEqual([unsure.state, unsure.cancelling, again(), all("cancel_job")], ["queued", false, 3, []]);
 });
 
+test("a job that the server never had is done again as one of its own", async () => {
+  const { client, close, all, open } = await served();
+  close(1006);
+  const jobs = [client.submit("default", "x"), client.submit("default", "y", { retryOf: "ended" })];
+  jobs.forEach((job) => job.cancel());
+  assert.deepEqual(jobs.map((job) => job.retry().retryOf), [null, "ended"]);
+  client.reconnect();
+  await open();
+  assert.deepEqual(all("system_message").map(({ payload }) => payload.content), ["x"]);
+  assert.deepEqual(all("retry_job").map(({ payload }) => payload.job_id), ["ended"]);
+});
+
 test("a job that may have been stored, and was cancelled, is called off when that shows", async () => {
   const { client, say, all } = await served();
   const job = client.submit("default", "x", { key: "k" });
