@@ -126,8 +126,9 @@ export const createJobs = (submit, cancel, most = 200) => {
         return refuse(ref, error);
       }
       if (action === "job_status") {
-        const { state, text, attempts = [] } = payload;
-        follow({ ...payload, action: state, ref, payload: text, reason: attempts.at(-1)?.reason ?? text }, null);
+        const { state, text, result = text, attempts = [] } = payload; // an older server gives no `result` and no `reason`
+        const reason = payload.reason ?? attempts.at(-1)?.reason ?? text;
+        follow({ ...payload, action: state, ref, payload: result, reason }, null);
       } else if (action in STATES) {
         follow(frame, new Date(frame.at ?? Date.now()));
       }

@@ -45,6 +45,25 @@ test("a job that may have ended unseen is asked for, and one that the server doe
   await assert.rejects(other.result, JobLost);
 });
 
+test("what the server says of a job that has ended unseen is what its end would have said", async () => {
+  const { client, say, close, open } = await served();
+  const jobs = ["1", "2", "3", "4"].map((key) => client.submit("default", "x", { key }));
+  jobs.forEach((_, index) => say(event("job_queued", index + 1, { ref: String(index + 1), job_id: String(index + 1) })));
+  close(1006);
+  client.reconnect();
+  await open({ recovered: false });
+  const stands = { attempt: 1, attempts: [], not_before: null, result: null, reason: null, by: null };
+  const status = (ref, more) => say({ action: "job_status", ref, payload: { job_id: ref, ...stands, ...more } });
+  status("1", { state: "job_result", text: '{"sum":6}', result: { sum: 6 } });
+  status("2", { state: "job_result", text: "null" });
+  status("3", { state: "job_failed", text: "The job failed: no paper", reason: "no paper" });
+  status("4", { state: "job_cancelled", text: "The job was cancelled by ann", by: "ann" });
+  assert.deepEqual(await Promise.all([jobs[0].result, jobs[1].result]), [{ sum: 6 }, null]);
+  assert.equal(jobs[0].text, '{\n  "sum": 6\n}');
+  await assert.rejects(jobs[2].result, { name: "JobFailed", reason: "no paper" });
+  await assert.rejects(jobs[3].result, { name: "JobCancelled", by: "ann" });
+});
+
 test("jobs of somebody who uses one ref for all are jobs of their own", async () => {
   const { client, say } = await served();
   say(event("job_queued", 1, { ref: "same", content: "one" }));
