@@ -240,6 +240,25 @@ async def test_a_job_may_be_submitted_before_there_is_a_connection_and_a_reload_
         assert reloaded == ["✅ Processed: FROM BEFORE", "✅ Processed: BESIDE IT"]
 
 
+async def test_a_closed_client_makes_room_for_another_that_goes_on_as_the_same(browser: Browser, web: Web) -> None:
+    async with client_in_page(browser, web) as page:
+        told = await evaluated(
+            page,
+            """async () => {
+            await until(() => client.state.name === "connected");
+            const {key} = client.submit("default", "kept");
+            await client.jobs.get(key).result;
+            client.close();
+            connect().close(); // before it was connected
+            const next = connect();
+            await until(() => next.state.name === "connected");
+            next.close();
+            return {same: next.id === client.id, listed: [...next.jobs].map((job) => [job.key === key, job.state])};
+        }""",
+        )
+    assert told == {"same": True, "listed": [[True, "done"]]}
+
+
 async def test_what_a_job_writes_comes_piece_by_piece_and_a_new_attempt_begins_anew(
     browser: Browser, system: System, web: Web
 ) -> None:

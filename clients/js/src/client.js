@@ -135,7 +135,7 @@ export const connect = ({
   const { send, wake } = connection;
   const tokens = createTokens(token, send, on);
 
-  const begun = beOneTab(storage, prefix, memory).then(() => {
+  const begun = beOneTab(storage, prefix, memory, signal).then(() => {
     for (const data of recallUnconfirmed(memory, list)) {
       if (!list.get(data.key)) {
         sent.add(jobs.add(data));

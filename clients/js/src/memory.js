@@ -7,7 +7,7 @@
 /** The storage of a tab; null where there is none, or the browser forbids it. */
 export const storageOfTab = () => {
   try {
-    return globalThis.sessionStorage;
+    return document && sessionStorage; // Node has the latter alone: one for all clients of a process
   } catch {
     return null;
   }

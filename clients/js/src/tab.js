@@ -1,33 +1,40 @@
 // Which tab this is.
 //
-// A browser copies sessionStorage when a tab is duplicated, and for window.open(). Each tab holds a lock as long as it
-// lives: whoever remembers an id whose lock another tab holds is a copy, and begins as a tab of its own.
+// A browser copies sessionStorage when a tab is duplicated, and for window.open(). Each tab holds a lock as long as its
+// client is not closed: whoever remembers an id whose lock another tab holds is a copy, and begins as a tab of its own.
 
 import { storageOfTab } from "./memory.js";
 import { newKey } from "./keys.js";
 
 const RELEASED_WITHIN = 2_000; // milliseconds; a page that is loaded again may ask before its former self is gone
 
-// Hold a tab's lock until this document is gone; false when another one does.
-const hold = (id) =>
+// Hold a tab's lock until the signal is aborted, or this document is gone; false when another one does.
+const hold = (id, signal) =>
   new Promise((resolve) => {
-    const hold = () => new Promise(() => resolve(true));
+    const hold = () =>
+      new Promise((release) => {
+        resolve(true);
+        signal.onabort = release;
+        if (signal.aborted) {
+          release();
+        }
+      });
     navigator.locks
       .request(`busctl.${id}`, { signal: AbortSignal.timeout(RELEASED_WITHIN) }, hold)
       .catch(({ name }) => resolve(name !== "TimeoutError")); // a browser that forbids locks is no other tab
   });
 
-/** Resolves when what this tab remembers is its own: what is a copy of another tab's is forgotten. */
-export const beOneTab = async (storage, prefix, { recall, remember }) => {
+/** Resolves when what this tab remembers is its own, until the signal is aborted: a copy of another tab's is forgotten. */
+export const beOneTab = async (storage, prefix, { recall, remember }, signal) => {
   if (!storage || storage !== storageOfTab() || !globalThis.navigator?.locks) {
     return; // what all tabs share is nobody's copy; in a page over plain HTTP a copy cannot be told from its original
   }
   let id = recall("tab");
-  if (!id || !(await hold(id))) {
+  if (!id || !(await hold(id, signal))) {
     if (id) {
       Object.keys(storage).forEach((key) => key.startsWith(prefix) && storage.removeItem(key));
     }
     remember("tab", (id = newKey()));
-    await hold(id);
+    await hold(id, signal);
   }
 };

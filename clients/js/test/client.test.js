@@ -166,6 +166,21 @@ test("a job that may have been stored, and was cancelled, is called off when tha
   assert.deepEqual(all("cancel_job").map(({ payload }) => payload.job_id), ["1"]);
 });
 
+test("clients of one program share nothing, though it may have the storage of a tab", async () => {
+  const had = Object.getOwnPropertyDescriptor(globalThis, "sessionStorage");
+  Object.defineProperty(globalThis, "sessionStorage", { value: storage(), configurable: true });
+  try {
+    const { client } = await served({ storage: undefined });
+    assert.equal(client.id, "ann");
+    assert.equal(sessionStorage.getItem("busctl.session"), null);
+  } finally {
+    delete globalThis.sessionStorage;
+    if (had) {
+      Object.defineProperty(globalThis, "sessionStorage", had);
+    }
+  }
+});
+
 test("a request has an answer, an error or an end, and nobody else hears of it", async () => {
   const { client, say, sent, close } = await served();
   const request = requestsOf(client);
