@@ -240,6 +240,23 @@ async def test_a_job_may_be_submitted_before_there_is_a_connection_and_a_reload_
         assert reloaded == ["✅ Processed: FROM BEFORE", "✅ Processed: BESIDE IT"]
 
 
+async def test_what_a_listener_raises_is_an_error_of_its_page(browser: Browser, web: Web) -> None:
+    async with client_in_page(browser, web) as page:
+        errors: list[str] = []
+        page.on("pageerror", lambda error: errors.append(error.message))
+        told = await evaluated(
+            page,
+            """async () => {
+            client.on("pong", () => { throw new Error("a listener's own fault"); });
+            await until(() => client.send({action: "ping"}));
+            await until(() => unhandled.length);
+            return unhandled.splice(0);
+        }""",
+        )
+    assert told == ["Uncaught Error: a listener's own fault"]
+    assert errors == ["a listener's own fault"]
+
+
 async def test_a_closed_client_makes_room_for_another_that_goes_on_as_the_same(browser: Browser, web: Web) -> None:
     async with client_in_page(browser, web) as page:
         told = await evaluated(

@@ -2,7 +2,7 @@
 
 /**
  * `[subscribe, tell]`: `subscribe(f)` returns a function that takes `f` back, `tell(...)` calls each of them. What one of
- * them raises is reported, as a promise that nobody awaits, and stops nobody.
+ * them raises is reported, and stops nobody.
  */
 export const createListeners = () => {
   const all = new Set();
@@ -15,7 +15,7 @@ export const createListeners = () => {
       try {
         f(...args);
       } catch (error) {
-        Promise.reject(error);
+        (globalThis.reportError ?? console.error)(error);
       }
     }
   };

@@ -166,6 +166,24 @@ test("a job that may have been stored, and was cancelled, is called off when tha
   assert.deepEqual(all("cancel_job").map(({ payload }) => payload.job_id), ["1"]);
 });
 
+test("what a listener raises is reported, and stops neither the others nor the program", async () => {
+  const reported = mock.method(console, "error", () => {});
+  try {
+    const { client, say } = await served();
+    const fault = new Error("a listener's own fault");
+    const heard = [];
+    client.on("pong", () => {
+      throw fault;
+    });
+    client.on("pong", ({ action }) => heard.push(action));
+    say({ action: "pong", payload: null });
+    await new Promise(setImmediate);
+    assert.deepEqual([heard, reported.mock.calls.map(({ arguments: [error] }) => error)], [["pong"], [fault]]); // prettier-ignore
+  } finally {
+    reported.mock.restore();
+  }
+});
+
 test("clients of one program share nothing, though it may have the storage of a tab", async () => {
   const had = Object.getOwnPropertyDescriptor(globalThis, "sessionStorage");
   Object.defineProperty(globalThis, "sessionStorage", { value: storage(), configurable: true });
