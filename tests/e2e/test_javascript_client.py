@@ -240,6 +240,21 @@ async def test_a_job_may_be_submitted_before_there_is_a_connection_and_a_reload_
         assert reloaded == ["✅ Processed: FROM BEFORE", "✅ Processed: BESIDE IT"]
 
 
+async def test_what_is_sent_is_what_the_server_can_read(browser: Browser, web: Web) -> None:
+    async with client_in_page(browser, web) as page:
+        told = await evaluated(
+            page,
+            """async () => {
+            const nested = (levels) => levels ? [nested(levels - 1)] : "x";
+            const half = client.submit("default", "half \\ud83d", {key: null});
+            const named = client.submit("default", "named", {key: "\\u{1f600}".repeat(128)});
+            const deep = client.submit("default", nested(198));
+            return [await half.result, await named.result, (await outcome(deep)).items[0].type];
+        }""",
+        )
+    assert told == ["✅ Processed: HALF \ufffd", "✅ Processed: NAMED", "string_type"]
+
+
 async def test_what_a_listener_raises_is_an_error_of_its_page(browser: Browser, web: Web) -> None:
     async with client_in_page(browser, web) as page:
         errors: list[str] = []

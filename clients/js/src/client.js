@@ -2,6 +2,7 @@
 
 import { createConnection, TOO_BIG } from "./connection.js";
 import { Disconnected, isUnsure, Refused } from "./errors.js";
+import { encode, refuseDeep } from "./frame.js";
 import { change } from "./job.js";
 import { createJobs, isDoubtful } from "./jobs.js";
 import { newKey } from "./keys.js";
@@ -48,7 +49,11 @@ export const connect = ({
 
   const on = (name, f) => subscribe((told, ...args) => told === name && f(...args));
 
-  const submit = (taskType, content, { key = newKey(), notBefore, delay = null, retryOf = null } = {}) => {
+  const submit = (taskType, content, { key, notBefore, delay = null, retryOf = null } = {}) => {
+    key ??= newKey();
+    if (!key.match?.(/^\P{Cs}{1,128}$/u)) {
+      throw new TypeError("A key is a text of 1 to 128 characters.");
+    }
     const known = list.get(key);
     if (known) {
       return known;
@@ -59,10 +64,11 @@ export const connect = ({
     const delayed = delay !== null;
     const due = date(delayed ? Date.now() + delay * 1000 : notBefore);
     const data = { key, taskType, content, notBefore: due, delayed, retryOf, submittedAt: new Date() };
-    const excess = new Blob([JSON.stringify(submission(data))]).size - maxFrameBytes;
+    const excess = new Blob([encode(submission(data))]).size - maxFrameBytes;
     if (excess > 0) {
       throw new RangeError(`This is too long: at most ${bytes(maxFrameBytes)} can be sent. Shorten it by ${bytes(excess)}.`);
     }
+    refuseDeep(content);
     return jobs.add(data);
   };
 

@@ -1,5 +1,7 @@
 // The WebSocket: opens it, greets, notices that it is gone, opens it again.
 
+import { encode } from "./frame.js";
+
 export const NOT_SIGNED_IN = 4401;
 export const TOO_BIG = 1009;
 const AWAKE_WITHIN = 1_500; // milliseconds, as all times here: for a pong when somebody looks at the page again
@@ -40,7 +42,7 @@ export const createConnection = ({ dial, parse, token, session, timings, enter, 
 
   const send = (frame) => {
     raw(true, frame);
-    socket.send(JSON.stringify(frame));
+    socket.send(encode(frame));
     return true;
   };
 

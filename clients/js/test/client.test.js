@@ -184,6 +184,25 @@ test("what a listener raises is reported, and stops neither the others nor the p
   }
 });
 
+test("what a server could not read is made readable, or refused at once", async () => {
+  const { client, sent } = await served();
+  const request = requestsOf(client);
+  const nested = (levels) => (levels ? [nested(levels - 1)] : "x");
+  client.submit("default", { "\ud83d": ["half \ud83d", "whole 😀", "no \\ud83d"] });
+  assert.deepEqual(sent.at(-1).payload.content, { "\ufffd": ["half \ufffd", "whole 😀", "no \\ud83d"] });
+  request("mine", "half \udc00").catch(() => {});
+  assert.equal(sent.at(-1).payload, "half \ufffd");
+  for (const key of [17, "", "k".repeat(129), "\ud83d"]) {
+    assert.throws(() => client.submit("default", "x", { key }), TypeError);
+  }
+  assert.equal(client.submit("default", "x", { key: "😀".repeat(128) }).state, "sending");
+  assert.ok(client.submit("default", "x", { key: null }).key);
+  assert.equal(client.submit("default", nested(198)).state, "sending");
+  assert.throws(() => client.submit("default", nested(199)), RangeError);
+  await assert.rejects(request("mine", nested(199)), RangeError);
+  assert.equal(client.jobs.size, 4);
+});
+
 test("clients of one program share nothing, though it may have the storage of a tab", async () => {
   const had = Object.getOwnPropertyDescriptor(globalThis, "sessionStorage");
   Object.defineProperty(globalThis, "sessionStorage", { value: storage(), configurable: true });

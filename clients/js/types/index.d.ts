@@ -80,8 +80,8 @@ export interface RawFrame {
 }
 
 export interface SubmitOptions {
-  /** The same key is the same job. */
-  key?: string;
+  /** The same key is the same job: 1 to 128 characters. */
+  key?: string | null;
   /** When it may begin at the earliest. */
   notBefore?: Date | string | null;
   /** In seconds from now, in place of `notBefore`. */
@@ -95,7 +95,7 @@ export interface Client<T extends JobTypes<T> = OwnJobs> {
   readonly id: string | null;
   readonly jobs: JobList<T>;
 
-  /** A job, at once. Throws `RangeError` when it is larger than a frame may be. */
+  /** A job, at once. Throws `RangeError` when it is larger or deeper than a frame may be, `TypeError` for a bad key. */
   submit<K extends Name<T>>(taskType: K, content: T[K]["content"], options?: SubmitOptions): Job<T, K>;
 
   on(name: "state", f: (state: ClientState) => void): Off;
