@@ -19,6 +19,7 @@ import { recallUnconfirmed } from "./unconfirmed.js";
 import { onWake } from "./wake.js";
 
 const bytes = (count) => `${count.toLocaleString("en")} bytes`;
+const OWN = /^(state|welcome|frame)$/; // events of the client, not of a server
 const CLOSED = "this client was closed";
 
 /**
@@ -119,7 +120,7 @@ export const connect = ({
     const { action, payload, ref, seq } = frame;
     const error = action === "error" && new Refused(payload);
     // What is answered to somebody's own question (requests.js), "frame" alone tells.
-    if (!jobs.take(frame, error) && (seq || ref?.[0] !== "?")) {
+    if (!jobs.take(frame, error) && (seq || ref?.[0] !== "?") && !OWN.test(action)) {
       tell(action, frame, error);
     }
   };

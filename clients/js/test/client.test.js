@@ -203,6 +203,19 @@ test("what a server could not read is made readable, or refused at once", async 
   assert.equal(client.jobs.size, 4);
 });
 
+test("a frame that is named as an event of the client is told as a frame alone", async () => {
+  const { client, say, all } = await served();
+  const answer = requestsOf(client)("ping");
+  const heard = [];
+  for (const name of ["state", "welcome", "frame"]) {
+    client.on(name, ({ frame }) => heard.push([name, frame?.action]));
+    say({ action: name, payload: {}, seq: heard.length + 1 });
+  }
+  say({ action: "pong", payload: null, ref: all("ping")[0].ref });
+  assert.equal((await answer).action, "pong");
+  assert.deepEqual(heard, [["frame", "frame"], ["frame", "pong"]]); // prettier-ignore
+});
+
 test("clients of one program share nothing, though it may have the storage of a tab", async () => {
   const had = Object.getOwnPropertyDescriptor(globalThis, "sessionStorage");
   Object.defineProperty(globalThis, "sessionStorage", { value: storage(), configurable: true });
