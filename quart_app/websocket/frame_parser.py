@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from pydantic import ValidationError
@@ -11,6 +12,7 @@ from bus.messages import ClientMessage, ErrorItem, Message
 from quart_app.errors import BadFrame
 
 MAX_REF = 128
+_REF = re.compile(r'"ref"\s*:\s*("(?:[^"\\]|\\.)*")')
 
 
 class FrameParser:
@@ -36,7 +38,7 @@ class FrameParser:
         try:
             data = from_json(frame, allow_inf_nan=False)
         except ValueError as error:
-            raise BadFrame((item("json_invalid", (), f"Invalid JSON: {error}"),)) from error
+            raise BadFrame((item("json_invalid", (), f"Invalid JSON: {error}"),), _ref_in(frame)) from error
         return self.message(data)
 
     def message(self, data: object) -> ClientMessage:
@@ -68,6 +70,15 @@ def items_of(error: ValidationError) -> tuple[ErrorItem, ...]:
     """What is wrong, in the form that clients get."""
     details = error.errors(include_url=False, include_context=False, include_input=False)
     return tuple(item(detail["type"], detail["loc"], detail["msg"]) for detail in details)
+
+
+def _ref_in(frame: str) -> str | None:
+    """The last `ref` in what is no JSON, or no strict one: whoever sent it should know what was refused."""
+    found = _REF.match(frame, max(frame.rfind('"ref"'), 0))
+    try:
+        return _ref({"ref": from_json(found[1])}) if found else None
+    except ValueError:
+        return None
 
 
 def _ref(data: object) -> str | None:

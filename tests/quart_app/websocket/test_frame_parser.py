@@ -86,6 +86,26 @@ def test_the_error_repeats_a_usable_ref() -> None:
     assert caught.value.error.ref == "r1"
 
 
+@pytest.mark.parametrize(
+    ("frame", "ref"),
+    [
+        ('{"action":"ping","payload":"\\ud800","ref":"r1"}', "r1"),
+        ('{"payload":NaN,"ref" : "\\"r\\u00e9\\"","key":"k"}', '"ré"'),
+        ('{"payload":' + "[" * 10_000 + "]" * 10_000 + ',"ref":"r1"}', "r1"),
+        ('{"payload":{"ref":"inner"},"ref":"outer"', "outer"),
+        ('{"payload":NaN,"ref":"' + "r" * 129 + '"}', None),
+        ('{"payload":NaN,"ref":"\\ud800"}', None),
+        ('{"payload":NaN,"ref":1}', None),
+        ('{"payload":NaN,"ref":"r1', None),
+        ('"ref":' * 10_000, None),
+    ],
+)
+def test_what_is_no_json_is_refused_with_its_ref_all_the_same(frame: str, ref: str | None) -> None:
+    with pytest.raises(BadFrame) as caught:
+        PARSER.parse(frame)
+    assert caught.value.error.ref == ref
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
