@@ -138,7 +138,7 @@ class Feed:
 
     def fall_behind(self) -> None:
         """Live events may have been missed: let them wait until a `refill`."""
-        self._order.behind = True
+        self._order.fall_behind()
         self._queue_if_behind()
 
     def begin_anew(self) -> None:

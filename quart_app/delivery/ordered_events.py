@@ -45,11 +45,13 @@ class OrderedEvents:
         subject: the `bus.` subject, wildcards allowed.
     """
 
-    __slots__ = ("_bus", "_cursor", "_end", "_passed", "_pending", "_subject", "_verified", "behind")
+    __slots__ = ("_again", "_bus", "_cursor", "_end", "_passed", "_pending", "_subject", "_verified", "behind")
 
     def __init__(self, bus: Bus, end: StreamEnd, subject: str) -> None:
         self.behind = False
         """Whether live events wait for a `refill`."""
+        self._again = False
+        """Whether messages may have been lost since the last `refill` began, so that it may have read too early."""
         self._bus = bus
         self._end = end
         self._subject = subject
@@ -77,7 +79,11 @@ class OrderedEvents:
         """Forget every sequence: the stream is another one. Everything that it has is read by the next `refill`."""
         self._verified = self._cursor = 0
         self._passed = self._pending = None
-        self.behind = True
+        self.fall_behind()
+
+    def fall_behind(self) -> None:
+        """Messages may have been lost until now: live events wait until a `refill` that begins later."""
+        self.behind = self._again = True
 
     def is_next(self, stored: Stored) -> bool:
         """Whether a live message is to be passed on now. If not, it was passed on before, or waits for a `refill`."""
@@ -96,7 +102,8 @@ class OrderedEvents:
     async def refill(self, last_seq: int) -> AsyncGenerator[Stored]:
         """Everything that was missed, then what came live meanwhile.
 
-        When it ends without an error, this is not behind any more, unless too much came meanwhile.
+        When it ends without an error, this is not behind any more, unless too much came meanwhile, or messages may have
+        been lost.
 
         Args:
             last_seq: the stream's last sequence, as `end` was told since this fell behind. Where nothing was begun, it
@@ -106,6 +113,7 @@ class OrderedEvents:
             BusUnavailable: NATS went away, or a replica of the stream lags behind its leader; this is still behind, and
                 the next `refill` goes on where this one was.
         """
+        self._again = False
         # A stream that was put back to an older state gives the sequences after it a second time.
         self._verified = last_seq if self._verified is None else min(self._verified, last_seq)
         for _ in range(READS):
@@ -116,7 +124,7 @@ class OrderedEvents:
             await asyncio.sleep(LAG)
         else:
             raise BusUnavailable("a replica of the stream lags behind its leader")
-        pending, self._pending, self.behind = self._pending, None, False
+        pending, self._pending, self.behind = self._pending, None, self._again
         if pending is not None:
             for stored in pending.take():  # no live event comes between these, for nothing waits
                 if not self._end.reaches(stored.seq):

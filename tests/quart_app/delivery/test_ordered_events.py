@@ -184,6 +184,21 @@ async def test_a_refill_that_broke_off_goes_on_where_it_was(heard: Heard) -> Non
     assert (heard.seqs, heard.order.behind) == ([3, 4, 5], False)
 
 
+async def test_what_is_lost_while_the_stream_is_read_is_read_again(heard: Heard) -> None:
+    heard.hear(*heard.bus.store(3))
+    heard.order.fall_behind()
+    heard.bus.store(4)
+    reading = heard.order.refill(4)
+    heard.seqs.append((await anext(reading)).seq)
+    heard.bus.store(5)  # nobody hears that
+    heard.order.fall_behind()
+    heard.seqs += [stored.seq async for stored in reading]
+    assert (heard.seqs, heard.order.behind) == ([3, 4], True)
+    heard.hear(*heard.bus.store(6))
+    await heard.refill()
+    assert (heard.seqs, heard.order.behind) == ([3, 4, 5, 6], False)
+
+
 async def test_past_so_many_that_wait_the_stream_is_read_again(heard: Heard, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pending_events, "MOST_EVENTS", 2)
     heard.order.behind = True
