@@ -11,6 +11,7 @@ from bus import Bus
 from quart_app.errors import Refused, Unauthorized
 from quart_app.http.caller import Caller, Callers
 from quart_app.http.request_rate import RequestRate
+from quart_app.websocket.address_limit import site_of
 from quart_app.websocket.origin import origin_allowed
 from quart_app.websocket.reception import Reception
 from quart_app.websocket.socket import peer_of
@@ -94,8 +95,8 @@ class Desk:
                 )
             if not counted and (too_much := self._reception.admission.addresses.refusal(peer)) is not None:
                 raise Refused("too_many_requests", too_much)
-            if peer is not None:
-                self._rate.take(peer)
+            if (site := site_of(peer)) is not None:
+                self._rate.take(site)
         else:
             self._rate.take(caller.client_id)
         return caller

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, IPv6Network
 
 from bus import Settings
 from bus.networks import address
@@ -38,7 +38,7 @@ class AddressLimit:
         Args:
             peer: the client's address; None, and what is no address, as of a Unix socket, has no limit.
         """
-        if (self._most is None and self._handshakes is None) or (site := _site(peer)) is None:
+        if (self._most is None and self._handshakes is None) or (site := site_of(peer)) is None:
             return None
         if self._most is not None and self._open[site] >= self._most:
             return "this address has too many WebSockets open; see BUS_MAX_CONNECTIONS_PER_ADDRESS"
@@ -48,7 +48,7 @@ class AddressLimit:
 
     def opened(self, peer: str | None) -> AbstractContextManager[None]:
         """A block in which a WebSocket of this address is open."""
-        if self._most is None or (site := _site(peer)) is None:
+        if self._most is None or (site := site_of(peer)) is None:
             return UNCOUNTED
         return self._counted(site)
 
@@ -63,8 +63,9 @@ class AddressLimit:
                 del self._open[site]
 
 
-def _site(peer: str | None) -> str | None:
+def site_of(peer: str | None) -> str | None:
+    """What counts as one address: of IPv6 the network of a site. None for what is no address, as of a Unix socket."""
     found = address(peer) if peer is not None else None
     if isinstance(found, IPv6Address):
-        return str(int(found) >> (128 - IPV6_SITE))
+        return str(IPv6Network((found, IPV6_SITE), strict=False))
     return str(found) if found is not None else None

@@ -191,6 +191,15 @@ async def test_who_asks_too_often_is_told_to_wait(system: System) -> None:
         assert record.event == ""
 
 
+async def test_all_of_a_network_of_ipv6_that_are_new_ask_as_one(system: System) -> None:
+    strict = await asyncio.to_thread(
+        lambda: system.web(BUS_FRAME_RATE="0.001", BUS_FRAME_BURST="1", BUS_TRUSTED_PROXIES="127.0.0.1")
+    )
+    came = ("2001:db8::1", "2001:db8::2", "2001:db8:0:1::1")
+    statuses = [(await ask(strict, "POST", "/api/jobs", HELLO, X_Forwarded_For=peer)).status for peer in came]
+    assert statuses == [202, 429, 202]
+
+
 async def test_a_wait_ends_when_the_process_is_about_to_stop(system: System) -> None:
     going = await asyncio.to_thread(lambda: system.web())
     done, ann = await submit(going, HELLO | {"delay": 3600})
