@@ -34,6 +34,7 @@ from typing import (
 
 from bus import InvalidName, subjects
 from bus.messages import (
+    MOST_SCOPES,
     ClientMessage,
     Error,
     Event,
@@ -152,7 +153,8 @@ class Channel:
     Class attributes to set:
         groups: groups every connection joins.
         passthrough_events: events that go to the client as they are.
-        most_groups: how many groups one connection may `join` at a time.
+        most_groups: how many groups one connection may `join` at a time; with `groups` 63 at most, because a client
+            that comes back can say of so many what it has seen. Those that a token lists count too.
     """
 
     path: ClassVar[str]
@@ -266,6 +268,12 @@ class Channel:
         for group in cls.groups:
             if (wrong := _wrong_with(group)) is not None:
                 raise ChannelDefinitionError(f"{cls.__name__}.groups: {wrong}")
+        if (groups := len(cls.groups) + cls.most_groups) >= MOST_SCOPES:
+            raise ChannelDefinitionError(
+                f"{cls.__name__} lets a connection be in {groups} groups, {len(cls.groups)} of its own and "
+                f"{cls.most_groups} more (most_groups): {MOST_SCOPES - 1} are the most of which a client can say what "
+                "it has seen"
+            )
         cls.receives = MappingProxyType(receives)
         cls.events = MappingProxyType(events)
 

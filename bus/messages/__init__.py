@@ -23,6 +23,7 @@ from bus.messages.events import (
 )
 from bus.messages.from_clients import (
     MOST_AHEAD,
+    MOST_SCOPES,
     CancelJob,
     ClientMessage,
     Connect,
@@ -62,6 +63,7 @@ from bus.messages.replies import (
 
 __all__ = [
     "MOST_AHEAD",
+    "MOST_SCOPES",
     "CancelJob",
     "ClientMessage",
     "Connect",

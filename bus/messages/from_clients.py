@@ -15,6 +15,8 @@ TRACEPARENT = "The trace that the job belongs to, of W3C Trace Context: spans of
 Cursor = Annotated[int, Field(ge=0, lt=2**63)]
 MOST_AHEAD = 366 * 86_400
 """Seconds from now within which a job has to be able to begin."""
+MOST_SCOPES = 64
+"""Cursors that a client can give: of its own events, and of every group that it can be in."""
 
 
 class ClientMessage(Message):
@@ -128,7 +130,7 @@ class ConnectPayload(BaseModel):
     resume: str | None = Field(None, repr=False, description="`resume` of the last `welcome` or `resume_token`.")
     cursors: dict[str, Cursor] = Field(
         default_factory=dict,
-        max_length=64,
+        max_length=MOST_SCOPES,
         description="Per scope (`client`, or a group's name) the last `seq` that was seen; 0 for everything retained. "
         "A scope that is left out is live from now on.",
         examples=[{"client": 41, "system": 40}],

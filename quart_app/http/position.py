@@ -11,7 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
-_TEXT = re.compile(r"[A-Za-z0-9_-]{1,64}:\d{1,19}(,[A-Za-z0-9_-]{1,64}:\d{1,19}){0,63}(@[0-9TZ:.+-]{1,64})?")
+from bus.messages import MOST_SCOPES
+
+_CURSOR = r"[A-Za-z0-9_-]{1,64}:\d{1,19}"
+_TEXT = re.compile(rf"{_CURSOR}(,{_CURSOR}){{0,{MOST_SCOPES - 1}}}(@[0-9TZ:.+-]{{1,64}})?")
 
 
 @dataclass(frozen=True, slots=True)

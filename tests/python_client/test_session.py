@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from busctl_client.session import Session
+from busctl_client.session import MOST_SCOPES, Session
 
 
 def welcome(
@@ -99,6 +99,27 @@ def test_a_stream_that_was_put_back_gives_its_sequences_again() -> None:
     session.welcome(welcome(client=40, system=40))
     assert cursors(session)["client"] == 40
     assert hear(session, 50) == [True]
+
+
+def test_of_a_group_that_it_is_not_in_any_more_it_keeps_no_place() -> None:
+    session = Session()
+    session.welcome(welcome(client=4, system=4, admins=4))
+    hear(session, 5, group="admins")
+    assert session.saved()["groups"] == {"system": 4, "admins": 5}
+    session.welcome(welcome(client=6, system=6))
+    assert cursors(session) == {"client": 6, "system": 6}
+    session.welcome(welcome(client=8, system=8, admins=8))
+    assert cursors(session) == {"client": 8, "system": 8, "admins": 8}
+
+
+def test_of_groups_that_it_joins_it_keeps_no_more_places_than_a_server_takes() -> None:
+    session = Session()
+    session.welcome(welcome(client=4, system=4))
+    for seq in range(5, 500):
+        assert hear(session, seq, seq, group=f"room-{seq}") == [True, False]
+    assert len(cursors(session)) == MOST_SCOPES
+    assert hear(session, 500) == [True]
+    assert cursors(session) | {"client": 500, "system": 4, "room-5": 5} == cursors(session)
 
 
 def test_a_stranger_has_no_history() -> None:

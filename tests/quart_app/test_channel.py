@@ -5,7 +5,7 @@ from typing import Any, Literal
 import pytest
 from pydantic import create_model
 
-from bus.messages import ClientMessage, Event, JobResult, Ping, Pong, Reply, SystemNotification
+from bus.messages import MOST_SCOPES, ClientMessage, Event, JobResult, Ping, Pong, Reply, SystemNotification
 from quart_app.channel import Channel, channel, event_handler, ws_handler
 from quart_app.channels.system import SystemChannel
 from quart_app.errors import ChannelDefinitionError, Refused
@@ -173,6 +173,17 @@ def test_a_group_that_cannot_be_told_from_others_is_refused(group: str, reason: 
 
         class Confusing(Channel):
             groups = ("fine", group)
+
+
+def test_more_groups_than_a_client_can_come_back_to_are_refused() -> None:
+    class Most(Channel):
+        groups = ("one", "two")
+        most_groups = MOST_SCOPES - 3
+
+    with pytest.raises(ChannelDefinitionError, match=r"in 64 groups, 2 of its own and 62 more \(most_groups\): 63 are"):
+
+        class OneMore(Most):
+            most_groups = Most.most_groups + 1
 
 
 @pytest.mark.parametrize("group", ["client", "a.b", ""])

@@ -1,6 +1,7 @@
 // Who a client is to the server, and which events it has: `connect`, `welcome` and the cursors of `bus.v1`.
 
 const REMEMBERED = 10_000; // events by which one that comes twice is known: as many as a server replays
+const MOST_SCOPES = 64; // cursors that a server takes
 const NAME = "session"; // in the memory
 
 /**
@@ -52,6 +53,9 @@ export const createSession = ({ recall, remember }, begin) => {
           cursors[scope] = most;
           arrived.clear();
         }
+        if (!(scope in now)) {
+          delete cursors[scope]; // of a group that it is not in, or is in only once it has joined again
+        }
       }
       const { client: _, ...groups } = now;
       save({ clientId, epoch, resume, groups: (sameStream && known?.groups) || groups });
@@ -69,7 +73,10 @@ export const createSession = ({ recall, remember }, begin) => {
       // Not by the largest sequence: an event comes late when the server was told of a later one that was forged.
       const isNew = !(arrived.has(seq) || (!missing && seq <= end[group]));
       if (seq && isNew) {
-        arrived.add((cursors[group] = seq));
+        arrived.add(seq);
+        if (group in cursors || Object.keys(cursors).length < MOST_SCOPES) {
+          cursors[group] = seq;
+        }
         if (arrived.size > REMEMBERED) {
           arrived.delete(arrived.values().next().value);
         }

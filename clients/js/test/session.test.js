@@ -66,6 +66,28 @@ test("a stream that was made anew, or put back, gives its sequences again", () =
   assert.deepEqual(hear(session, [50]), [true]);
 });
 
+test("of a group that it is not in any more it keeps no place", () => {
+  const session = remembering();
+  session.welcome(welcome({ cursors: { client: 4, system: 4, admins: 4 } }));
+  hear(session, [5], "admins");
+  assert.deepEqual(cursors(session), { client: 4, system: 4, admins: 5 });
+  session.welcome(welcome({ client: 6, system: 6 }));
+  assert.deepEqual(cursors(session), { client: 6, system: 6 });
+  session.welcome(welcome({ cursors: { client: 8, system: 8, admins: 8 } }));
+  assert.deepEqual(cursors(session), { client: 8, system: 8, admins: 8 });
+});
+
+test("of groups that it joins it keeps no more places than a server takes", () => {
+  const session = remembering();
+  session.welcome(welcome({ client: 4, system: 4 }));
+  for (let seq = 5; seq < 500; seq += 1) {
+    assert.deepEqual(hear(session, [seq, seq], `room-${seq}`), [true, false]);
+  }
+  assert.deepEqual(hear(session, [500]), [true]);
+  const { client, system, ...rooms } = cursors(session);
+  assert.deepEqual([client, system, Object.keys(rooms).length], [500, 4, 62]);
+});
+
 test("a later page is the same client and hears of its jobs again; one that the server does not take is a stranger", () => {
   const memory = createMemory(storage(), "", JSON.parse);
   const session = remembering(memory);

@@ -12,6 +12,8 @@ CLIENT = "client"
 """The scope of events without a group."""
 REMEMBERED = 1000
 """Events by which one that comes twice is known."""
+MOST_SCOPES = 64
+"""Cursors that a server takes."""
 
 
 class Session:
@@ -69,8 +71,9 @@ class Session:
             self._arrived.clear()  # its sequences begin again
         elif not same_client:
             self._cursors.pop(CLIENT, None)
-        # A stream that was put back to an older state gives the sequences after it a second time.
-        kept = {scope: min(seq, cursors.get(scope, 0)) for scope, seq in self._cursors.items()}
+        # A stream that was put back to an older state gives the sequences after it a second time. Of a group that this
+        # client is not in, or is in only once it has joined again, a cursor is worth nothing.
+        kept = {scope: min(seq, cursors[scope]) for scope, seq in self._cursors.items() if scope in cursors}
         if kept != self._cursors:
             self._arrived.clear()
         self._cursors = kept
@@ -103,7 +106,8 @@ class Session:
             self._arrived[seq] = None
             if len(self._arrived) > REMEMBERED:
                 self._arrived.popitem(last=False)
-            self._cursors[scope] = seq
+            if scope in self._cursors or len(self._cursors) < MOST_SCOPES:
+                self._cursors[scope] = seq
         if self.replaying:
             self._missing -= 1
             self._catch_up()
