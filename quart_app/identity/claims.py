@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 from bus import InvalidName, Settings, client_ids, subjects
 from quart_app.errors import Unauthorized
 from quart_app.identity.identity import Identity
 from quart_app.identity.token import Claims, expiry
+from quart_app.sparse_log import SparseLog
+
+no_groups = SparseLog("a token lists what cannot be the name of a group, or too many; those are left out")
 
 MOST_GROUPS = 1000
 """Entries of a groups claim that are looked at."""
@@ -27,11 +31,15 @@ def identity_of(claims: Claims, settings: Settings) -> Identity:
     user = claims.get("sub")
     if not isinstance(user, str) or not user:
         raise Unauthorized("the token has no sub: it names no user")
-    listed = _texts(claim(claims, settings.auth_groups_claim))
+    client_id = client_ids.of_user(user)
+    listed = dict.fromkeys(_texts(claim(claims, settings.auth_groups_claim)))
+    groups = tuple(name for name in islice(listed, MOST_GROUPS) if _is_group(name))
+    if len(groups) < len(listed):
+        no_groups.warn(client_id=client_id, listed=len(listed), left_out=len(listed) - len(groups))
     return Identity(
-        client_id=client_ids.of_user(user),
+        client_id=client_id,
         user=user,
-        groups=tuple(dict.fromkeys(name for name in listed[:MOST_GROUPS] if _is_group(name))),
+        groups=groups,
         operator=settings.auth_operator_value in _texts(claim(claims, settings.auth_operator_claim)),
         expires_at=expiry(claims),
     )

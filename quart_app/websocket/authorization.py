@@ -7,8 +7,6 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-import structlog
-
 from bus import times
 from bus.messages import RefreshToken, TokenExpiring, TokenLifePayload, TokenRefreshed
 from quart_app.channel import CLIENT, Channel
@@ -17,9 +15,10 @@ from quart_app.errors import KeysUnavailable, Refused, Unauthorized
 from quart_app.identity.authenticator import Authenticator
 from quart_app.identity.identity import Identity
 from quart_app.identity.token import LEEWAY
+from quart_app.sparse_log import SparseLog
 from quart_app.websocket.membership import Membership
 
-log = structlog.get_logger(__name__)
+too_many_groups = SparseLog("a token lists more groups than its connection may join; see most_groups")
 
 WARNING = 60.0
 """Seconds before a token expires that its connection is told."""
@@ -85,7 +84,7 @@ class Authorization:
         self._end = self._warning = None
 
     async def join_groups(self) -> None:
-        """Join the groups that the token lists, as far as the channel lets its bearer and there is room.
+        """Join the groups that the token lists, in its order, as far as the channel lets its bearer and there is room.
 
         Raises:
             BusUnavailable: NATS is away.
@@ -96,7 +95,8 @@ class Authorization:
             try:
                 await self._connection.membership.join(group, most=self._channel.most_groups)
             except Refused:
-                log.info("a token lists more groups than a connection may join", client_id=self.identity.client_id)
+                listed, most = len(self.identity.groups), self._channel.most_groups
+                too_many_groups.warn(client_id=self.identity.client_id, listed=listed, most_groups=most)
                 return
 
     async def refresh(self, message: RefreshToken) -> TokenRefreshed:

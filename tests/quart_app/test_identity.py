@@ -244,6 +244,16 @@ async def test_a_token_lists_groups_that_its_bearer_is_in(system: System, web: W
         assert welcome["replayed"] == 0
 
 
+async def test_of_more_groups_than_a_connection_may_join_a_token_gives_the_first_and_the_log_says_so(web: Web) -> None:
+    groups = [f"team-{number}" for number in range(25)]
+    async with v1(web.ws_url, token=token(sub="henry", groups=groups)) as (_, welcome):
+        assert set(welcome["cursors"]) == {"client", "system", *groups[:20]}
+    lines = [line for line in web.output().splitlines() if "a token lists more groups" in line]
+    assert len(lines) == 1
+    assert "client_id=user-henry" in lines[0]
+    assert "listed=25 most_groups=20" in lines[0]
+
+
 async def test_a_dead_url_of_keys_stops_no_known_key(system: System) -> None:
     """While it is dead from the start nobody is told that a token is wrong, nor that the process is ready."""
     good, unknown = (token(kind, "ES256", aud=None, headers={"kid": kind}) for kind in ("P-256", "P-256#2"))

@@ -12,11 +12,14 @@ from typing import Any, NamedTuple
 import jwt
 import pytest
 from jwt.utils import base64url_encode
+from structlog.testing import capture_logs
 
 from bus import Settings, SettingsError, client_ids
 from quart_app.errors import KeysUnavailable, Unauthorized
+from quart_app.identity import claims as identity_claims
 from quart_app.identity.authenticator import Authenticator
 from quart_app.identity.identity import Identity
+from quart_app.sparse_log import SparseLog
 from testbed.planted import PLANTED
 from tests.tokens import AUDIENCE, ISSUER, SHARED, claims, jwk, jwks, pem, private_key, token
 
@@ -239,6 +242,16 @@ async def test_claims_say_groups_and_role(
 ) -> None:
     identity = await authenticator(auth_secret=SHARED, **settings).identify(token(**said))
     assert (identity.groups, identity.operator) == (groups, operator)
+
+
+async def test_names_that_can_be_no_groups_are_counted_in_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(identity_claims, "no_groups", SparseLog("left out"))
+    with capture_logs() as logged:
+        identity = await SECRET.identify(token(groups=["/admins", "Team A", "eu-1", "eu-1", "eu-2"]))
+        await SECRET.identify(token(groups=["eu-1", "eu-1"]))
+    assert identity.groups == ("eu-1", "eu-2")
+    [line] = [line for line in logged if line["log_level"] == "warning"]
+    assert (line["client_id"], line["listed"], line["left_out"]) == ("user-alice", 4, 2)
 
 
 @pytest.mark.parametrize("sub", ["auth0|x", "alice@example.com", "ålice \u202e", "*", ">", "a.b c", "x" * 500, "cli"])
