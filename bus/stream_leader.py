@@ -38,12 +38,14 @@ class StreamState:
     Of an empty stream `first_seq` is one more than `last_seq`. Another epoch means that the stream was made anew, or
     put back from a backup, and sequences from before mean nothing. `last_hole` is the largest sequence between the two
     whose event is gone, however that came; 0 when there is none, and `last_seq` when there are too many to tell.
+    `last_at` is when the newest event was stored, as NATS writes it.
     """
 
     epoch: str
     first_seq: int
     last_seq: int
     last_hole: int = 0
+    last_at: str = ""
 
 
 class StreamLeader:
@@ -94,7 +96,8 @@ class StreamLeader:
         cluster = answer.get("cluster") or {}
         self.leadership = f"{cluster.get('leader', '')} {cluster.get('leader_since', '')}" if self.replicated else ""
         last_hole = 0 if not holes[2] else self._last_hole if holes[2] <= MOST_HOLES else state["last_seq"]
-        return StreamState(epoch(answer), state["first_seq"] or state["last_seq"] + 1, state["last_seq"], last_hole)
+        first_seq, last_seq = state["first_seq"] or state["last_seq"] + 1, state["last_seq"]
+        return StreamState(epoch(answer), first_seq, last_seq, last_hole, state["last_ts"])
 
     async def require_followed(self) -> None:
         """Make sure that the leader heard of most of its servers just now, so that what it said before was the latest.

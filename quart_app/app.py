@@ -159,7 +159,7 @@ class Edge:
         bus, hub = self.services.bus, self.pipeline.hub
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self.services.started())
-            bus.add_gap_callback(hub.on_gap)
+            bus.add_gap_callback(self.pipeline.on_gap)
             bus.on_lost = self.on_lost or self._stop_server
             bus.on_drop = self.metrics.dropped.inc
             self.metrics.nats_up.set(bus.connected)

@@ -69,6 +69,10 @@ class GroupHistory:
             self._groups.popitem(last=False)
         return batch
 
+    def forget(self) -> None:
+        """The stream was put back to an older state: what was read may not be what it holds."""
+        self._groups.clear()
+
 
 class _Group:
     """The events of one group from some sequence on."""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from bus import Bus
 from bus.messages import Message
+from quart_app.close_codes import SERVICE_RESTART
 from quart_app.delivery.event_parser import EventParser
 from quart_app.delivery.fan_out import FanOut
 from quart_app.delivery.feed import Feed
@@ -55,6 +56,7 @@ class Pipeline:
         self.replay_budget = ReplayBudget(replay_memory_bytes)
         self.history = GroupHistory(bus, self.parser)
         """What those who come back have missed of their groups."""
+        self.end.on_put_back = self._begin_again
         self._refill = Refill(bus, self.end, self.hub, behind, metrics.refilled.inc)
 
     async def start(self, groups: Iterable[str]) -> None:
@@ -67,7 +69,18 @@ class Pipeline:
         await self.hub.open_groups(groups, state.last_seq)
         self._refill.start(state.epoch)
 
+    def on_gap(self) -> None:
+        """NATS was away, or messages were dropped."""
+        self.end.doubt()
+        self.hub.on_gap()
+
     async def stop(self) -> None:
         """End the tasks of its parts. Safe to call when `start` failed half-way."""
         await self._refill.stop()
         await self.end.stop()
+
+    def _begin_again(self) -> None:
+        """The stream was put back: what clients were told of its sequences holds no more, and they come back."""
+        self.history.forget()
+        self.hub.on_gap()
+        self.hub.close_all(SERVICE_RESTART)

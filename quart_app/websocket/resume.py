@@ -85,7 +85,7 @@ async def resume(
             await budget.turn()
             if now.epoch != state.epoch:
                 raise BusUnavailable("the stream was made anew meanwhile")
-            recovered &= not missed.cut and all(_whole(scope, seen[scope], session, now) for scope in seen)
+            recovered &= not missed.cut and all(_whole(scope, seen[scope], session, now, end.lost) for scope in seen)
         cursors = dict.fromkeys(scopes, state.last_seq)
         welcome = Welcome(
             payload=WelcomePayload(
@@ -134,13 +134,13 @@ async def _no_older(
     return state
 
 
-def _whole(scope: str, cursor: int, session: Session, state: StreamState) -> bool:
+def _whole(scope: str, cursor: int, session: Session, state: StreamState, lost: int) -> bool:
     """Whether the stream still holds every event after the cursor.
 
     It says which sequences are gone, not on which subject they were. So one that may have been the client's counts.
     """
-    if cursor > state.last_seq:
-        return False  # the stream has lost its newest events
+    if cursor > state.last_seq or 0 < cursor <= lost:
+        return False  # the stream has lost its newest events, and may have others in their place
     if scope == CLIENT and session.fresh:
         return True
     seen = max(cursor, session.born) if scope == CLIENT else cursor

@@ -27,7 +27,7 @@ async def attached(settings: Settings) -> AsyncIterator[tuple[Pipeline, Recordin
     member = RecordingMember(secrets.token_hex(4), v1=True)
     async with Bus(settings) as bus:
         pipeline = Pipeline(bus, EVENTS, Metrics(), replay_memory_bytes=1)
-        bus.add_gap_callback(pipeline.hub.on_gap)  # as the app does
+        bus.add_gap_callback(pipeline.on_gap)  # as the app does
         try:
             await pipeline.start([])
             await pipeline.hub.attach(member, fresh=True)

@@ -44,6 +44,21 @@ async def test_only_what_the_stream_said_moves_its_known_end(settings: Settings)
         await end.stop()
 
 
+async def test_after_a_gap_a_stream_that_went_on_or_was_cut_is_the_one_that_it_was(settings: Settings) -> None:
+    async with Bus(settings) as bus:
+        end = StreamEnd(bus)
+        end.on_put_back = lambda: pytest.fail("it was not put back")
+        for cut in (False, True):
+            seq = await bus.stream.append("bus.group.end", b"{}")
+            await end.state()
+            end.doubt()
+            await bus.stream.append("bus.group.end", b"{}")
+            if cut:
+                await bus.stream.cut(seq + 1)
+            await end.state()
+        assert end.lost == 0
+
+
 async def test_a_question_that_nobody_waits_for_any_more_fails_silently(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
