@@ -64,8 +64,7 @@ class Session:
     Args:
         client_id: its id.
         epoch: the stream's epoch at its first welcome; empty for a client that was never welcomed.
-        born: the stream's last sequence when the client's id was made up: it has no event up to there. 0 for a user,
-            who may have been a client before, and for who was one when the stream was another.
+        born: the stream's last sequence when the client was made: it has no event up to there.
         known: whether it proved to be the client it was.
         lost: whether it claimed to be somebody and could not prove it, so that its history is out of reach.
         fresh: whether its id was made up just now, so that it has no history.
@@ -80,9 +79,7 @@ class Session:
 
     def at(self, state: StreamState) -> Self:
         """The client once it is welcomed to the stream of this `state`."""
-        if self.epoch == state.epoch:
-            return self
-        return replace(self, epoch=state.epoch, born=state.last_seq if self.fresh else 0)
+        return self if self.epoch == state.epoch else replace(self, epoch=state.epoch, born=state.last_seq)
 
 
 class Sessions:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from bus import Bus, Settings, SyncBus, SystemNotification
+from bus import Settings, SyncBus, SystemNotification
 from testbed.planted import CONTENT, SECRET
 from testbed.servers import Web
 from testbed.system import System
@@ -158,20 +158,6 @@ async def test_what_is_anothers_can_be_neither_read_nor_replayed_nor_ended_nor_r
         assert (status["state"], status["text"]) == ("job_result", f"✅ Processed: {CONTENT.upper()}")
     async with v1(web.ws_url, **{**mallory, "token": token(sub="erin")}) as (_, welcome):
         assert (welcome["recovered"], welcome["replayed"]) == (True, 6)
-
-
-async def test_what_a_user_had_before_the_first_welcome_is_called_cut_when_it_is(fresh: System) -> None:
-    web = fresh.web(**JWT)
-    everything = {"token": token(), "cursors": {"client": 0}}
-    async with Bus(Settings.load(nats_url=fresh.nats.url)) as bus:
-        for text in ("one", "two", "three"):
-            last = await bus.send_event(SystemNotification(payload=text), "user-alice")
-        async with v1(web.ws_url, **everything) as (_, welcome):
-            assert (welcome["recovered"], welcome["replayed"]) == (True, 3)
-        await bus.stream.cut(last)
-    for known in ({}, {"resume": welcome["resume"]}):
-        async with v1(web.ws_url, **everything, **known) as (_, again):
-            assert (again["recovered"], again["replayed"]) == (False, 1)
 
 
 async def test_a_resume_token_alone_lets_nobody_in(web: Web) -> None:

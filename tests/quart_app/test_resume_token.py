@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from jwt.utils import base64url_encode
 
-from bus import Settings, StreamState, client_ids
+from bus import Settings, client_ids
 from quart_app.identity.identity import Identity
 from quart_app.websocket.session import Session, Sessions
 from testbed.planted import SECRET
@@ -178,17 +178,6 @@ def test_a_resume_token_belongs_to_who_it_was_made_for() -> None:
     assert ours.session(alice, of_nobody) == Session("user-alice", lost=True)
     stranger = ours.session(Identity.anonymous(), of_alice)  # once tokens are asked for no more
     assert (stranger.known, stranger.lost, stranger.fresh) == (False, True, True)
-
-
-def test_only_of_an_id_that_was_just_made_up_it_is_known_that_there_was_nothing_before() -> None:
-    state = StreamState("two", first_seq=1, last_seq=40)
-    alice = Identity(client_ids.of_user("alice"), user="alice")
-    ours, anybody = sessions(secret=NEW), Identity.anonymous()
-    known = ours.renewed(Session(anybody.client_id, "one", 7))  # the stream was made anew, or put back, since
-    for identity, resume, born in ((anybody, None, 40), (anybody, "forged", 40), (anybody, known, 0), (alice, None, 0)):
-        session = ours.session(identity, resume).at(state)
-        assert (session.epoch, session.born) == ("two", born)
-        assert session.at(StreamState("two", first_seq=1, last_seq=50)) == session
 
 
 def test_a_token_of_any_age_can_be_signed() -> None:
