@@ -109,15 +109,15 @@ class JobWatch:
             self._output += len(stored.data)
             if self._cut:
                 return None
-        event = self._parser.parse(stored)
-        if isinstance(event, JobStarted):
+        shown = self._parser.parse(stored)
+        if shown is not None and isinstance(shown.event, JobStarted):
             self._output = 0  # the client drops what the attempt before has written
         return ToldEvent(
             seq=stored.seq or None,
             at=stored.at or times.written(datetime.now(UTC)),
             size=len(stored.data),
             stored=_object(stored.data) if stored.seq else None,
-            shown=None if event is None else json.loads(event.encode()),
+            shown=None if shown is None else json.loads(shown.text),
         )
 
     def _message(self, events: list[ToldEvent]) -> JobEvents:

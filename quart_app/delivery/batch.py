@@ -43,7 +43,7 @@ class Encoded(NamedTuple):
 
     @classmethod
     def of(cls, seq: int, event: Event) -> Encoded:
-        """Encode an event."""
+        """Encode an event. Raises whatever its class does."""
         return cls(seq, event, event.encode())
 
 

@@ -1,4 +1,4 @@
-"""A bus message to the event that it is, or to nothing: anybody may publish anything to NATS."""
+"""A bus message to the event that it is, encoded, or to nothing: anybody may publish anything to NATS."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import cast
 
-from pydantic import ValidationError
 from pydantic_core import from_json
 
 from bus import Bus, Stored, subjects
 from bus.messages import Event, JobEvent, JobOutput, JobProgress, Message
 from bus.tracebacks import described
+from quart_app.delivery.batch import Encoded
 
 
 class EventParser:
@@ -34,7 +34,7 @@ class EventParser:
         self._bus = bus
         self._events = events
 
-    def parse(self, stored: Stored, *, now: datetime | None = None) -> Event | None:
+    def parse(self, stored: Stored, *, now: datetime | None = None) -> Encoded | None:
         """The event, with what its subject and the stream say of it.
 
         Args:
@@ -43,7 +43,8 @@ class EventParser:
 
         Returns:
             None for another program's action, one that only newer servers know, or an event that has expired. None,
-            logged and counted, for what is not an event, or is on a subject where it does not belong.
+            logged and counted, for what is not an event, is on a subject where it does not belong, or is something that
+            its own class fails at.
         """
         try:
             fields = from_json(stored.data, allow_inf_nan=False)
@@ -60,11 +61,20 @@ class EventParser:
             event = cast(Event, kind.model_validate(fields))
             if isinstance(event, JobEvent) and event.ended and address.client_id and address.job_id:
                 self._on_ended(address.client_id, address.job_id)
-            return None if event.expired(now or datetime.now(UTC)) else event
-        except (ValueError, KeyError, TypeError, ValidationError) as error:
+            return None if event.expired(now or datetime.now(UTC)) else Encoded.of(stored.seq, event)
+        except Exception as error:  # classes of one's own may raise anything: that costs nobody another event
             what = "dropped a bus message that is not an event"
             self._bus.drop(what, subject=stored.subject, seq=stored.seq, error=described(error))
             return None
+
+    def expired(self, one: Encoded, now: datetime) -> bool:
+        """Whether what was parsed before is not to be shown at this time; an event that cannot say so is dropped."""
+        try:
+            return one.event.expired(now)
+        except Exception as error:
+            what = "dropped an event that does not say whether it has expired"
+            self._bus.drop(what, seq=one.seq, error=described(error))
+            return True
 
 
 @functools.cache

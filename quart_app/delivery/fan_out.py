@@ -8,7 +8,6 @@ from collections import OrderedDict
 from typing import Protocol
 
 from bus import times
-from bus.messages import Event
 from quart_app.close_codes import CloseCode
 from quart_app.delivery.batch import Batch, Encoded
 from quart_app.metrics import Metrics
@@ -62,19 +61,18 @@ class FanOut:
         self._scheduled = False
         self._lag_at = 0.0
 
-    def add(self, to: Recipients, seq: int, event: Event) -> None:
+    def add(self, to: Recipients, encoded: Encoded) -> None:
         """Deliver an event in a later turn of the loop, to whoever is a member then.
 
         Args:
             to: one scope's connections. What is added for them keeps its order.
-            seq: the event's sequence in the stream; 0 for progress, which is not stored.
-            event: encoded here, once for all of them.
+            encoded: the event, once for all of them.
         """
         batch = self._waiting.get(to)
         if batch is None:
             batch = self._waiting[to] = Batch(to.scope)
             self._schedule()
-        batch.add(Encoded.of(seq, event))
+        batch.add(encoded)
 
     def _schedule(self) -> None:
         if not self._scheduled:

@@ -196,12 +196,12 @@ class Feed:
         self._queue_if_behind()
 
     def _pass_on(self, stored: Stored) -> None:
-        event = self._parser.parse(stored)
-        if event is None:
+        encoded = self._parser.parse(stored)
+        if encoded is None:
             return
-        if self.shows_progress and isinstance(event, JobEvent):
+        if self.shows_progress and isinstance(encoded.event, JobEvent):
             self.follow_progress()
-        self._fan_out.add(self, stored.seq, event)
+        self._fan_out.add(self, encoded)
 
     def _on_refused(self, error: BusRefused) -> None:
         """NATS does not let this process hear it, at a limit perhaps: another process may."""

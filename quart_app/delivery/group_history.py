@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from bus import Bus, StreamState, subjects
-from bus.messages import Event
 from quart_app.delivery.batch import Batch, Encoded
 from quart_app.delivery.event_parser import EventParser
 
@@ -27,8 +26,8 @@ MOST = 4 * LARGEST
 """Bytes of a group, with the batches that are kept ready: there is one for each event that somebody missed first."""
 COPIES = 2
 """How often each of a batch's events is in memory besides: as text is, and framed for each view."""
-LONG_AGO, FAR_AHEAD = (moment.replace(tzinfo=UTC) for moment in (datetime.min, datetime.max))
-"""Nothing has expired at the one, and at the other whatever can."""
+LONG_AGO, FAR_AHEAD = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
+"""Nothing has expired at the one, and at the other whatever can. An event can reckon from both."""
 
 
 class GroupHistory:
@@ -140,10 +139,10 @@ class _Group:
         subject = subjects.group(self._name)
         async with aclosing(self._bus.stream.replay_until(subject, after=after, until=until)) as read:
             async for stored in read:
-                event = self._parser.parse(stored, now=LONG_AGO)
-                if event is not None:
-                    events.append(Encoded.of(stored.seq, event))
-                    size += _size(events[-1])
+                one = self._parser.parse(stored, now=LONG_AGO)
+                if one is not None:
+                    events.append(one)
+                    size += _size(one)
                 if size > LARGEST:
                     return None
         return events
@@ -162,15 +161,16 @@ class _Group:
     def _ready(self, begin: int, end: int) -> Batch:
         now = datetime.now(UTC)
         ready = self._batches.get((begin, end))
-        if ready is not None and not any(event.expired(now) for event in ready.perishable):
+        expired = self._parser.expired
+        if ready is not None and not any(expired(one, now) for one in ready.perishable):
             return ready.batch
-        events = [one for one in self._events[begin:end] if not one.event.expired(now)]
+        events = [one for one in self._events[begin:end] if not expired(one, now)]
         batch = Batch(self._name)
         for one in events:
             batch.add(one)
         if self.size > MOST:
             self._batches.clear()
-        self._batches[begin, end] = _Ready(batch, [one.event for one in events if one.event.expired(FAR_AHEAD)])
+        self._batches[begin, end] = _Ready(batch, [one for one in events if expired(one, FAR_AHEAD)])
         return batch
 
 
@@ -178,7 +178,7 @@ class _Ready(NamedTuple):
     """A batch, and those of its events that will expire."""
 
     batch: Batch
-    perishable: list[Event]
+    perishable: list[Encoded]
 
 
 def _seq(one: Encoded) -> int:

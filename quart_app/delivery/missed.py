@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from bus import Bus, BusUnavailable, Settings, Stored, subjects
-from bus.messages import Event, JobEvent, JobOutput, JobStarted
+from bus.messages import JobEvent, JobOutput, JobStarted
 from quart_app.channel import CLIENT
 from quart_app.delivery.batch import Batch, Encoded
 from quart_app.delivery.carried_jobs import CarriedJobs
@@ -212,16 +212,16 @@ class Missed:
         part.sizes.append(size)
         self._room[0] -= 1
         self._room[1] -= len(stored.data)
-        event = self._shown(stored)
-        self.shown += event is not None
-        if isinstance(event, JobEvent):
-            self._output.note(event, stored.seq)
+        one = self._shown(stored)
+        self.shown += one is not None
+        if one is not None and isinstance(one.event, JobEvent):
+            self._output.note(one.event, stored.seq)
         if self._kept is not None:
             self._kept_size += size
             if self._kept_size > KEPT_BYTES:
                 self._kept, self._kept_size = None, 0
-            elif event is not None:
-                self._kept.append(Encoded.of(stored.seq, event))
+            elif one is not None:
+                self._kept.append(one)
 
     async def pieces(self) -> AsyncGenerator[Batch]:
         """What the client is shown, in stream order. A piece is to be sent before the next one is asked for.
@@ -259,8 +259,8 @@ class Missed:
                         part.after = stored.seq
                         if not part.output or self._output.has(_job_id(stored), stored.seq):
                             read += 1
-                            if (event := self._shown(stored)) is not None:
-                                shown.append(Encoded.of(stored.seq, event))
+                            if (one := self._shown(stored)) is not None:
+                                shown.append(one)
                         if stored.seq >= last:
                             break
                         if self._is_turn(stored):
@@ -269,10 +269,10 @@ class Missed:
                 raise BusUnavailable("events were removed from the stream while they were replayed")
         return sorted(shown, key=_seq)
 
-    def _shown(self, stored: Stored) -> Event | None:
+    def _shown(self, stored: Stored) -> Encoded | None:
         told = stored if self._carried is None else self._carried.told(stored)
-        event = self._parser.parse(told, now=self._now)
-        return event if event is not None and event.action in self._actions else None
+        one = self._parser.parse(told, now=self._now)
+        return one if one is not None and one.event.action in self._actions else None
 
     def _is_turn(self, stored: Stored) -> bool:
         """Whether it is time to let others have the loop, after this event."""

@@ -4,12 +4,28 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 import pytest
 
-from bus import Bus, Settings, Stored, SystemNotification
+from bus import Bus, Event, Settings, Stored, SystemNotification
 from bus.messages import JobOutput, JobProgress, JobResult, Ping
 from quart_app.delivery.event_parser import EventParser
+from tests.quart_app.failing_event import FailingEvent
+
+GROUP = "bus.group.system"
+JOB = "bus.client.ann.job.j1"
+
+
+class EndlessResult(JobResult):
+    """It fails at saying whether it is an end."""
+
+    action: Literal["endless_result"] = "endless_result"  # type: ignore[assignment]
+
+    @property
+    def ended(self) -> bool:  # type: ignore[override]
+        raise AttributeError("ended")
+
 
 EVENTS = {
     "system_notification": SystemNotification,
@@ -17,9 +33,9 @@ EVENTS = {
     "job_progress": JobProgress,
     "job_output": JobOutput,
     "ping": Ping,
+    "failing": FailingEvent,
+    "endless_result": EndlessResult,
 }
-GROUP = "bus.group.system"
-JOB = "bus.client.ann.job.j1"
 
 
 class Parser(EventParser):
@@ -31,6 +47,10 @@ class Parser(EventParser):
         self.dropped = 0
         bus.on_drop = self._count
 
+    def event(self, stored: Stored) -> Event | None:
+        one = self.parse(stored)
+        return one.event if one is not None else None
+
     def _count(self) -> None:
         self.dropped += 1
 
@@ -40,19 +60,19 @@ def stored(subject: str, seq: int = 7, **fields: object) -> Stored:
 
 
 async def test_an_event_knows_its_sequence_and_its_group() -> None:
-    event = Parser().parse(stored(GROUP, action="system_notification", payload="hi"))
+    event = Parser().event(stored(GROUP, action="system_notification", payload="hi"))
     assert isinstance(event, SystemNotification)
     assert (event.payload, event.seq, event.group) == ("hi", 7, "system")
 
 
 async def test_the_subject_says_whose_job_it_is_and_not_the_message() -> None:
-    event = Parser().parse(stored(JOB, action="job_result", payload="done", job_id="another", group="system"))
+    event = Parser().event(stored(JOB, action="job_result", payload="done", job_id="another", group="system"))
     assert isinstance(event, JobResult)
     assert (event.job_id, event.group) == ("j1", None)
 
 
 async def test_progress_is_not_stored_and_has_no_sequence() -> None:
-    event = Parser().parse(stored("progress.client.ann.j1", 0, action="job_progress", payload=0.5))
+    event = Parser().event(stored("progress.client.ann.j1", 0, action="job_progress", payload=0.5))
     assert isinstance(event, JobProgress)
     assert (event.job_id, event.seq) == ("j1", None)
 
@@ -84,6 +104,22 @@ async def test_progress_is_not_stored_and_has_no_sequence() -> None:
 async def test_what_is_no_event_is_dropped_and_counted(data: bytes) -> None:
     parser = Parser()
     assert parser.parse(Stored(7, GROUP, data)) is None
+    assert parser.dropped == 1
+
+
+@pytest.mark.parametrize(
+    "failing",
+    [
+        stored(GROUP, action="failing", payload="validated"),
+        stored(GROUP, action="failing", payload="expired"),
+        stored(GROUP, action="failing", payload="encoded"),
+        stored(JOB, action="endless_result", payload="done"),
+    ],
+    ids=["validated", "expired", "encoded", "ended"],
+)
+async def test_an_event_that_its_own_class_fails_at_is_dropped_and_counted(failing: Stored) -> None:
+    parser = Parser()
+    assert parser.parse(failing) is None
     assert parser.dropped == 1
 
 

@@ -7,21 +7,24 @@ import json
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any
 
 import nats as nats_py
 import pytest
 from nats.aio.client import Client
 
-from bus import Bus, BusRefused, Event, Settings, Stored, SystemNotification, subjects
+from bus import Bus, BusRefused, Settings, Stored, SystemNotification, subjects
 from quart_app.channel import CLIENT
 from quart_app.close_codes import SERVICE_RESTART, CloseCode
+from quart_app.delivery.batch import Encoded
 from quart_app.delivery.event_parser import EventParser
 from quart_app.delivery.fan_out import FanOut
 from quart_app.delivery.feed import Feed
 from quart_app.delivery.ordered_events import MOST_REMEMBERED
 from quart_app.delivery.stream_end import MARGIN, StreamEnd
 from quart_app.metrics import Metrics
+from tests.quart_app.failing_event import FailingEvent
 from tests.quart_app.member import RecordingMember
 from tests.raw_jetstream import settle
 
@@ -33,12 +36,12 @@ class Parser(EventParser):
     """Keeps what it is asked to parse: what the feed passes on."""
 
     def __init__(self, bus: Bus) -> None:
-        super().__init__(bus, {"system_notification": SystemNotification})
+        super().__init__(bus, {"system_notification": SystemNotification, "failing": FailingEvent})
         self.passed: list[Stored] = []
 
-    def parse(self, stored: Stored) -> Event | None:
+    def parse(self, stored: Stored, *, now: datetime | None = None) -> Encoded | None:
         self.passed.append(stored)
-        return super().parse(stored)
+        return super().parse(stored, now=now)
 
 
 class Heard:
@@ -117,6 +120,18 @@ async def listening(settings: Settings) -> AsyncIterator[Heard]:
             refiller.cancel()
             await asyncio.gather(refiller, return_exceptions=True)
             await intruder.close()
+
+
+@pytest.mark.parametrize("payload", ["validated", "encoded"])
+async def test_an_event_that_its_own_class_fails_at_stops_no_refill(settings: Settings, payload: str) -> None:
+    async with listening(settings) as heard:
+        failing = json.dumps({"action": "failing", "payload": payload}).encode()
+        await heard.bus.stream.append(subjects.group(heard.group), failing)
+        await heard.say("after")
+        assert await heard.real(2) == [payload, "after"]
+        heard.feed.begin_anew()
+        assert await heard.real(4) == [payload, "after"] * 2
+        assert heard.dropped == 2
 
 
 @pytest.mark.parametrize(

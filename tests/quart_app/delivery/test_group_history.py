@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -11,11 +12,15 @@ from typing import Any
 import pytest
 
 from bus import Bus, Settings, Stored, StreamState, SystemNotification, subjects, times
+from bus.messages import Message
 from quart_app.delivery.batch import Batch
 from quart_app.delivery.event_parser import EventParser
 from quart_app.delivery.group_history import LARGEST, GroupHistory
 from testbed.system import System
+from tests.quart_app.failing_event import FailingEvent
 from tests.raw_jetstream import connected
+
+EVENTS: dict[str, type[Message]] = {"system_notification": SystemNotification, "failing": FailingEvent}
 
 
 class Members:
@@ -24,7 +29,7 @@ class Members:
     def __init__(self, bus: Bus, monkeypatch: pytest.MonkeyPatch, **bounds: int) -> None:
         self.bus = bus
         self.group = f"g{secrets.token_hex(4)}"
-        self.history = GroupHistory(bus, EventParser(bus, {"system_notification": SystemNotification}), **bounds)
+        self.history = GroupHistory(bus, EventParser(bus, EVENTS), **bounds)
         self.reads: list[int] = []
         """The cursors after which the stream was read."""
         replay = bus.stream.replay_until
@@ -98,6 +103,18 @@ async def test_what_has_expired_is_left_out_for_whoever_comes_then(members: Memb
     while datetime.now(UTC) <= soon:
         await asyncio.sleep(0.01)
     assert await members.missed(expiring - 1) == [staying]
+
+
+@pytest.mark.parametrize("payload", ["validated", "expired", "expired later", "encoded"])
+async def test_an_event_that_its_own_class_fails_at_is_left_out_and_the_others_are_there(
+    members: Members, payload: str
+) -> None:
+    [before] = await members.store("before")
+    failing = json.dumps({"action": "failing", "payload": payload}).encode()
+    await members.bus.stream.append(subjects.group(members.group), failing)
+    after = await members.store("after")
+    for _ in range(2):
+        assert await members.missed(before) == after
 
 
 async def test_too_much_is_left_to_everybody_and_not_read_for_each(members: Members) -> None:
