@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -21,3 +21,18 @@ async def finished(work: Coroutine[Any, Any, T]) -> T:
         await asyncio.wait({task}, timeout=FINISH_TIMEOUT)
         task.cancel()
         raise
+
+
+async def uncancelled(work: Awaitable[T]) -> T:
+    """What the work returns. That something was cancelled which it waits for ends nobody else.
+
+    Raises:
+        RuntimeError: for a `CancelledError`, unless it is who waits here that was cancelled.
+    """
+    try:
+        return await work
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise RuntimeError("what was waited for was cancelled") from error

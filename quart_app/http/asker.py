@@ -12,7 +12,7 @@ from werkzeug.datastructures import Headers
 from bus.messages import ErrorItem, Message
 from quart_app.channel import Channel
 from quart_app.errors import BadFrame, Forbidden, Refused
-from quart_app.finish import finished
+from quart_app.finish import finished, uncancelled
 from quart_app.http.caller import Caller
 from quart_app.identity.identity import Identity
 from quart_app.services import Services
@@ -95,14 +95,9 @@ class Asker:
             operation = self._channel.receives[message.action]
             if operation.method is None:
                 raise TypeError(f"{operation.name} has no method")
-            return await finished(_awaited(operation.method(instance, message)))
+            return await finished(uncancelled(operation.method(instance, message)))
         except BadFrame as bad:
             raise BadFrame(tuple(map(_in_request, bad.error.payload))) from bad
-
-
-async def _awaited(answer: Any) -> Message | None:
-    message: Message | None = await answer
-    return message
 
 
 def _in_request(item: ErrorItem) -> ErrorItem:

@@ -1,5 +1,5 @@
-"""What a channel answers to a frame, and what it shows of an event: its handlers are called here, and what they raise
-is told."""
+"""What a channel answers to a frame, and what it shows of an event: its handlers are called here, what they return is
+encoded, and what either raises is told."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from bus.messages import ClientMessage, Error, Event, Message, RefreshToken
 from quart_app.channel import Channel, Operation
 from quart_app.delivery.prepared import PreparedFrames
 from quart_app.errors import BadFrame
+from quart_app.finish import uncancelled
 from quart_app.metrics import Metrics
 from quart_app.refusals import refusal_of
 from quart_app.websocket.authorization import Authorization
@@ -35,6 +36,7 @@ async def answer(
         return _refusal(bad, metrics)
     try:
         reply = await _reply(message, channel, authorization)
+        return None if reply is None else reply.encode(ref=message.ref)
     except BadFrame as bad:
         return _refusal(bad, metrics)
     except Exception as error:
@@ -42,18 +44,17 @@ async def answer(
         metrics.errors.labels(refused.kind).inc()
         told = item(refused.kind, (message.action,), str(refused))
         return Error(payload=(told,), ref=message.ref).encode()
-    return None if reply is None else reply.encode(ref=message.ref)
 
 
 async def shown(event: Event, channel: Channel) -> PreparedFrames | None:
-    """What a channel's handler makes of an event for this client; None for nothing, and when it raises."""
+    """What a channel's handler makes of an event for this client; None for nothing, and when that fails."""
     operation = channel.events[event.action]
     try:
         message = await _call(operation, channel, event)
+        return PreparedFrames(message.encode()) if message is not None else None
     except Exception:
         log.exception("an event handler raised; the event is not shown", handler=operation.name)
         return None
-    return PreparedFrames(message.encode()) if message is not None else None
 
 
 async def _reply(message: ClientMessage, channel: Channel, authorization: Authorization) -> Message | None:
@@ -70,4 +71,4 @@ def _refusal(bad: BadFrame, metrics: Metrics) -> str:
 async def _call(operation: Operation, channel: Channel, message: Message) -> Message | None:
     if operation.method is None:
         raise TypeError(f"{operation.name} is passed through and has no method")
-    return await operation.method(channel, message)
+    return await uncancelled(operation.method(channel, message))

@@ -1,0 +1,105 @@
+"""Handlers of somebody's own that fail: it costs what they were called for, and nobody a connection."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, ClassVar, Literal
+
+import pytest
+
+from bus import Bus, Settings, SystemNotification
+from bus.messages import Message, Ping
+from quart_app import create_app
+from quart_app.channel import Channel, channel, event_handler, ws_handler
+from tests.clients import Client, client
+from tests.in_process import serving
+
+
+class Said(Message):
+    """Anything."""
+
+    action: Literal["said"] = "said"
+    payload: Any = None
+
+
+async def do(what: str | None) -> Any:
+    """What a handler makes of these words."""
+    match what:
+        case "raise":
+            raise LookupError(what)
+        case "cancelled":
+            task = asyncio.create_task(asyncio.sleep(60))
+            task.cancel()
+            await task
+        case "dict":
+            return {"action": "said"}
+        case "unwritable":
+            return Said(payload=object())
+    return Said(payload=what)
+
+
+FAILING = pytest.mark.parametrize("what", ["raise", "cancelled", "dict", "unwritable"])
+
+
+@channel("/ws/odd", name="odd")
+class OddChannel(Channel):
+    """Does what it is told."""
+
+    groups: ClassVar[tuple[str, ...]] = (f"g{secrets.token_hex(4)}",)
+
+    @ws_handler
+    async def ping(self, message: Ping) -> Said:
+        """Do what the `ref` says."""
+        said: Said = await do(message.ref)
+        return said
+
+    @event_handler
+    async def note(self, event: SystemNotification) -> Said:
+        """Do what the payload says."""
+        said: Said = await do(event.payload)
+        return said
+
+
+class Odd:
+    """A server of `OddChannel`, and a bus."""
+
+    def __init__(self, port: int, bus: Bus) -> None:
+        self.port = port
+        self._bus = bus
+
+    async def announce(self, *texts: str) -> None:
+        for text in texts:
+            await self._bus.broadcast_event(SystemNotification(payload=text), OddChannel.groups)
+
+    @asynccontextmanager
+    async def v1(self, **payload: Any) -> AsyncIterator[tuple[Client, dict[str, Any]]]:
+        """A client of `bus.v1`, and what its welcome says."""
+        async with client(f"ws://127.0.0.1:{self.port}/ws/odd", subprotocols=["bus.v1"]) as one:
+            await one.send({"action": "connect", "payload": payload})
+            yield one, (await one.receive())["payload"]
+
+
+@pytest.fixture
+async def odd(settings: Settings) -> AsyncIterator[Odd]:
+    async with serving(create_app(settings, [OddChannel]), wired=True, settings=settings) as port, Bus(settings) as bus:
+        yield Odd(port, bus)
+
+
+@FAILING
+async def test_a_frame_that_its_handler_fails_at_is_answered_with_an_error(odd: Odd, what: str) -> None:
+    async with odd.v1() as (one, _):
+        await one.send({"action": "ping", "ref": what})
+        answer = await one.receive()
+        assert (answer["action"], answer["ref"], answer["payload"][0]["type"]) == ("error", what, "internal_error")
+        await one.send({"action": "ping", "ref": "after"})
+        assert (await one.receive())["payload"] == "after"
+
+
+@FAILING
+async def test_an_event_that_its_handler_fails_at_is_not_shown_and_the_next_one_is(odd: Odd, what: str) -> None:
+    async with odd.v1() as (one, _):
+        await odd.announce("before", what, "after")
+        assert [(await one.receive())["payload"] for _ in range(2)] == ["before", "after"]
