@@ -23,6 +23,7 @@ PROTOCOL_ERROR = CloseCode(1002, "protocol_error", "the frame breaks the WebSock
 INVALID_DATA = CloseCode(
     1007, "invalid_data", "the data is not what its frame says; text must be UTF-8", reconnect=False
 )
+INTERNAL_ERROR = CloseCode(1011, "internal_error", "the server failed; reconnect", reconnect=True)
 SERVICE_RESTART = CloseCode(1012, "service_restart", "the server is restarting; reconnect", reconnect=True)
 TOO_BIG = CloseCode(1009, "too_big", "the message is too big", reconnect=False)
 TOO_SLOW = CloseCode(1013, "too_slow", "the connection reads too slowly; reconnect", reconnect=True)
@@ -46,6 +47,7 @@ ALL = (
     PROTOCOL_ERROR,
     INVALID_DATA,
     TOO_BIG,
+    INTERNAL_ERROR,
     SERVICE_RESTART,
     TOO_SLOW,
     TRY_AGAIN,

@@ -11,7 +11,7 @@ from quart import Response, request
 
 from bus.messages import Connect, ConnectPayload
 from quart_app.channel import Channel
-from quart_app.close_codes import COOKIE_RENEWAL
+from quart_app.close_codes import COOKIE_RENEWAL, INTERNAL_ERROR
 from quart_app.delivery.batch import View
 from quart_app.errors import BadFrame, Forbidden, Refused
 from quart_app.http.caller import Caller
@@ -97,6 +97,9 @@ class Events:
             visit.known(connection.client_id)
             try:
                 await connection.run(self._opened(connection, greeting, renewed=renewed))
+            except Exception:
+                await socket.close(INTERNAL_ERROR.code, INTERNAL_ERROR.reason)
+                raise
             finally:
                 await self._reception.detach(connection, visit)
 

@@ -12,6 +12,7 @@ from quart.asgi import ASGIWebsocketConnection
 from werkzeug.datastructures import Headers
 from werkzeug.http import parse_cookie
 
+from quart_app.close_codes import INTERNAL_ERROR
 from quart_app.websocket.visit import NO_CLOSE_FRAME, closed_by_client
 
 DISCARD_SECONDS = 60.0
@@ -60,7 +61,7 @@ class PullingWebsocket(ASGIWebsocketConnection):
         """For a view to return: have `serve` called once Quart has done its part.
 
         What it returns or raises is then treated as what a view returns or raises: before the WebSocket was accepted
-        it is the answer to the handshake.
+        it is the answer to the handshake. Afterwards what it raises closes the WebSocket with 1011.
         """
         if self._outcome is not None:
             return self._outcome()
@@ -78,6 +79,8 @@ class PullingWebsocket(ASGIWebsocketConnection):
             refusal = await serve(self)
         except Exception as error:
             failure = error
+            if self._accepted and not self._closed:  # Quart, which logs it, would close with 1000
+                await self.close(INTERNAL_ERROR.code, INTERNAL_ERROR.reason)
 
             def outcome() -> Response | None:
                 raise failure

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import structlog
 
-from quart_app.close_codes import CloseCode
+from quart_app.close_codes import INTERNAL_ERROR, CloseCode
 from quart_app.metrics import Metrics
 
 BY_SERVER = "busctl.closed_by_server"
@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 
 
 class Visit:
-    """A block in which a WebSocket is served, and what is known of it.
+    """A block in which a WebSocket is served, and what is known of it. One that an exception ends is closed with 1011.
 
     Log lines from inside the block have its `connection_id`, and then its client's.
 
@@ -48,7 +48,9 @@ class Visit:
         structlog.contextvars.bind_contextvars(connection_id=secrets.token_hex(6))
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and issubclass(kind, Exception):
+            self.closing = self.closing or INTERNAL_ERROR
         self._end()
         structlog.contextvars.unbind_contextvars("connection_id", "client_id")
 

@@ -6,12 +6,16 @@ import asyncio
 import random
 import time
 from contextlib import AsyncExitStack
+from types import SimpleNamespace
 
 import pytest
 
 from bus import Bus, Settings, SystemNotification
+from quart_app import create_app
+from quart_app.websocket.reception import Reception
 from testbed.servers import Web, wait_until
 from testbed.system import System
+from tests.in_process import serving
 from tests.metrics_page import counted
 from tests.quart_app.test_identity import COOKIE, JWT
 from tests.sse import Follower, ask, reading
@@ -136,6 +140,19 @@ async def test_a_user_reads_what_is_the_users_until_the_token_expires(system: Sy
         [welcome] = await again.until("welcome")
         assert welcome.data["payload"]["recovered"] is True
         assert [record.event for record in await again.until("system_notification")] == ["system_notification"]
+
+
+async def test_a_reader_is_told_when_the_server_fails(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def failing(*_: object) -> None:
+        await asyncio.sleep(0)
+        raise LookupError("what it missed")
+
+    monkeypatch.setattr(Reception, "open", failing)
+    app = create_app(settings)
+    async with serving(app, wired=True, settings=settings) as port, reading(SimpleNamespace(port=port)) as reader:
+        [closed] = await reader.until("close")
+        assert closed.data["payload"] == {"code": 1011, "reason": "the server failed; reconnect"}
+        assert await reader.record() is None
 
 
 async def test_who_is_known_by_a_cookie_comes_again_for_a_newer_one(system: System) -> None:

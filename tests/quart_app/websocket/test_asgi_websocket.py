@@ -263,12 +263,15 @@ async def test_what_serves_it_and_fails_is_logged_and_answered_with_500(caplog: 
     assert "it broke" in caplog.text
 
 
-async def test_what_fails_after_it_was_accepted_closes_it() -> None:
+async def test_what_fails_after_it_was_accepted_is_logged_and_closes_it_with_1011(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async def serve(socket: PullingWebsocket) -> None:
         await socket.accept()
         raise RuntimeError("it broke")
 
-    assert [message["type"] for message in await told(serve)] == ["websocket.accept", "websocket.close"]
+    assert [message.get("code") for message in await told(serve)] == [None, 1011]
+    assert "it broke" in caplog.text
 
 
 async def test_it_is_closed_once_by_what_serves_it_or_when_that_has_returned() -> None:

@@ -9,6 +9,9 @@ from contextlib import asynccontextmanager
 from typing import Any, ClassVar, Literal
 
 import pytest
+import structlog
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.frames import Close
 
 from bus import Bus, Settings, SystemNotification
 from bus.messages import Message, Ping
@@ -48,6 +51,7 @@ FAILING = pytest.mark.parametrize("what", ["raise", "cancelled", "dict", "unwrit
 class OddChannel(Channel):
     """Does what it is told."""
 
+    failing: ClassVar[bool] = False
     groups: ClassVar[tuple[str, ...]] = (f"g{secrets.token_hex(4)}",)
 
     @ws_handler
@@ -61,6 +65,12 @@ class OddChannel(Channel):
         """Do what the payload says."""
         said: Said = await do(event.payload)
         return said
+
+    def may_connect(self) -> bool:
+        """Fail at it when the test says so."""
+        if self.failing:
+            raise LookupError("may it connect?")
+        return True
 
 
 class Odd:
@@ -103,3 +113,19 @@ async def test_an_event_that_its_handler_fails_at_is_not_shown_and_the_next_one_
     async with odd.v1() as (one, _):
         await odd.announce("before", what, "after")
         assert [(await one.receive())["payload"] for _ in range(2)] == ["before", "after"]
+
+
+async def test_a_channel_that_fails_closes_with_1011_and_that_is_logged(
+    odd: Odd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(OddChannel, "failing", True)
+    with structlog.testing.capture_logs() as logs, pytest.raises(ConnectionClosed) as closed:
+        async with odd.v1():
+            pass
+    assert closed.value.rcvd == Close(1011, "the server failed; reconnect")
+    ends = [(line["code"], line["reason"]) for line in logs if line["event"] == "connection closed"]
+    assert ends == [(1011, "internal_error")]
+    with pytest.raises(InvalidStatus) as refused:
+        async with client(f"ws://127.0.0.1:{odd.port}/ws/odd"):
+            pass
+    assert refused.value.response.status_code == 500
