@@ -121,8 +121,9 @@ def event_handler(
 ) -> H | Callable[[H], H]:
     """Make a method take events from the bus: `async def name(self, event: SomeEvent) -> SomeMessage | None`.
 
-    It runs once per connection, in stream order. An event that goes to the client as it is belongs in
-    `passthrough_events`, which costs one encoding per process instead.
+    It runs once per connection, in stream order. What it raises, or returns after more than five seconds, is not shown.
+    An event that goes to the client as it is belongs in `passthrough_events`, which costs one encoding per process
+    instead.
 
     Args:
         output_type: what is sent, when the annotation of what is returned does not say it; for documentation only.

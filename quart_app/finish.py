@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 FINISH_TIMEOUT = 5.0
-"""Seconds that a handler gets to finish once its client has left."""
+"""Seconds that handlers get to finish once their client has left, or is being sent away."""
 
 
 async def finished(work: Coroutine[Any, Any, T]) -> T:

@@ -3,6 +3,8 @@ encoded, and what either raises is told."""
 
 from __future__ import annotations
 
+import asyncio
+
 import structlog
 
 from bus.messages import ClientMessage, Error, Event, Message, RefreshToken
@@ -16,6 +18,9 @@ from quart_app.websocket.authorization import Authorization
 from quart_app.websocket.frame_parser import FrameParser, item
 
 log = structlog.get_logger(__name__)
+
+SHOW_TIMEOUT = 5.0
+"""Seconds that an event handler gets for one event; those behind it wait, and so does who closes the connection."""
 
 
 async def answer(
@@ -50,10 +55,11 @@ async def shown(event: Event, channel: Channel) -> PreparedFrames | None:
     """What a channel's handler makes of an event for this client; None for nothing, and when that fails."""
     operation = channel.events[event.action]
     try:
-        message = await _call(operation, channel, event)
+        async with asyncio.timeout(SHOW_TIMEOUT):
+            message = await _call(operation, channel, event)
         return PreparedFrames(message.encode()) if message is not None else None
     except Exception:
-        log.exception("an event handler raised; the event is not shown", handler=operation.name)
+        log.exception("an event handler raised, or was too late; the event is not shown", handler=operation.name)
         return None
 
 

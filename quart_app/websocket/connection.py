@@ -163,8 +163,7 @@ class Connection:
         async with aclosing(replay):
             async for batch in replay:
                 try:
-                    async with asyncio.timeout(self._send_timeout):
-                        await self._replay(batch)
+                    await self._replay(batch)
                 except TimeoutError:
                     replay_too_slow.warn(client_id=self.client_id)
                     self._queue.give_up(TOO_SLOW)
@@ -175,11 +174,24 @@ class Connection:
             self.deliver(batch)
 
     async def _replay(self, batch: Batch) -> None:
+        """Send a piece, and wait until the client has taken it.
+
+        Raises:
+            TimeoutError: it takes too long for that. What the channel takes to show events does not count.
+        """
+        left, clock = self._send_timeout, asyncio.get_running_loop().time
         for entry in batch.prepared.get(self._view) or batch.shown(self._view):
-            for part in self._queue.parts(entry):
-                await self._queue.room()
-                self._queue.cork(part)
-        await self._queue.room(0)
+            frames = entry if isinstance(entry, PreparedFrames) else await self._show(entry)
+            if frames is None:
+                continue
+            began = clock()
+            async with asyncio.timeout(left):
+                for part in self._queue.parts(frames):
+                    await self._queue.room()
+                    self._queue.cork(part)
+            left -= clock() - began
+        async with asyncio.timeout(left):
+            await self._queue.room(0)
 
     @property
     def groups(self) -> Collection[str]:

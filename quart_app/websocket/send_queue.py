@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
@@ -11,6 +12,7 @@ from bus import Settings
 from bus.messages import Event
 from quart_app.close_codes import TOO_SLOW, CloseCode
 from quart_app.delivery.prepared import Entry, Prepared, PreparedFrames
+from quart_app.finish import FINISH_TIMEOUT
 from quart_app.sparse_log import SparseLog
 from quart_app.websocket.frame_writer import FrameWriter, frame_writer_of
 from quart_app.websocket.socket import Socket
@@ -41,7 +43,7 @@ class SendQueue:
     Args:
         websocket: an accepted WebSocket, or one that is accepted before `start`.
         settings: `send_buffer_bytes` and `send_timeout`.
-        show: makes of an event what the client is shown.
+        show: makes of an event what the client is shown. It must end by itself, and not raise.
         client_id: for the log.
     """
 
@@ -57,6 +59,7 @@ class SendQueue:
         "_task",
         "_tasks",
         "_timeout",
+        "_until",
         "_waiting",
         "_websocket",
         "closing",
@@ -77,6 +80,8 @@ class SendQueue:
         self._limit = settings.send_buffer_bytes
         self._timeout = settings.send_timeout
         self._show = show
+        self._until = math.inf
+        """When no event is shown any more, in the event loop's time."""
         self._frame_writer = frame_writer_of(websocket.scope)
         self._direct: FrameWriter | None = None
         self._waiting: deque[tuple[Entry, int]] | None = None
@@ -114,22 +119,26 @@ class SendQueue:
                 self._wait(entry)
                 direct = None
 
-    def cork(self, entry: Entry) -> None:
-        """Send one entry after those before it, in one write with what else this turn of the event loop brings."""
+    def cork(self, frames: PreparedFrames) -> None:
+        """Send frames after those before them, in one write with what else this turn of the event loop brings."""
         direct = self._direct
-        if direct is None or not isinstance(entry, PreparedFrames) or not direct.cork(entry.data):
-            self._wait(entry)
+        if direct is None or not direct.cork(frames.data):
+            self._wait(frames)
 
-    def parts(self, entry: Entry) -> Iterable[Entry]:
-        """An entry in parts of which each fits beside others; only one large frame does not."""
-        if isinstance(entry, PreparedFrames) and len(entry.data) > self._limit // 2:
-            return map(PreparedFrames, entry.texts)
-        return (entry,)
+    def parts(self, frames: PreparedFrames) -> Iterable[PreparedFrames]:
+        """The same in parts of which each fits beside others; only one large frame does not."""
+        if len(frames.data) > self._limit // 2:
+            return map(PreparedFrames, frames.texts)
+        return (frames,)
 
     def close(self, code: CloseCode) -> None:
-        """Send what waits, then close. Only the first call counts."""
+        """Send what waits, then close. Only the first call counts.
+
+        A client whose events take too long to be shown gets the rest of them when it comes back.
+        """
         if self.closing is None:
             self.closing = code
+            self._until = asyncio.get_running_loop().time() + FINISH_TIMEOUT
             self._start_task()
 
     async def room(self, most: int | None = None) -> None:
@@ -166,9 +175,13 @@ class SendQueue:
 
     async def _write(self) -> None:
         """Send what waits; then close, or let what comes go straight to the frame writer again."""
+        clock = asyncio.get_running_loop().time
         try:
             while self._waiting:
                 entry, size = self._waiting.popleft()
+                if not isinstance(entry, PreparedFrames) and clock() >= self._until:
+                    self._waiting.clear()
+                    break
                 frames = entry if isinstance(entry, PreparedFrames) else await self._show(entry)
                 if frames is not None:
                     async with asyncio.timeout(self._timeout):

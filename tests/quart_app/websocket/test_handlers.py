@@ -17,6 +17,7 @@ from bus import Bus, Settings, SystemNotification
 from bus.messages import Message, Ping
 from quart_app import create_app
 from quart_app.channel import Channel, channel, event_handler, ws_handler
+from quart_app.websocket import answering, send_queue
 from tests.clients import Client, client
 from tests.in_process import serving
 
@@ -37,6 +38,11 @@ async def do(what: str | None) -> Any:
             task = asyncio.create_task(asyncio.sleep(60))
             task.cancel()
             await task
+        case "hang":
+            Hung.begun.release()
+            await asyncio.Event().wait()
+        case "slow":
+            await asyncio.sleep(0.8)
         case "dict":
             return {"action": "said"}
         case "unwritable":
@@ -44,7 +50,15 @@ async def do(what: str | None) -> Any:
     return Said(payload=what)
 
 
-FAILING = pytest.mark.parametrize("what", ["raise", "cancelled", "dict", "unwritable"])
+class Hung:
+    """How often a handler has begun that never ends."""
+
+    begun: ClassVar[asyncio.Semaphore]
+
+
+FAILURES = ["raise", "cancelled", "dict", "unwritable"]
+FAILING = pytest.mark.parametrize("what", FAILURES)
+FAILING_EVENT = pytest.mark.parametrize("what", [*FAILURES, "hang"])
 
 
 @channel("/ws/odd", name="odd")
@@ -92,10 +106,17 @@ class Odd:
             yield one, (await one.receive())["payload"]
 
 
-@pytest.fixture
-async def odd(settings: Settings) -> AsyncIterator[Odd]:
+@asynccontextmanager
+async def serving_odd(settings: Settings) -> AsyncIterator[Odd]:
+    Hung.begun = asyncio.Semaphore(0)
     async with serving(create_app(settings, [OddChannel]), wired=True, settings=settings) as port, Bus(settings) as bus:
         yield Odd(port, bus)
+
+
+@pytest.fixture
+async def odd(settings: Settings) -> AsyncIterator[Odd]:
+    async with serving_odd(settings) as odd:
+        yield odd
 
 
 @FAILING
@@ -108,11 +129,41 @@ async def test_a_frame_that_its_handler_fails_at_is_answered_with_an_error(odd: 
         assert (await one.receive())["payload"] == "after"
 
 
-@FAILING
-async def test_an_event_that_its_handler_fails_at_is_not_shown_and_the_next_one_is(odd: Odd, what: str) -> None:
+@FAILING_EVENT
+async def test_an_event_that_its_handler_fails_at_is_not_shown_and_the_next_one_is(
+    odd: Odd, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    monkeypatch.setattr(answering, "SHOW_TIMEOUT", 0.05)
     async with odd.v1() as (one, _):
         await odd.announce("before", what, "after")
         assert [(await one.receive())["payload"] for _ in range(2)] == ["before", "after"]
+
+
+async def test_an_event_handler_that_hangs_holds_up_no_close(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answering, "SHOW_TIMEOUT", 0.05)
+    monkeypatch.setattr(send_queue, "FINISH_TIMEOUT", 0.0)
+    async with serving_odd(settings.model_copy(update={"frame_burst": 5})) as odd, odd.v1() as (one, _):
+        await odd.announce(*["hang"] * 3)
+        async with asyncio.timeout(15):
+            await Hung.begun.acquire()
+        for _ in range(10):
+            await one.send({"action": "ping"})
+        with pytest.raises(ConnectionClosed) as closed:
+            await one.receive()
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 4429
+
+
+async def test_a_client_is_not_taken_for_slow_because_an_event_handler_is(settings: Settings) -> None:
+    async with serving_odd(settings.model_copy(update={"send_timeout": 0.5})) as odd:
+        async with odd.v1() as (_, first):
+            pass
+        await odd.announce("slow", "after")
+        async with odd.v1(resume=first["resume"], cursors=first["cursors"]) as (one, welcome):
+            assert welcome["replayed"] == 2
+            assert [(await one.receive())["payload"] for _ in range(2)] == ["slow", "after"]
 
 
 async def test_a_channel_that_fails_closes_with_1011_and_that_is_logged(
