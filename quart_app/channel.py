@@ -121,9 +121,10 @@ def event_handler(
 ) -> H | Callable[[H], H]:
     """Make a method take events from the bus: `async def name(self, event: SomeEvent) -> SomeMessage | None`.
 
-    It runs once per connection, in stream order. What it raises, or returns after more than five seconds, is not shown.
-    An event that goes to the client as it is belongs in `passthrough_events`, which costs one encoding per process
-    instead.
+    It runs once per connection, in stream order. What it returns is sent with the event's `seq` and `group`, unless it
+    has its own. With None nothing is, or in a replay an `event_skipped`; and so when it raises, or takes more than five
+    seconds. An event that goes to the client as it is belongs in `passthrough_events`, which costs one encoding per
+    process instead.
 
     Args:
         output_type: what is sent, when the annotation of what is returned does not say it; for documentation only.

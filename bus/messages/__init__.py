@@ -47,6 +47,7 @@ from bus.messages.message import (
 from bus.messages.replies import (
     Error,
     ErrorItem,
+    EventSkipped,
     JobAttempt,
     JobStatus,
     JobStatusPayload,
@@ -72,6 +73,7 @@ __all__ = [
     "Error",
     "ErrorItem",
     "Event",
+    "EventSkipped",
     "GetJob",
     "JobAttempt",
     "JobCancelled",

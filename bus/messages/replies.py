@@ -1,4 +1,4 @@
-"""What the server sends on one connection alone: answers to its frames, and its own resume token."""
+"""What the server sends on one connection alone: answers to its frames, its own resume token, what it is not shown."""
 
 from __future__ import annotations
 
@@ -38,7 +38,9 @@ class WelcomePayload(BaseModel):
         description="Whether everything after the cursors is replayed. False when history was cut, or the stream or "
         "the client is another one.",
     )
-    replayed: int = Field(description="How many events follow before live ones.", examples=[2])
+    replayed: int = Field(
+        description="How many events follow before live ones, each as one frame with its `seq`.", examples=[2]
+    )
     cursors: dict[str, int] = Field(
         description="Per scope, the sequence from which on events are live.", examples=[{"client": 57, "system": 40}]
     )
@@ -49,6 +51,18 @@ class Welcome(Reply):
 
     action: Literal["welcome"] = "welcome"
     payload: WelcomePayload
+
+
+class EventSkipped(Message):
+    """Stands for a replayed event that the channel does not show this client: `replayed` counts it.
+
+    The client's cursor moves past it, as past any other. Sent with `bus.v1` only.
+    """
+
+    action: Literal["event_skipped"] = "event_skipped"
+    payload: None = None
+    seq: int = Field(description="The event's sequence in the stream.", examples=[42])
+    group: str | None = Field(None, description="The group the event was sent to, if it was.")
 
 
 class ResumeTokenPayload(BaseModel):

@@ -7,7 +7,7 @@ import asyncio
 
 import structlog
 
-from bus.messages import ClientMessage, Error, Event, Message, RefreshToken
+from bus.messages import ClientMessage, Error, Event, EventSkipped, Message, RefreshToken
 from quart_app.channel import Channel, Operation
 from quart_app.delivery.prepared import PreparedFrames
 from quart_app.errors import BadFrame
@@ -57,16 +57,28 @@ async def shown(event: Event, channel: Channel) -> PreparedFrames | None:
     try:
         async with asyncio.timeout(SHOW_TIMEOUT):
             message = await _call(operation, channel, event)
-        return PreparedFrames(message.encode()) if message is not None else None
+        return PreparedFrames(_placed(message, event)) if message is not None else None
     except Exception:
         log.exception("an event handler raised, or was too late; the event is not shown", handler=operation.name)
         return None
+
+
+async def shown_again(event: Event, channel: Channel) -> PreparedFrames:
+    """The same for an event of a replay, of which the client counts the frames: for nothing, one that says so."""
+    frames = await shown(event, channel)
+    return frames or PreparedFrames(EventSkipped(seq=event.seq or 0, group=event.group).encode())
 
 
 async def _reply(message: ClientMessage, channel: Channel, authorization: Authorization) -> Message | None:
     if isinstance(message, RefreshToken):
         return await authorization.refresh(message)
     return await _call(channel.receives[message.action], channel, message)
+
+
+def _placed(message: Message, event: Event) -> str:
+    """The frame, with the event's place in the stream where the message has none: that moves the client's cursor."""
+    place = {"seq": event.seq, "group": event.group}
+    return message.encode(**{key: value for key, value in place.items() if getattr(message, key, None) is None})
 
 
 def _refusal(bad: BadFrame, metrics: Metrics) -> str:

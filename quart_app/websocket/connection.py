@@ -33,7 +33,7 @@ from quart_app.identity.identity import Identity
 from quart_app.metrics import Metrics
 from quart_app.services import Services
 from quart_app.sparse_log import SparseLog
-from quart_app.websocket.answering import answer, shown
+from quart_app.websocket.answering import answer, shown, shown_again
 from quart_app.websocket.authorization import Authorization
 from quart_app.websocket.frame_parser import FrameParser, longer
 from quart_app.websocket.membership import Membership
@@ -181,9 +181,7 @@ class Connection:
         """
         left, clock = self._send_timeout, asyncio.get_running_loop().time
         for entry in batch.prepared.get(self._view) or batch.shown(self._view):
-            frames = entry if isinstance(entry, PreparedFrames) else await self._show(entry)
-            if frames is None:
-                continue
+            frames = entry if isinstance(entry, PreparedFrames) else await shown_again(entry, self._instance)
             began = clock()
             async with asyncio.timeout(left):
                 for part in self._queue.parts(frames):

@@ -60,8 +60,15 @@ async def test_what_is_said_in_a_room_is_heard_by_those_who_are_in_it(rooms: Web
         await one.send({"action": "say", "room": "tea", "payload": "ready"})
         mine, heard = await one.receive(), await two.receive()
         seq = mine.pop("seq")
-        assert mine == {"action": "heard", "payload": "ready", "room": "tea", "mine": True}
-        assert heard == {"action": "heard", "payload": "ready", "room": "tea", "mine": False, "seq": seq}
+        assert mine == {"action": "heard", "payload": "ready", "room": "tea", "mine": True, "group": "room-tea"}
+        assert heard == {
+            "action": "heard",
+            "payload": "ready",
+            "room": "tea",
+            "mine": False,
+            "seq": seq,
+            "group": "room-tea",
+        }
         await other.send({"action": "say", "room": "coffee", "payload": "first"})
         assert (await other.receive())["payload"] == "first"
 

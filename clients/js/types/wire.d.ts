@@ -38,6 +38,7 @@ export interface Frames {
   cancel_job: CancelJob;
   connect: Connect;
   error: Error;
+  event_skipped: EventSkipped;
   get_job: GetJob;
   job_cancelled: JobCancelled;
   job_failed: JobFailed;
@@ -132,6 +133,23 @@ export interface ErrorItem {
    * What is wrong, for people.
    */
   msg: string;
+}
+/**
+ * Stands for a replayed event that the channel does not show this client: `replayed` counts it.
+ *
+ * The client's cursor moves past it, as past any other. Sent with `bus.v1` only.
+ */
+export interface EventSkipped {
+  action: "event_skipped";
+  payload: null;
+  /**
+   * The event's sequence in the stream.
+   */
+  seq: number;
+  /**
+   * The group the event was sent to, if it was.
+   */
+  group?: string;
 }
 /**
  * Ask how a job stands.
@@ -700,7 +718,7 @@ export interface WelcomePayload {
    */
   recovered: boolean;
   /**
-   * How many events follow before live ones.
+   * How many events follow before live ones, each as one frame with its `seq`.
    */
   replayed: number;
   /**

@@ -14,7 +14,7 @@ from importlib.metadata import version as installed_version
 from inspect import isasyncgenfunction, isgeneratorfunction
 from types import MappingProxyType
 
-from bus.messages import Connect, Error, Message, ResumeToken, SystemMessage, Welcome
+from bus.messages import Connect, Error, EventSkipped, Message, ResumeToken, SystemMessage, Welcome
 from quart_app import close_codes, error_types
 from quart_app.channel import Channel, Operation
 from quart_app.web.asyncapi.examples import SCHEMAS, Json, examples_of
@@ -49,6 +49,16 @@ HANDSHAKE = Operation(
 )
 """What `quart_app.websocket.handshake` does before a connection has a channel, alike on each."""
 
+SKIPPED = Operation(
+    name="event_skipped",
+    message=EventSkipped,
+    outputs=(EventSkipped,),
+    summary="A client that comes back is told of an event that it is not shown.",
+    description="With the subprotocol `bus.v1` only, and only in a replay.",
+    method=None,
+)
+"""What `quart_app.websocket.answering` does on each channel."""
+
 RENEWAL = Operation(
     name="renewal",
     message=ResumeToken,
@@ -80,7 +90,7 @@ class Edge:
     @property
     def sent(self) -> tuple[Operation, ...]:
         """What they are sent that no channel sends."""
-        return (RENEWAL, EXPIRING) if self.security else (RENEWAL,)
+        return (SKIPPED, RENEWAL, EXPIRING) if self.security else (SKIPPED, RENEWAL)
 
 
 def build(

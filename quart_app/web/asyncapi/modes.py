@@ -5,6 +5,7 @@ from __future__ import annotations
 from bus.messages import (
     Connect,
     Event,
+    EventSkipped,
     Message,
     RefreshToken,
     ResumeToken,
@@ -19,7 +20,7 @@ PLAIN = "plain"
 
 MODES = (PLAIN, SUBPROTOCOL)
 
-_OF_SUBPROTOCOL = (Connect, Welcome, ResumeToken, RefreshToken, TokenRefreshed, TokenExpiring)
+_OF_SUBPROTOCOL = (Connect, Welcome, EventSkipped, ResumeToken, RefreshToken, TokenRefreshed, TokenExpiring)
 """What a connection of the subprotocol sends and takes itself, whatever its channel."""
 
 

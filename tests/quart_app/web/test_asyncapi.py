@@ -19,6 +19,7 @@ from bus.messages import (
     Connect,
     Error,
     Event,
+    EventSkipped,
     Message,
     RefreshToken,
     Reply,
@@ -40,12 +41,16 @@ JOBS = discover()
 DOCUMENT = build(CHANNELS, JOBS)
 
 
+ALWAYS = {Connect, Welcome, EventSkipped, ResumeToken, Error}
+"""Messages of every channel."""
+
+
 def messages_of(*channels: type[Channel]) -> dict[str, type[Message]]:
     """By action, every message that goes over the wire."""
     taken = [operation for cls in channels for operation in cls.receives.values()]
     sent = [operation for cls in channels for operation in cls.events.values()]
     messages = {operation.message for operation in taken}.union(*(operation.outputs for operation in taken + sent))
-    return {message.action_name(): message for message in messages | {Connect, Welcome, ResumeToken, Error}}
+    return {message.action_name(): message for message in messages | ALWAYS}
 
 
 MESSAGES = messages_of(*CHANNELS)
@@ -185,7 +190,8 @@ def test_every_channel_takes_the_handshake_of_bus_v1(name: str) -> None:
 
 def test_events_are_sent() -> None:
     sent = {name: op for name, op in DOCUMENT["operations"].items() if op["action"] == "send"}
-    assert sent.keys() == {f"{cls.name}_send_{action}" for cls in CHANNELS for action in (*cls.events, "resume_token")}
+    always = ("event_skipped", "resume_token")
+    assert sent.keys() == {f"{cls.name}_send_{action}" for cls in CHANNELS for action in (*cls.events, *always)}
     assert actions(DOCUMENT, sent["system_send_job_result"]["messages"]) == ["job_result"]
 
 
@@ -241,7 +247,7 @@ def test_every_example_is_a_frame_as_it_goes_over_the_wire(action: str) -> None:
 def test_every_message_says_in_which_modes_it_is_and_an_example_for_each() -> None:
     only_v1 = {action for action in MESSAGES if message_of(DOCUMENT, action)["x-modes"] == ["bus.v1"]}
     progress = {"job_started", "job_retrying", "job_progress", "job_output"}
-    assert only_v1 == {"connect", "welcome", "resume_token", *progress}
+    assert only_v1 == {"connect", "welcome", "event_skipped", "resume_token", *progress}
     for action in MESSAGES:
         message = message_of(DOCUMENT, action)
         assert {example.get("name") for example in message["examples"]} in ({None}, set(message["x-modes"]))

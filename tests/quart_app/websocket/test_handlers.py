@@ -1,4 +1,4 @@
-"""Handlers of somebody's own that fail: it costs what they were called for, and nobody a connection."""
+"""Handlers of somebody's own that fail: it costs what they were called for, and nobody a connection or a replay."""
 
 from __future__ import annotations
 
@@ -43,6 +43,8 @@ async def do(what: str | None) -> Any:
             await asyncio.Event().wait()
         case "slow":
             await asyncio.sleep(0.8)
+        case "nothing":
+            return None
         case "dict":
             return {"action": "said"}
         case "unwritable":
@@ -58,7 +60,7 @@ class Hung:
 
 FAILURES = ["raise", "cancelled", "dict", "unwritable"]
 FAILING = pytest.mark.parametrize("what", FAILURES)
-FAILING_EVENT = pytest.mark.parametrize("what", [*FAILURES, "hang"])
+FAILING_EVENT = pytest.mark.parametrize("what", [*FAILURES, "hang", "nothing"])
 
 
 @channel("/ws/odd", name="odd")
@@ -94,9 +96,10 @@ class Odd:
         self.port = port
         self._bus = bus
 
-    async def announce(self, *texts: str) -> None:
-        for text in texts:
-            await self._bus.broadcast_event(SystemNotification(payload=text), OddChannel.groups)
+    async def announce(self, *texts: str) -> list[int]:
+        """Store announcements. Returns their sequences."""
+        events = (SystemNotification(payload=text) for text in texts)
+        return [(await self._bus.broadcast_event(event, OddChannel.groups))[0] for event in events]
 
     @asynccontextmanager
     async def v1(self, **payload: Any) -> AsyncIterator[tuple[Client, dict[str, Any]]]:
@@ -137,6 +140,25 @@ async def test_an_event_that_its_handler_fails_at_is_not_shown_and_the_next_one_
     async with odd.v1() as (one, _):
         await odd.announce("before", what, "after")
         assert [(await one.receive())["payload"] for _ in range(2)] == ["before", "after"]
+
+
+@FAILING_EVENT
+async def test_each_event_of_a_replay_is_a_frame_with_its_place_also_one_that_is_not_shown(
+    odd: Odd, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    monkeypatch.setattr(answering, "SHOW_TIMEOUT", 0.05)
+    async with odd.v1() as (_, first):
+        pass
+    seqs = await odd.announce("before", what, "after")
+    async with odd.v1(resume=first["resume"], cursors=first["cursors"]) as (one, welcome):
+        assert welcome["replayed"] == 3
+        [live] = await odd.announce("live")
+        frames = [await one.receive() for _ in range(4)]
+        assert [(frame["seq"], frame["group"]) for frame in frames] == [
+            (seq, *OddChannel.groups) for seq in [*seqs, live]
+        ]
+        assert [frame["action"] for frame in frames] == ["said", "event_skipped", "said", "said"]
+        assert [frame["payload"] for frame in frames] == ["before", None, "after", "live"]
 
 
 async def test_an_event_handler_that_hangs_holds_up_no_close(
