@@ -7,10 +7,12 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from bus import times
+import structlog
+
+from bus import BusUnavailable, times
 from bus.messages import RefreshToken, TokenExpiring, TokenLifePayload, TokenRefreshed
 from quart_app.channel import CLIENT, Channel
-from quart_app.close_codes import FORBIDDEN, TOKEN_EXPIRED, CloseCode
+from quart_app.close_codes import FORBIDDEN, INTERNAL_ERROR, TOKEN_EXPIRED, CloseCode
 from quart_app.errors import KeysUnavailable, Refused, Unauthorized
 from quart_app.identity.authenticator import Authenticator
 from quart_app.identity.identity import Identity
@@ -105,6 +107,7 @@ class Authorization:
         Raises:
             Refused: it is not valid, or another user's; nothing has changed.
             BusUnavailable: NATS is away, so that a group that it lists could not be joined. The token is taken.
+            Exception: the channel failed to say what it lets its bearer do. The connection is closed.
         """
         try:
             identity = await self._authenticator.identify(message.payload.token)
@@ -118,6 +121,16 @@ class Authorization:
         self.identity = identity
         self.begin()
         self.warn()
+        try:
+            await self._apply(identity)
+        except BusUnavailable:
+            raise
+        except Exception:
+            self._connection.close(INTERNAL_ERROR)
+            raise
+        return TokenRefreshed(payload=_life(identity.expires_at))
+
+    async def _apply(self, identity: Identity) -> None:
         if not self._channel.may_connect():
             self._connection.close(FORBIDDEN)
         membership = self._connection.membership
@@ -125,7 +138,6 @@ class Authorization:
             if not self._channel.may_join(identity, group):
                 await membership.leave(group)
         await self.join_groups()
-        return TokenRefreshed(payload=_life(identity.expires_at))
 
 
 def _life(expires_at: float) -> TokenLifePayload:

@@ -18,8 +18,10 @@ from bus.messages import Message, Ping
 from quart_app import create_app
 from quart_app.channel import Channel, channel, event_handler, ws_handler
 from quart_app.websocket import answering, send_queue
+from testbed.servers import Nats
 from tests.clients import Client, client
 from tests.in_process import serving
+from tests.tokens import AUDIENCE, ISSUER, SHARED, token
 
 
 class Said(Message):
@@ -202,3 +204,17 @@ async def test_a_channel_that_fails_closes_with_1011_and_that_is_logged(
         async with client(f"ws://127.0.0.1:{odd.port}/ws/odd"):
             pass
     assert refused.value.response.status_code == 500
+
+
+async def test_a_channel_that_fails_at_a_newer_token_closes_with_1011(
+    nats: Nats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {"auth": "jwt", "auth_secret": SHARED, "auth_issuer": ISSUER, "auth_audience": AUDIENCE}
+    settings = Settings.load(nats_url=nats.url, **asked)
+    async with serving_odd(settings) as odd, odd.v1(token=token()) as (one, _):
+        monkeypatch.setattr(OddChannel, "failing", True)
+        await one.send({"action": "refresh_token", "payload": {"token": token()}})
+        with pytest.raises(ConnectionClosed) as closed:
+            await one.receive_until("nothing")
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1011
