@@ -9,6 +9,7 @@ COPY bus ./bus
 COPY workers ./workers
 COPY quart_app ./quart_app
 COPY cli ./cli
+COPY busctl ./busctl
 COPY clients/js/src ./clients/js/src
 COPY clients/python/busctl_client ./clients/python/busctl_client
 RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheels .
