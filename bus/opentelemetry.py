@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -14,20 +15,24 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from bus.traces import HEADER, Kind, Opening, Span
 
-FLUSH_TIMEOUT = 3000
-"""Milliseconds that a process which ends waits for its last spans to be taken."""
+FLUSH_TIMEOUT = 3.0
+"""Seconds that a process which ends waits for its last spans to be taken."""
 
 _PROPAGATOR = TraceContextTextMapPropagator()
 _KINDS: dict[Kind, SpanKind] = {"producer": SpanKind.PRODUCER, "consumer": SpanKind.CONSUMER}
 
 
 class Recorded(Span):
-    """A span that is recorded, if its trace is sampled."""
+    """A span that is recorded, if its trace is sampled.
 
-    def __init__(self, recorded: trace.Span) -> None:
+    Args:
+        parent: the `traceparent` of the step before, which is handed on where nothing is recorded.
+    """
+
+    def __init__(self, recorded: trace.Span, parent: str | None) -> None:
         carrier: dict[str, str] = {}
         _PROPAGATOR.inject(carrier, trace.set_span_in_context(recorded))
-        super().__init__(carrier[HEADER])
+        super().__init__(carrier.get(HEADER, parent))  # OTEL_SDK_DISABLED makes spans that are none
         self._recorded = recorded
 
     def end(self, state: str) -> None:
@@ -44,14 +49,29 @@ def over_otlp(service: str) -> tuple[Opening, Callable[[], None]]:
     Args:
         service: the name of the service, where `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` have none.
     """
+    provider = _provider(service)
+    trace.set_tracer_provider(provider)
+    return opening(provider), lambda: flush(provider)
+
+
+def require() -> None:
+    """See that the `OTEL_` variables can be used.
+
+    Raises:
+        Exception: what the SDK raises for one that cannot.
+    """
+    _provider("busctl").shutdown()
+
+
+def _provider(service: str) -> TracerProvider:
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
     told = Resource.create()
     unnamed = str(told.attributes.get(SERVICE_NAME, "")).startswith("unknown_service")
-    provider = TracerProvider(resource=told.merge(Resource({SERVICE_NAME: service})) if unnamed else told)
+    resource = told.merge(Resource({SERVICE_NAME: service})) if unnamed else told
+    provider = TracerProvider(resource=resource, shutdown_on_exit=False)  # which would wait for 30 s; see `flush`
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-    trace.set_tracer_provider(provider)
-    return opening(provider), lambda: _flush(provider)
+    return provider
 
 
 def opening(provider: TracerProvider) -> Opening:
@@ -66,7 +86,7 @@ def opening(provider: TracerProvider) -> Opening:
             name, before, _KINDS[kind], attributes, record_exception=False, set_status_on_exception=False
         ) as recorded:
             try:
-                yield Recorded(recorded)
+                yield Recorded(recorded, parent)
             except BaseException as error:
                 recorded.set_attribute("error.type", type(error).__qualname__)
                 recorded.set_status(Status(StatusCode.ERROR))
@@ -75,5 +95,9 @@ def opening(provider: TracerProvider) -> Opening:
     return opened
 
 
-def _flush(provider: TracerProvider) -> None:
-    provider.force_flush(FLUSH_TIMEOUT)
+def flush(provider: TracerProvider) -> None:
+    """Send what was not sent yet, for `FLUSH_TIMEOUT` at most."""
+    # The SDK takes a timeout and then waits as long as its exporter tries: a thread does, which nobody has to wait for.
+    flushing = threading.Thread(target=provider.force_flush, name="last spans", daemon=True)
+    flushing.start()
+    flushing.join(FLUSH_TIMEOUT)

@@ -7,17 +7,22 @@ trace, or begin one; without, a trace that a client began is handed on as it is,
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from importlib.util import find_spec
 from typing import Annotated, Literal, TypeAlias
 
+import structlog
 from pydantic import AfterValidator, Field
 from structlog.contextvars import bind_contextvars, bound_contextvars, unbind_contextvars
 
 from bus.errors import SettingsError
 from bus.settings import Settings
+from bus.tracebacks import described
+
+log = structlog.get_logger(__name__)
 
 HEADER = "traceparent"
 """The name of the header, of an event and of a task."""
@@ -84,7 +89,12 @@ def span(name: str, parent: str | None, kind: Kind, attributes: Mapping[str, str
         kind: whether it hands work on, or does some that was handed on.
         attributes: what is known of it at the beginning. No text of a client's.
     """
-    with _open(name, parent, kind, attributes) as opened:
+    with ExitStack() as stack:
+        try:
+            opened = stack.enter_context(_open(name, parent, kind, attributes))
+        except Exception as error:  # a job whose attempt has begun would stay so
+            log.warning("a span cannot be shown", error=described(error))
+            opened = Span(parent)
         if opened.traceparent is None:
             yield opened
             return
@@ -111,10 +121,19 @@ def require(settings: Settings) -> None:
     """See that spans can be sent, if they are to be.
 
     Raises:
-        SettingsError: a package is missing.
+        SettingsError: a package is missing, or a variable of OpenTelemetry's cannot be used.
     """
-    if settings.traces == "otlp" and (find_spec("opentelemetry") is None or find_spec("opentelemetry.sdk") is None):
+    if settings.traces != "otlp":
+        return
+    if find_spec("opentelemetry") is None or find_spec("opentelemetry.sdk") is None:
         raise SettingsError("BUS_TRACES: otlp needs packages that are not installed: install busctl[otel]")
+    try:
+        from bus import opentelemetry
+
+        opentelemetry.require()
+    except Exception as error:
+        told = ", ".join(sorted(name for name in os.environ if name.startswith("OTEL_")))
+        raise SettingsError(f"BUS_TRACES: otlp cannot be used as {told} say: {error}") from error
 
 
 def start(settings: Settings, service: str) -> None:

@@ -158,6 +158,7 @@ class Edge:
         traces.start(self.settings, "busctl-web")
         bus, hub = self.services.bus, self.pipeline.hub
         async with AsyncExitStack() as stack:
+            stack.push_async_callback(asyncio.to_thread, traces.stop)  # when all else is closed: it may take a while
             await stack.enter_async_context(self.services.started())
             bus.add_gap_callback(self.pipeline.on_gap)
             bus.on_lost = self.on_lost or self._stop_server
@@ -176,7 +177,6 @@ class Edge:
             self.admission.not_yet = None
             yield
             hub.close_all(SERVICE_RESTART)
-            await asyncio.to_thread(traces.stop)
             if bus.lost is not None and self.on_lost is None:
                 raise SystemExit(f"error: {bus.lost}")  # of other exceptions servers only tell
 

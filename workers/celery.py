@@ -4,7 +4,7 @@ The only module whose import makes one. When it cannot be made, the import ends 
 line on standard error: Celery itself would print a traceback, or say that there is no app.
 """
 
-from bus import BusError, Settings
+from bus import BusError, Settings, traces
 from workers.beside import run_beside
 from workers.config import create_celery, use_our_logging
 from workers.errors import JobDefinitionError
@@ -15,6 +15,7 @@ from workers.tasks import register
 try:
     settings = Settings.load()
     jobs = discover_for(settings)
+    traces.require(settings)
 except (BusError, JobDefinitionError) as error:
     raise SystemExit(f"error: {error}") from None
 

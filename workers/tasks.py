@@ -54,7 +54,6 @@ def register(app: Celery, jobs: Mapping[str, Job], settings: Settings) -> MainPr
         process.close()
         traces.stop()
 
-    traces.require(settings)
     end_when_lost(bus)
     worker_init.connect(begin, weak=False)
     worker_process_shutdown.connect(close, weak=False)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
+from typing import NoReturn
 
 import pytest
 import structlog
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 from pydantic import TypeAdapter, ValidationError
@@ -95,6 +97,58 @@ def test_a_span_begins_a_trace_where_there_is_none_and_tells_no_exceptions_text(
     assert recorded.status.status_code == StatusCode.ERROR
     assert "secret" not in recorded.to_json()
     assert (recorded.attributes or {})["error.type"] == "ValueError"
+
+
+def test_with_the_sdk_switched_off_a_trace_is_handed_on_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    monkeypatch.setattr(traces, "_open", opentelemetry.opening(TracerProvider()))
+    for given in (GIVEN, None):
+        with traces.span("submit echo", given, "producer", {}) as span:
+            assert span.traceparent == given
+            span.end("job_failed")
+
+
+def test_a_span_that_cannot_be_opened_keeps_nothing_from_being_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> NoReturn:
+        raise RuntimeError("no clock")
+
+    monkeypatch.setattr(traces, "_open", broken)
+    with traces.span("run echo", GIVEN, "consumer", {}) as span:
+        assert span.traceparent == GIVEN
+    with pytest.raises(ValueError, match="its own"), traces.span("run echo", GIVEN, "consumer", {}):
+        raise ValueError("its own")
+
+
+def test_a_collector_that_does_not_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    trying, answer = threading.Event(), threading.Event()
+
+    class Waits(InMemorySpanExporter):
+        def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+            trying.set()
+            answer.wait(30)
+            return super().export(spans)
+
+    exporter, provider = Waits(), TracerProvider()
+    provider.add_span_processor(BatchSpanProcessor(exporter))
+    monkeypatch.setattr(opentelemetry, "FLUSH_TIMEOUT", 0.05)
+    monkeypatch.setattr(traces, "_flush", lambda: opentelemetry.flush(provider))
+    with provider.get_tracer("test").start_as_current_span("run echo"):
+        pass
+    traces.stop()
+    assert trying.wait(10)
+    assert exporter.get_finished_spans() == ()
+    answer.set()
+    provider.shutdown()
+
+
+@pytest.mark.parametrize(("name", "value"), [("OTEL_BSP_SCHEDULE_DELAY", "0"), ("OTEL_BSP_MAX_QUEUE_SIZE", "-1")])
+def test_what_opentelemetry_cannot_use_is_said_at_the_start(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=rf"BUS_TRACES.*{name}.* must be "):
+        traces.require(Settings.load(traces="otlp"))
+    traces.require(Settings.load())
 
 
 def test_without_its_packages_a_process_that_should_send_spans_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:

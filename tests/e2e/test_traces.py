@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -36,6 +37,10 @@ def traced(content: str, job: JobContext) -> str:
 async def traced_async(content: str, job: JobContext) -> str:
     with trace.get_tracer("mine").start_as_current_span("look it up"):
         return "done"
+
+@job(queue="aside")
+def aside(content: str, job: JobContext) -> str:
+    return "done"
 """
 TRACE, BEFORE = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 GIVEN = f"00-{TRACE}-{BEFORE}-01"
@@ -188,3 +193,23 @@ async def test_a_frame_whose_traceparent_is_none_is_answered_and_nothing_is_acce
         error = await connected.receive()
     assert error["action"] == "error"
     assert "traceparent" in str(error["payload"])
+
+
+async def test_a_collector_that_is_silent_holds_up_the_end_of_no_process(traced: System) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        patient = {"OTEL_EXPORTER_OTLP_ENDPOINT": url, "OTEL_EXPORTER_OTLP_TIMEOUT": "60"}
+        web, worker = traced.web(**patient), traced.worker("--concurrency", "1", "-Q", "aside", **patient)
+        async with client(web.ws_url) as connected:
+            await connected.submit("aside", "x")
+            await connected.receive_until("job_result", 60)
+        assert await asyncio.gather(*(asyncio.to_thread(server.stop) for server in (web, worker))) == [0, 0]
+
+
+async def test_jobs_are_done_where_opentelemetry_is_switched_off(traced: System) -> None:
+    off = {"OTEL_SDK_DISABLED": "true"}
+    web, worker = traced.web(**off), traced.worker("--concurrency", "1", "-Q", "aside", **off)
+    async with client(web.ws_url) as connected:
+        await connected.submit("aside", "x")
+        assert (await connected.receive_until("job_result", 60))[-1]["payload"] == "done"
+    assert await asyncio.gather(*(asyncio.to_thread(server.stop) for server in (web, worker))) == [0, 0]
