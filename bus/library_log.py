@@ -9,13 +9,17 @@ from typing import Any
 from bus.tracebacks import described
 
 LIBRARIES = frozenset(
-    ["amqp", "asyncio", "billiard", "celery", "concurrent", "hypercorn", "kombu", "nats", "py", "quart", "redis"]
+    [
+        *("amqp", "asyncio", "billiard", "celery", "concurrent", "hypercorn", "kombu", "nats", "opentelemetry", "py"),
+        *("quart", "redis", "requests", "urllib3"),
+    ]
 )
 """First parts of the names of their loggers; `py.warnings` is the standard library's."""
 
 _CUT_AFTER = (
     "Can't decode message body",  # celery: then the headers and the body
     "Exception in callback",  # asyncio: then the arguments of the callback
+    "Header format invalid!",  # opentelemetry: then the headers for its collector
     "TaskPool: Apply",  # celery, at debug level: then the task's arguments
     "UNABLE TO RESTORE",  # kombu: then the messages that it holds
 )

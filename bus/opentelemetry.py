@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,10 +14,14 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from bus.library_log import LibraryRecords
 from bus.traces import HEADER, Kind, Opening, Span
 
 FLUSH_TIMEOUT = 3.0
 """Seconds that a process which ends waits for its last spans to be taken."""
+
+# It quotes headers, which have secrets, wherever its records go: also before logging is configured.
+logging.getLogger("opentelemetry.util.re").addFilter(LibraryRecords())
 
 _PROPAGATOR = TraceContextTextMapPropagator()
 _KINDS: dict[Kind, SpanKind] = {"producer": SpanKind.PRODUCER, "consumer": SpanKind.CONSUMER}

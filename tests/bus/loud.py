@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import sys
 import threading
 import warnings
@@ -16,7 +17,7 @@ import structlog
 from celery.worker.consumer.consumer import INVALID_TASK_ERROR, MESSAGE_DECODE_ERROR, UNKNOWN_FORMAT, UNKNOWN_TASK_ERROR
 from pydantic import BaseModel
 
-from bus import BusUnavailable, Settings, Stored
+from bus import BusUnavailable, Settings, Stored, traces
 from bus.log import configure_logging
 from testbed.planted import CONTENT, SECRET
 
@@ -106,6 +107,9 @@ def main() -> None:
         "Task %(name)s[%(id)s] %(description)s: %(exc)s\n%(traceback)s",
         {"name": "jobs.x", "id": "1", "description": "raised", "exc": CONTENT, "traceback": CONTENT, "args": CONTENT},
     )
+    os.environ["OTEL_EXPORTER_OTLP_HEADERS"] = f"Authorization: Bearer {SECRET}"
+    traces.require(Settings.load(traces="otlp"))
+    logging.getLogger("urllib3.connectionpool").warning("Retrying after %r: %s", ConnectionError(SECRET), "/v1/traces")
     foreign.warning("%d", CONTENT)
     warnings.warn(f"one\n{FORGED}", stacklevel=1)
 

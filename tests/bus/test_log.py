@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -125,11 +126,20 @@ def test_libraries_are_told_in_one_line_without_what_they_quote(records: list[di
         "Task handler raised error: ValueError",
         "%d of %s",
         "Task jobs.x[1] raised: …",
+        "Header format invalid! …",
+        "Retrying after ConnectionError: /v1/traces",
         "Task exception was never retrieved …",
         "Exception in callback …",
         "a log record of a.job could not be shown: TypeError",
     ):
         assert event in events, events
+
+
+def test_headers_for_a_collector_are_told_by_no_program(capfd: pytest.CaptureFixture[str]) -> None:
+    prepare = "from bus import Settings, traces; traces.require(Settings.load(traces='otlp'))"
+    env = os.environ | {"OTEL_EXPORTER_OTLP_HEADERS": f"Authorization: Bearer {PLANTED}"}
+    subprocess.run([sys.executable, "-c", prepare], cwd=LOUD.parents[2], env=env, check=True, timeout=60)
+    assert capfd.readouterr().err == "Header format invalid! …\n"
 
 
 def test_errors_that_nobody_caught_are_lines_too(records: list[dict[str, Any]]) -> None:
