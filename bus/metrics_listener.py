@@ -9,7 +9,9 @@ import socket
 import socketserver
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
 
 import structlog
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -19,7 +21,7 @@ from bus import bind_address
 from bus.bearer import brings
 
 REQUEST_TIMEOUT = 3.0
-"""Seconds that a client may take for its request, and for reading the answer."""
+"""Seconds that a client may take for its request and for reading the answer, together."""
 LOOK_EVERY = 0.5
 """Seconds between two looks whether to stop."""
 BIND_AGAIN = 2.0
@@ -92,14 +94,27 @@ class _Server(HTTPServer):
         """Bind, without asking DNS for a name that nobody needs."""
         socketserver.TCPServer.server_bind(self)
 
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer; whoever is not done with that in time is cut off, however often a byte comes or goes."""
+        cut = threading.Timer(REQUEST_TIMEOUT, _cut, [request])
+        cut.daemon = True
+        cut.start()
+        try:
+            super().process_request(request, client_address)
+        finally:
+            cut.cancel()
+
     def handle_error(self, request: object, client_address: object) -> None:
         """Nothing: what goes wrong with a client is its own."""
 
 
+def _cut(request: socket.socket) -> None:
+    with suppress(OSError):  # it has just been closed
+        request.shutdown(socket.SHUT_RDWR)
+
+
 def _handler(shown: Callable[[], bytes], token: SecretStr | None) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
-        timeout = REQUEST_TIMEOUT
-
         def do_GET(self) -> None:
             """Answer."""
             if self.path.partition("?")[0] != "/metrics":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from urllib.request import Request, urlopen
 import pytest
 from pydantic import SecretStr
 
+from bus import metrics_listener
 from bus.metrics_listener import MetricsListener
 from testbed.ports import free_port
 from testbed.servers import wait_until
@@ -173,6 +175,27 @@ def status(url: str) -> int | None:
     with contextlib.suppress(OSError):
         return get(url)[0]
     return None
+
+
+def test_who_sends_a_byte_now_and_then_is_cut_off(
+    listener: tuple[MetricsListener, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metrics_listener, "REQUEST_TIMEOUT", 0.3)
+    _, url = listener
+    wait_until(lambda: status(url) == 401, "listener")
+    host, port = url.split("/")[2].split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as slow:
+        slow.sendall(b"GET /metrics HTTP/1.0\r\nX: ")
+
+        def cut() -> bool:
+            try:
+                slow.sendall(b"a")
+            except OSError:
+                return True
+            return False
+
+        wait_until(cut, "end of a slow request", 10)
+    assert status(url) == 401
 
 
 def test_an_address_that_another_has_is_taken_when_it_is_free(listener: tuple[MetricsListener, str]) -> None:
