@@ -53,7 +53,7 @@ class IdentitySettings(Environment):
     auth_jwks: str | None = Field(
         None,
         description="JSON Web Key Set with public keys: a file, or an https:// URL (http:// on this machine alone). It "
-        "is read again for a key id that is not in it, at most every 10 s, and every hour.",
+        "is read again for a key id that is not in it, and when it is an hour old, at most every 10 s.",
     )
     auth_issuer: str | None = Field(None, description="What the claim iss of a token has to be; unset, anything.")
     auth_audience: str | None = Field(

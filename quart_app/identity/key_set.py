@@ -25,7 +25,7 @@ LARGEST = 512 * 1024
 PAUSE = 10.0
 """Least seconds between two reads: whoever invents key ids asks for no more."""
 MAX_AGE = 3600.0
-"""Seconds after which keys are read again though no token names another one: so that a key can be taken back."""
+"""Seconds after which keys are read again before one is used: so that a key can be taken back."""
 
 Read: TypeAlias = Callable[[], Awaitable[bytes]]
 
@@ -61,8 +61,8 @@ def read_file(path: Path) -> bytes:
 class KeySet:
     """Keys by their ids.
 
-    What was read stays good while it cannot be read again. It is read at most every `PAUSE` seconds, by one task for
-    all who wait for it.
+    What was read stays good while it cannot be read again, however long. It is read at most every `PAUSE` seconds, by
+    one task for all who wait for it.
 
     Args:
         read: reads the set.
@@ -85,19 +85,19 @@ class KeySet:
         return len(self._keys)
 
     async def find(self, algorithm: str, key_id: str | None) -> list[Key]:
-        """The keys that a token may have been signed with that names these; the set is read again if there are none.
+        """The keys that a token may have been signed with that names these.
+
+        The set is read again before that if it is old, or if there are none.
 
         Raises:
             KeysUnavailable: there are none, and it is not known whether there should be.
         """
         found = self._fitting(algorithm, key_id)
-        if not found:
+        if not found or asyncio.get_running_loop().time() - self._read_at > self._max_age:
             await self.refresh()
             found = self._fitting(algorithm, key_id)
             if not found and self.failure is not None:
                 raise KeysUnavailable(self.failure)
-        elif asyncio.get_running_loop().time() - self._read_at > self._max_age:
-            self._begin()
         return found
 
     async def refresh(self) -> None:
