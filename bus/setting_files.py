@@ -30,11 +30,12 @@ class FileSource(PydanticBaseSettingsSource):
     def __init__(self, settings_cls: type[BaseSettings], variables: Mapping[str, str]) -> None:
         super().__init__(settings_cls)
         self._variables = variables
+        self._environment = {name.upper(): value for name, value in os.environ.items()}  # as pydantic reads the others
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         """The value, the key that pydantic knows it by, and False: none of them is JSON."""
         variable = self._variables[field_name] + SUFFIX
-        path = os.environ.get(variable)
+        path = self._environment.get(variable)
         return (_Unread(variable, path) if path else None), field.alias or field_name, False
 
     def __call__(self) -> dict[str, Any]:
@@ -54,7 +55,11 @@ class _Unread:
         self._path = path
 
     def read(self) -> str:
-        return content(self._path, f"the file that {self._variable} names").removesuffix("\n").removesuffix("\r")
+        name = f"the file that {self._variable} names"
+        value = content(self._path, name).removesuffix("\n").removesuffix("\r")
+        if not value.strip():
+            raise ValueError(f"{name} is blank: write a value into it, or unset {self._variable}")
+        return value
 
 
 def content(path: str, name: str) -> str:

@@ -275,4 +275,8 @@ class Settings(ObserveSettings, ProjectSettings, IdentitySettings, NatsSettings,
     def _clean(cls, value: object, info: ValidationInfo) -> object:
         value = setting_files.read(value)
         # A password that others chose may begin and end with anything.
-        return text(value) if info.field_name in ("keyfile_password", "nats_password") else cleaned(value)
+        value = text(value) if info.field_name in ("keyfile_password", "nats_password") else cleaned(value)
+        if value == "" and cls.model_fields[str(info.field_name)].default is None:
+            # A token that is nothing is brought by everybody, and authorities that are nowhere are not one's own.
+            raise ValueError("is blank: give it a value, or unset it")
+        return value

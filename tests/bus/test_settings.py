@@ -7,6 +7,7 @@ import traceback
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from bus import Settings, SettingsError
 
@@ -181,6 +182,15 @@ def test_a_file_may_have_the_value(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     assert Settings.load().nats_url == "nats://here:1"
 
 
+def test_a_variable_that_names_a_file_may_be_written_in_any_case(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "secret").write_text("s" * 40)
+    monkeypatch.setenv("bus_secret_file", str(tmp_path / "secret"))
+    assert Settings.unknown() == []
+    assert Settings.load().secret == SecretStr("s" * 40)
+
+
 def test_a_file_that_cannot_be_used_is_named_by_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "short").write_text(SECRET)
     (tmp_path / "large").write_bytes(b"x" * 100_000)
@@ -196,6 +206,22 @@ def test_a_file_that_cannot_be_used_is_named_by_its_variable(monkeypatch: pytest
     assert "NATS_URL: the file that NATS_URL_FILE names cannot be read: No such file or directory" in said
     assert "BUS_KEYFILE_PASSWORD: the file that BUS_KEYFILE_PASSWORD_FILE names has more than 65536 bytes" in said
     assert "REDIS_URL: the file that REDIS_URL_FILE names is no regular file" in said
+
+
+@pytest.mark.parametrize("variable", ["BUS_METRICS_TOKEN", "NATS_CA", "BUS_AUTH_ISSUER", "BUS_ALLOWED_HOSTS"])
+@pytest.mark.parametrize("written", ["", "\n", " \r\n"])
+def test_a_blank_file_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str, written: str) -> None:
+    (tmp_path / "blank").write_text(written)
+    said = refusal(monkeypatch, **{"BUS_AUTH": "jwt", f"{variable}_FILE": str(tmp_path / "blank")})
+    assert f"{variable}: the file that {variable}_FILE names is blank: write a value into it" in said
+
+
+def test_a_blank_value_is_refused_where_none_means_something_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    for field, info in Settings.model_fields.items():
+        if info.default is None and field not in ("nats_password", "keyfile_password"):  # which may be anything
+            said = refusal(monkeypatch, **{"BUS_AUTH": "jwt", Settings.variable(field): " \t"})
+            assert f"{Settings.variable(field)}: " in said
+            monkeypatch.delenv(Settings.variable(field))
 
 
 def test_settings_that_are_shown_show_no_secret() -> None:
