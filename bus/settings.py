@@ -213,7 +213,7 @@ class Settings(ObserveSettings, ProjectSettings, IdentitySettings, NatsSettings,
         description="Most bytes that the replays of all connections of one web process have in memory together; "
         "past it they wait for each other.",
     )
-    visibility_timeout: Annotated[int, Field(ge=5)] = Field(
+    visibility_timeout: Annotated[int, Field(ge=5, le=YEAR)] = Field(
         60,
         description="Seconds after which Redis gives a task to another worker when its holder is silent. "
         "The same for every process on one Redis.",

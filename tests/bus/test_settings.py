@@ -92,6 +92,7 @@ def test_a_value_is_taken_as_it_is_meant(
         ("BUS_STREAM_MAX_BYTES", str(2**63), "must be at most"),
         ("BUS_STREAM_REPLICAS", "6", "must be at most 5"),
         ("BUS_VISIBILITY_TIMEOUT", "5.5", "whole number"),
+        ("BUS_VISIBILITY_TIMEOUT", "99999999999999999999", "must be at most 31536000"),
         ("BUS_WEBSOCKET_DEFLATE", "maybe", "must be true or false"),
         ("BUS_METRICS_BIND", "9100", "must be host:port"),
         ("BUS_WORKER_METRICS_BIND", "9101", "must be host:port"),
