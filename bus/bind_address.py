@@ -6,6 +6,8 @@ import os
 import re
 import sys
 
+from bus import host_name
+
 UNIX = "unix:"
 """What the address of a Unix socket begins with."""
 LONGEST_PATH = 107 if sys.platform == "linux" else 103
@@ -26,7 +28,9 @@ def parse(text: str, *, lowest: int = 1) -> tuple[str, int]:
     found = _ADDRESS.fullmatch(text)
     if found is None or not lowest <= int(found["port"]) <= 65535:
         raise ValueError("must be host:port, such as 127.0.0.1:9101, 0.0.0.0:9101 or [::]:9101")
-    return found["ipv6"] or found["host"], int(found["port"])
+    host: str = found["ipv6"] or found["host"]
+    host_name.require(host)
+    return host, int(found["port"])
 
 
 def unix_path(text: str) -> str | None:

@@ -7,6 +7,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
+from bus import host_name
 from bus.environment import Environment
 
 SHORTEST_SECRET = 32
@@ -124,6 +125,9 @@ def web_address(value: str) -> SplitResult:
         raise ValueError("is no URL, such as https://id.example.com/keys") from None
     if parts.scheme not in ("http", "https") or not host or port == 0 or not value.isascii() or not value.isprintable():
         raise ValueError("is neither a file nor an https:// URL, such as https://id.example.com/keys")
+    if " " in value:
+        raise ValueError("must have no space: write %20")
+    host_name.require(host)
     if parts.username is not None or parts.fragment:
         raise ValueError("must have no user, password or fragment")
     if parts.scheme == "http" and host not in LOOPBACK:

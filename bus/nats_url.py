@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass, field, replace
 from urllib.parse import unquote
 
+from bus import host_name
+
 DEFAULT_PORT = 4222
 SCHEMES = ("nats", "tls")
 KNOWN_ELSEWHERE = ("ws", "wss", "http", "https", "tcp", "mqtt", "redis", "rediss", "amqp")
@@ -116,6 +118,7 @@ def _address(address: str) -> tuple[str, int]:
     number = int(port[1:] or DEFAULT_PORT)
     if not 1 <= number <= 65535:
         raise ValueError(f"its port is not between 1 and 65535; write nats://HOST:PORT, and in credentials {ENCODE}")
+    host_name.require(match[0])
     return match[0], number
 
 

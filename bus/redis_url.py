@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
+from bus import host_name
+
 FORMS = (
     "redis://[user][:password]@host[:port][/database], rediss:// the same with TLS, unix:///path/of/socket[?db=0], "
     "or sentinel://host:port;sentinel://host:port/database?master_name=NAME"
@@ -214,6 +216,10 @@ def _address(parts: SplitResult, port: int) -> tuple[str, int]:
         _refuse("it names no host")
     if not re.fullmatch(r"[\w.:-]+", host):
         _refuse("its host is not a name or address")
+    try:
+        host_name.require(host)
+    except ValueError as error:
+        _refuse(str(error))
     return host, parts.port or port
 
 

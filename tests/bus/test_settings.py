@@ -116,6 +116,25 @@ def test_a_bad_value_names_its_variable_and_says_why(
     assert reason in said
 
 
+@pytest.mark.parametrize("host", ["id..example.com", ".example.com", f"{'a' * 64}.example.com"])
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("NATS_URL", "nats://{}:4222"),
+        ("REDIS_URL", "redis://{}:6379/0"),
+        ("REDIS_URL", "sentinel://a:1;sentinel://{}:1/0?master_name=m"),
+        ("BUS_METRICS_BIND", "{}:9100"),
+        ("BUS_WORKER_METRICS_BIND", "{}:9101"),
+        ("BUS_AUTH_JWKS", "https://{}/keys"),
+    ],
+)
+def test_a_host_that_cannot_be_looked_up_is_refused(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, host: str
+) -> None:
+    said = refusal(monkeypatch, BUS_AUTH="jwt", **{variable: value.format(host)})
+    assert said.startswith(f"{variable}: the name of its host is none: each part between dots has 1 to 63 characters")
+
+
 def test_settings_that_contradict_each_other_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     said = refusal(monkeypatch, BUS_STREAM_MAX_BYTES=str(2**20), BUS_JOB_RESULT_MAX_BYTES=str(2**21))
     assert said == "BUS_JOB_RESULT_MAX_BYTES: must not be more than BUS_STREAM_MAX_BYTES, or a result finds no room"
@@ -142,6 +161,7 @@ JWT = {"BUS_AUTH": "jwt"}
         (JWT | {"BUS_AUTH_JWKS": "ftp://id.example.com/keys"}, "is neither a file nor an https:// URL"),
         (JWT | {"BUS_AUTH_JWKS": f"https://a:{SECRET}@id.example.com/"}, "must have no user, password or fragment"),
         (JWT | {"BUS_AUTH_JWKS": "https://id.example.com:port/"}, "is no URL"),
+        (JWT | {"BUS_AUTH_JWKS": "https://id.example.com/my keys"}, "must have no space: write %20"),
         (JWT | {"BUS_AUTH_JWKS": "https:///keys"}, "is neither a file nor an https:// URL"),
     ],
 )
