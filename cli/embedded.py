@@ -13,16 +13,16 @@ from cli.errors import CommandFailed
 NATS_CONFIG = """\
 # Written by busctl dev at each start.
 # Only the server itself publishes on live.>: what the stream has stored. Who connects without a login is the user
-# below, and nobody can log in as it.
+# below, and nobody can log in as it: the seed of its key was thrown away.
 authorization {
   users = [
     {
-      nkey: UAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAABET7
+      nkey: UAYMLRS52P3FGMESFWLRLG3DWJWOKHMFKMEJAQHJ56LXSBBUXJ7ZH4YP
       permissions: { publish: { deny: "live.>" } }
     }
   ]
 }
-no_auth_user: UAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAABET7
+no_auth_user: UAYMLRS52P3FGMESFWLRLG3DWJWOKHMFKMEJAQHJ56LXSBBUXJ7ZH4YP
 """
 
 

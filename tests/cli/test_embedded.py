@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import base64
+import re
 import shutil
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
 from cli.disk import fitting_stream
-from cli.embedded import nats_command, valkey_command, write_nats_config
+from cli.embedded import NATS_CONFIG, nats_command, valkey_command, write_nats_config
 from cli.errors import CommandFailed
 from testbed.servers import Nats
 from tests.raw_jetstream import require_live_is_the_servers_alone
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_without_nats_server_it_says_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,6 +43,17 @@ async def test_only_the_server_publishes_what_is_stored(tmp_path: Path) -> None:
     finally:
         server.stop()
     assert "WRN" not in server.output()
+
+
+@pytest.mark.parametrize("written", [NATS_CONFIG, (ROOT / "deploy/nats/server.conf").read_text()])
+def test_nobody_can_log_in_as_who_has_no_login(written: str) -> None:
+    key, unless_named = re.findall(r"\bU[A-Z2-7]{55}\b", written)
+    assert key == unless_named
+    encoded = int.from_bytes(base64.b32decode(key)[1:-2], "little")
+    y, p = encoded % 2**255, 2**255 - 19
+    u = (1 + y) * pow(1 - y, -1, p) % p  # the same point as X25519 writes it (RFC 7748, section 4.1)
+    # With one of low order, for which anybody can sign, nothing is agreed on.
+    assert X25519PrivateKey.generate().exchange(X25519PublicKey.from_public_bytes(u.to_bytes(32, "little")))
 
 
 class EmbeddedNats(Nats):
