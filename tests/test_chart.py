@@ -15,7 +15,7 @@ import pytest
 import yaml
 from pydantic import SecretStr
 
-from bus import Settings
+from bus import Settings, redis_url
 from bus.metrics_listener import MetricsListener
 from quart_app import create_app
 from testbed.ports import free_port
@@ -30,6 +30,13 @@ HELM = ROOT / ".venv-chart/bin/python"
 VARIABLES = {Settings.variable(field) for field in Settings.model_fields}
 SECRET = {"values": {"BUS_SECRET": "0" * 32}}
 Document = dict[str, Any]
+
+REDIS = [
+    *(f"{scheme}://h" for scheme in redis_url.TCP),
+    *(f"{scheme}://h?master_name=m" for scheme in redis_url.SENTINEL),
+    *(f"{scheme}:///run/redis" for scheme in redis_url.SOCKET),
+]
+"""One address of each scheme that is served."""
 
 CASES: dict[str, Document] = {
     "as it is": {"secrets": SECRET},
@@ -57,6 +64,15 @@ CASES: dict[str, Document] = {
         "worker": {"autoscaling": {"kind": "keda"}},
         "networkPolicy": {"enabled": True},
         "nats": {"streamReplicas": 1},
+    },
+    **{url: {"secrets": SECRET, "redis": {"url": url}} for url in REDIS},
+    "a large number": {"secrets": SECRET, "settings": {"BUS_STREAM_MAX_BYTES": 2**53 + 1}},
+    "a large number of web": {"secrets": SECRET, "web": {"settings": {"BUS_STREAM_MAX_BYTES": 1e22}}},
+    "a large number in quotes": {"secrets": SECRET, "settings": {"BUS_STREAM_MAX_BYTES": str(2**53 + 1)}},
+    "a number as a secret": {"secrets": {"values": {"BUS_SECRET": "0" * 32, "NATS_PASSWORD": 12345678901234567890}}},
+    "more at least than at most": {
+        "secrets": SECRET,
+        "web": {"autoscaling": {"kind": "hpa", "minReplicas": 3, "maxReplicas": 2}},
     },
     "no secret": {},
     "a short secret": {"secrets": {"values": {"BUS_SECRET": "short"}}},
@@ -112,6 +128,10 @@ def test_helm_and_kubernetes_find_nothing_wrong(rendered: dict[str, Document], c
 @pytest.mark.parametrize(
     ("case", "said"),
     [
+        ("a large number", "write it in quotes"),
+        ("a large number of web", "write it in quotes"),
+        ("a number as a secret", "/secrets/values/NATS_PASSWORD"),
+        ("more at least than at most", "web.autoscaling: minReplicas must not be more than maxReplicas"),
         ("no secret", "openssl rand -hex 32"),
         ("a short secret", "/secrets/values/BUS_SECRET"),
         ("drained twice", "BUS_DRAIN_DELAY"),
@@ -122,6 +142,17 @@ def test_helm_and_kubernetes_find_nothing_wrong(rendered: dict[str, Document], c
 )
 def test_values_that_cannot_be_are_refused_with_what_to_do(rendered: dict[str, Document], case: str, said: str) -> None:
     assert said in rendered[case]["error"]
+
+
+def test_redis_may_be_wherever_a_process_takes_it_to_be(rendered: dict[str, Document]) -> None:
+    for url in REDIS:
+        assert redis_url.parse(url)
+        assert one(rendered[url]["documents"], "ConfigMap", "demo-settings")["data"]["REDIS_URL"] == url
+
+
+def test_a_large_number_in_quotes_is_that_number(rendered: dict[str, Document]) -> None:
+    documents = rendered["a large number in quotes"]["documents"]
+    assert one(documents, "ConfigMap", "demo-settings")["data"]["BUS_STREAM_MAX_BYTES"] == str(2**53 + 1)
 
 
 @pytest.mark.parametrize("case", GOOD)
@@ -160,6 +191,7 @@ def test_a_pod_runs_and_ends_like_the_service_of_compose_yaml(rendered: dict[str
     assert concurrency == "4"
     assert pod(rendered["all of it"], "worker")["containers"][0]["command"][-2:] == ["--queues", "celery,heavy"]
     for part in (web, worker):
+        assert part["enableServiceLinks"] is False
         [container] = part["containers"]
         assert container["securityContext"]["readOnlyRootFilesystem"] is services["web"]["read_only"]
         assert container["securityContext"]["capabilities"]["drop"] == services["web"]["cap_drop"]

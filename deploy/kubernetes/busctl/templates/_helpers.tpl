@@ -23,6 +23,8 @@ app.kubernetes.io/component: {{ .component }}
 {{- /* What both kinds of pods have in common; part is the values of web, or of worker. */ -}}
 {{- define "busctl.pod" -}}
 automountServiceAccountToken: false
+# Else each Service beside a release named bus is a variable that begins with BUS_, and is taken for a misspelt setting.
+enableServiceLinks: false
 # So that the pause container is process 1, and reaps what jobs leave behind.
 shareProcessNamespace: true
 securityContext:
@@ -84,9 +86,14 @@ prometheus.io/port: {{ .port | quote }}
 {{- end }}
 {{- end }}
 
-{{- /* Helm takes numbers for fractions, and would write a large one as 1e+10. */ -}}
+{{- /* Helm takes numbers for fractions: it would write a large one as 1e+10, and has read another one than a larger one. */ -}}
 {{- define "busctl.value" -}}
-{{- if and (kindIs "float64" .) (eq (floor .) .) }}{{ int64 . | quote }}{{ else }}{{ . | quote }}{{ end }}
+{{- if not (kindIs "float64" .) }}{{ . | quote }}
+{{- else if or (gt . 9007199254740991.0) (lt . -9007199254740991.0) }}
+{{- fail "a setting beyond 9007199254740991 is not read exactly as a number: write it in quotes" }}
+{{- else if eq (floor .) . }}{{ int64 . | quote }}
+{{- else }}{{ . | quote }}
+{{- end }}
 {{- end }}
 
 {{- define "busctl.settings" -}}
