@@ -7,8 +7,6 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-import structlog
-
 from bus import BusUnavailable, times
 from bus.messages import RefreshToken, TokenExpiring, TokenLifePayload, TokenRefreshed
 from quart_app.channel import CLIENT, Channel
