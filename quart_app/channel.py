@@ -38,6 +38,7 @@ from bus.messages import (
     ClientMessage,
     Error,
     Event,
+    EventSkipped,
     Message,
     ResumeToken,
     TokenExpiring,
@@ -60,7 +61,7 @@ CLIENT = "client"
 RESERVED = frozenset(
     {
         *("*", "close", "frame", "job", "state"),  # what clients, or readers of Server-Sent Events, hear besides
-        *(reply.action_name() for reply in (Error, ResumeToken, TokenExpiring, TokenRefreshed, Welcome)),
+        *(reply.action_name() for reply in (Error, EventSkipped, ResumeToken, TokenExpiring, TokenRefreshed, Welcome)),
     }
 )
 """Actions that no event of a channel can have."""
