@@ -61,8 +61,6 @@ class Batch:
         self.first = 0
         """The first stored event's sequence; 0 when there is none, only progress."""
         self.last = 0
-        self.size = 0
-        """Characters of all events."""
         self.bytes = 0
         """Bytes of all events."""
         self.events: list[Encoded] = []
@@ -81,7 +79,6 @@ class Batch:
         """Append an event."""
         seq, _, text = encoded
         self.events.append(encoded)
-        self.size += len(text)
         self.bytes += len(text) if text.isascii() else len(text.encode())
         self.first = self.first or seq
         self.last = seq or self.last

@@ -11,7 +11,7 @@ class PendingBatches:
     """Batches in the order in which they came, within bounds, without what the replay brings too.
 
     Args:
-        limit: characters of events for which there is room.
+        limit: bytes of events for which there is room.
     """
 
     __slots__ = ("_batches", "_cursors", "_limit", "_size", "overflowed")
@@ -33,7 +33,7 @@ class PendingBatches:
         if batch.last <= self._cursors.get(batch.scope, 0):
             return True
         self._batches.append(batch)
-        self._size += batch.size
+        self._size += batch.bytes
         if self._size <= self._limit:
             return True
         self._batches.clear()

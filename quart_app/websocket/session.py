@@ -137,7 +137,7 @@ class Sessions:
     def _read(self, token: str) -> ResumeClaims | None:
         try:
             return self._verified(token)
-        except (InvalidToken, jwt.InvalidTokenError, ValidationError) as error:
+        except (InvalidToken, jwt.InvalidTokenError, ValidationError, RecursionError) as error:
             reason = str(error) if isinstance(error, InvalidToken) else described(error)
             log.info("a token is not valid", kind="resume", reason=reason)
             return None

@@ -7,7 +7,7 @@ from quart_app.delivery.batch import Batch, Encoded
 from quart_app.websocket.pending_batches import PendingBatches
 
 ONE = len(SystemNotification(payload="news").encode())
-"""Characters of an event."""
+"""Bytes of an event."""
 
 
 def batch(*seqs: int, scope: str = "system") -> Batch:
@@ -38,6 +38,13 @@ def test_progress_that_would_be_old_by_then_is_not_kept() -> None:
     pending = PendingBatches(10 * ONE)
     assert pending.add(batch(0))
     assert pending.take() == []
+
+
+def test_bytes_count_and_not_characters() -> None:
+    made = Batch("system")
+    made.add(Encoded.of(1, SystemNotification(payload="é" * ONE)))
+    assert not PendingBatches(2 * ONE).add(made)
+    assert PendingBatches(3 * ONE).add(made)
 
 
 def test_past_the_bound_all_are_let_go() -> None:
