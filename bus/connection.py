@@ -147,15 +147,16 @@ class Connection:
             BusUnavailable: NATS is away, or went away meanwhile (`maybe_done`).
             NotPermitted: the user may not publish it, or not hear answers.
             nats.errors.NoRespondersError: nobody listens on the subject.
-            nats.errors.TimeoutError: no answer in time.
+            TimeoutError: no answer in time.
             nats.errors.MaxPayloadError: as for `publish`.
         """
         if self._inbox.refused is not None:
             raise self._inbox.refused
         client, sent = self._client, self._subscriptions.begin()
-        with self._requests.open(subject, timeout) as (reply, answer):
-            await self.publish(subject, payload, reply, headers)
-            message = await answer
+        with self._requests.open(subject) as (reply, answer):
+            async with asyncio.timeout(timeout):
+                await self.publish(subject, payload, reply, headers)
+                message = await answer
         if client is self._client:
             self._subscriptions.answered(sent)
         return message

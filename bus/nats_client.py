@@ -103,6 +103,8 @@ class NatsClient(Client):
                 reconnect_time_wait=0,
                 connect_timeout=STEP_TIMEOUT,
                 ping_interval=PING_INTERVAL,
+                # Whoever waits for room in it would wait for ever for a server that is frozen, and pings would too.
+                flusher_queue_size=0,
                 flush_timeout=STEP_TIMEOUT,
                 error_cb=on_error,
             )
@@ -116,7 +118,10 @@ class NatsClient(Client):
     async def publish(
         self, subject: str, payload: bytes = b"", reply: str = "", headers: dict[str, Any] | None = None
     ) -> None:
-        """nats-py does not count headers, and the server ends the connection over a message that is too large."""
+        """Send a message. While a server does not take what was sent before, this waits for at most `STEP_TIMEOUT`.
+
+        nats-py does not count headers, and the server ends the connection over a message that is too large.
+        """
         if headers is not None:
             head = sum(len(f"{name}: {value}\r\n".encode()) for name, value in headers.items())
             if len("NATS/1.0\r\n\r\n") + head + len(payload) > self.max_payload:
@@ -208,7 +213,8 @@ class NatsClient(Client):
             if writer is not None:
                 writer.transport.abort()
             while self._flush_queue is not None and not self._flush_queue.empty():
-                self._flush_queue.get_nowait()  # or whoever waits for room in it would wait for ever
+                if not (written := self._flush_queue.get_nowait()).done():
+                    written.set_result(None)  # nothing will be: whoever waits for it need not wait any longer
 
     async def _flush_pending(self, force_flush: bool = False) -> Any:
         """nats-py swallows a cancellation here, and whoever was cancelled would go on."""

@@ -1,4 +1,4 @@
-"""Requests in flight over one inbox: each ends with its answer, its refusal, its deadline or its connection."""
+"""Requests in flight over one inbox: each ends with its answer, its refusal or its connection."""
 
 from __future__ import annotations
 
@@ -33,25 +33,16 @@ class Requests:
         return len(self._waiting)
 
     @contextmanager
-    def open(self, subject: str, timeout: float) -> Iterator[tuple[str, asyncio.Future[Msg]]]:
+    def open(self, subject: str) -> Iterator[tuple[str, asyncio.Future[Msg]]]:
         """One request, until the end of the block: the subject to be answered on, and what becomes of it."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Msg] = loop.create_future()
-
-        def give_up() -> None:
-            if not future.done():
-                future.set_exception(nats.errors.TimeoutError())
-
+        future: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
         reply = self._new_reply()
         self._waiting[reply] = subject, future
-        # Not asyncio.timeout: nats-py swallows a cancellation while it waits for room to write.
-        deadline = loop.call_later(timeout, give_up)
         try:
             yield reply, future
         finally:
-            deadline.cancel()
             del self._waiting[reply]
-            if future.done():
+            if future.done() and not future.cancelled():
                 future.exception()  # seen, whether or not somebody came to wait for it
             else:
                 future.cancel()

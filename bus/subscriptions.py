@@ -14,6 +14,8 @@ from bus.subjects import permission
 
 CONFIRM_TIMEOUT = 5.0
 """Seconds that a server may take to look at what was subscribed."""
+PAUSE_AFTER = 500
+"""Subscriptions after which other tasks get a turn."""
 MOST_FAILURES = 100
 """After so many that are refused again the others wait for the next time."""
 
@@ -155,6 +157,8 @@ class Subscriptions:
         """Subscribe over a connection."""
         self._sent += 1
         await subscription.send(client, self._sent)
+        if self._sent % PAUSE_AFTER == 0:
+            await asyncio.sleep(0)
 
     async def send_all(self, client: NatsClient) -> None:
         """Subscribe everything over a new connection, and wait until the server has looked at it.

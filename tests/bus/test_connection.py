@@ -296,6 +296,39 @@ async def test_a_frozen_server_is_noticed_and_healed(nats: ConfiguredNats) -> No
         await say(bus, "healed")
 
 
+async def test_a_frozen_server_is_noticed_and_every_append_has_its_deadline_however_much_waits_to_be_written(
+    nats: ConfiguredNats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bus.nats_client.PING_INTERVAL", 1)
+    async with bus_at(url(nats)) as bus:
+        client = bus.stream._connection._client
+        assert client is not None
+        nats.pause()
+        # Far more than the kernel takes, and in more pieces than nats-py would let wait.
+        appends = [asyncio.create_task(bus.stream.append("bus.group.system", b"x" * 8000)) for _ in range(1500)]
+        async with asyncio.timeout(20):
+            results = await asyncio.gather(*appends, return_exceptions=True)
+            await client.ended
+        assert [type(result) for result in results] == [BusUnavailable] * len(appends)
+        nats.resume()
+        await until(lambda: bus.connected, 20)
+        await say(bus, "healed")
+
+
+async def test_a_request_has_its_deadline_while_there_is_no_room_to_write(nats: ConfiguredNats) -> None:
+    async with bus_at(url(nats)) as bus:
+        connection = bus.stream._connection
+        client = connection._client
+        assert client is not None
+        writes, client._flush_queue = client._flush_queue, asyncio.Queue[asyncio.Future[None]]()
+        most, client._max_pending_size = client._max_pending_size, 1
+        client._flush_timeout = 3600
+        async with asyncio.timeout(5):
+            with pytest.raises(TimeoutError):
+                await connection.request("bus.group.system", b"x", timeout=0.1)
+        client._flush_queue, client._max_pending_size = writes, most
+
+
 async def test_a_silent_server_is_left_for_one_that_answers_though_the_stream_cannot_be_used_there(
     nats: ConfiguredNats, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -521,14 +554,12 @@ async def test_who_is_cancelled_while_there_is_no_room_to_write_leaves_no_subscr
     async with bus_at(url(nats)) as bus:
         client = bus.stream._connection._client
         assert client is not None
-        writes, full = client._flush_queue, asyncio.Queue[asyncio.Future[None]](1)
-        full.put_nowait(asyncio.get_running_loop().create_future())
-        client._flush_queue = full
+        writes, client._flush_queue = client._flush_queue, asyncio.Queue[asyncio.Future[None]]()
+        most, client._max_pending_size = client._max_pending_size, 1
         subscribing = asyncio.create_task(bus.subscribe(subjects.group("cancelled"), lambda stored: None))
         await asyncio.sleep(0)
         subscribing.cancel()
-        client._flush_queue = writes
-        full.get_nowait()
+        client._flush_queue, client._max_pending_size = writes, most
         with pytest.raises(asyncio.CancelledError):
             await subscribing
         assert all(each.subject != "live.group.cancelled" for each in bus.stream._connection._subscriptions._all)
