@@ -125,6 +125,7 @@ class Bus(Lifecycle):
 
         Raises:
             BusUnavailable: the bus is closed.
+            InvalidName: nothing can be heard on `subject`.
         """
 
         async def on_message(message: Msg) -> None:
@@ -140,7 +141,7 @@ class Bus(Lifecycle):
                 self._since_pause = 0
                 await asyncio.sleep(0)
 
-        return await self._subscribe(subjects.live(subject), on_message, on_refused)
+        return await self._subscribe(subjects.live(subjects.audible(subject)), on_message, on_refused)
 
     def follow(
         self, *subjects: str, after: int | None = None, on_interruption: Callable[[Interruption], None] | None = None
@@ -162,6 +163,7 @@ class Bus(Lifecycle):
                 out to be another one; it must not block and not raise.
 
         Raises:
+            InvalidName: at the beginning, nothing can be heard on one of the subjects.
             BusUnavailable: at the beginning, NATS is away or silent; later, the bus was closed. An outage is waited
                 for without end.
             BusRefused: at the beginning, NATS does not take the subscription; later, it has refused this process for
@@ -221,6 +223,7 @@ class Bus(Lifecycle):
 
         Raises:
             BusUnavailable: the connection is closed.
+            InvalidName: nothing can be heard on `subject`.
         """
 
         async def on_request(message: Msg) -> None:

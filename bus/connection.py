@@ -175,6 +175,7 @@ class Connection:
 
         Raises:
             BusUnavailable: this is closed.
+            InvalidName: nothing can be heard on `subject`.
         """
         if self._closed:
             raise BusUnavailable("the bus is closed")

@@ -2,7 +2,7 @@
 
 BusError
 ├── SettingsError           an environment variable cannot be used
-├── InvalidName             no token of a subject (a `ValueError` too)
+├── InvalidName             no token of a subject, or no subject (a `ValueError` too)
 ├── BusUnavailable          NATS is away, or silent; with `maybe_done` nobody knows whether it has been done
 │   ├── NoStream            nothing stores the event
 │   ├── NoQuorum            more than half of the stream's servers are out of reach of the one that answers, if any
@@ -31,15 +31,17 @@ class SettingsError(BusError):
 
 
 class InvalidName(BusError, ValueError):
-    """A client id, job id or group cannot be one token of a NATS subject."""
+    """A client id, job id or group cannot be one token of a NATS subject, or a subject cannot be heard."""
 
-    def __init__(self, kind: str, name: object) -> None:
+    def __init__(
+        self,
+        kind: str,
+        name: object,
+        use: str = "1 to 64 letters, digits, '-' or '_' (a NATS subject token without dots, spaces or wildcards)",
+    ) -> None:
         self.kind = kind
         self.name = name
-        super().__init__(
-            f"{name!r} is no {kind}: use 1 to 64 letters, digits, '-' or '_' "
-            "(a NATS subject token without dots, spaces or wildcards)"
-        )
+        super().__init__(f"{name!r} is no {kind}: use {use}")
 
 
 class BusUnavailable(BusError):

@@ -129,7 +129,7 @@ class NatsClient(Client):
         await super().publish(subject, payload, reply, headers)
 
     async def hear(self, subject: str, handler: Handler) -> int:
-        """Subscribe a subject.
+        """Subscribe a subject, one that `subjects.audible` knows.
 
         nats-py has a queue and a task for each subscription, which take 4 KB, and a turn of the event loop for each
         message. Here messages are handled in the order in which they are read, and nothing is dropped: what comes
@@ -142,10 +142,8 @@ class NatsClient(Client):
             A number, for `unhear`.
 
         Raises:
-            nats.errors.Error: the connection is closed, or it is no subject.
+            nats.errors.Error: the connection is closed.
         """
-        if subject.split() != [subject]:
-            raise nats.errors.BadSubjectError
         if self.is_closed:
             raise nats.errors.ConnectionClosedError
         self._sid += 1

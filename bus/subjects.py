@@ -38,6 +38,9 @@ SCHEDULES_CLIENT = "schedules"
 """The client id of the jobs that schedules begin. No client gets it."""
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_AUDIBLE = re.compile(r"(([^\s.*>]+|\*)\.)*([^\s.*>]+|\*|>)")
+_LONGEST_AUDIBLE = 1024
+"""Characters of a subject that is heard; NATS ends a connection over a line of more than 4 KiB."""
 _IN_INBOX = re.compile(r"(.+)\.[0-9a-f]{22}(\.(\*|[0-9a-f]{16}))?")
 _MAPPED_API = re.compile(r"\$js\.(?!api\.)([^.]+)\.api\.")
 
@@ -51,6 +54,19 @@ def token(kind: str, name: object) -> str:
     if not isinstance(name, str) or not _TOKEN.fullmatch(name):
         raise InvalidName(kind, name)
     return name
+
+
+def audible(subject: str) -> str:
+    """Return `subject` if it can be heard. What cannot may be taken by NATS all the same, and is deaf then.
+
+    Raises:
+        InvalidName: it has an empty token, spaces, or a wildcard within a token, or is too long.
+    """
+    if len(subject) > _LONGEST_AUDIBLE or not subject.isprintable() or not _AUDIBLE.fullmatch(subject):
+        raise InvalidName(
+            "subject to hear", subject, "tokens with dots between them, without spaces; * is one, and > the last ones"
+        )
+    return subject
 
 
 def job(client_id: str, job_id: str) -> str:

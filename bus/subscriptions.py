@@ -10,7 +10,7 @@ import nats.errors
 
 from bus.errors import BusRefused, NotPermitted
 from bus.nats_client import Handler, NatsClient
-from bus.subjects import permission
+from bus.subjects import audible, permission
 
 CONFIRM_TIMEOUT = 5.0
 """Seconds that a server may take to look at what was subscribed."""
@@ -125,19 +125,27 @@ class Subscriptions:
         return bool(self._doubtful)
 
     def add(self, subject: str, handler: Handler) -> Subscription:
-        """One more; it is sent with `send`, and over each later connection with `send_all`."""
-        subscription = Subscription(self, subject, handler)
+        """One more; it is sent with `send`, and over each later connection with `send_all`.
+
+        Raises:
+            InvalidName: nothing can be heard on `subject`.
+        """
+        subscription = Subscription(self, audible(subject), handler)
         self._all[subscription] = None
         return subscription
 
     async def open(self, subject: str, client: NatsClient | None, handler: Handler) -> Subscription:
-        """One more, sent over a connection if there is one. Whoever is cancelled meanwhile has none."""
+        """One more, sent over a connection if there is one. Whoever does not get it has none: nobody would end it.
+
+        Raises:
+            InvalidName: as `add`.
+        """
         subscription = self.add(subject, handler)
         try:
             if client is not None:
                 await self.send(subscription, client)
-        except asyncio.CancelledError:
-            self.remove(subscription)
+        except BaseException:
+            await subscription.unsubscribe()
             raise
         return subscription
 

@@ -13,7 +13,17 @@ import pytest
 import structlog
 from nats.errors import MaxPayloadError
 
-from bus import Bus, BusRefused, BusUnavailable, NotPermitted, Settings, SystemNotification, UnsupportedServer, subjects
+from bus import (
+    Bus,
+    BusRefused,
+    BusUnavailable,
+    InvalidName,
+    NotPermitted,
+    Settings,
+    SystemNotification,
+    UnsupportedServer,
+    subjects,
+)
 from bus.messages import JobProgress
 from testbed.ports import free_port
 from testbed.servers import ConfiguredNats, Nats
@@ -485,6 +495,20 @@ async def test_an_error_after_which_the_server_goes_on_ends_nothing(nats: Config
             await proxy.say(f"-ERR '{said}'\r\n".encode(), close=False)
             await say(bus, said)
         assert proxy.accepted == 1
+
+
+@pytest.mark.parametrize("subject", ["", "bus.group.", "bus.group.a b", "bus..x"])
+async def test_who_asks_for_what_cannot_be_heard_disturbs_nobody(nats: ConfiguredNats, subject: str) -> None:
+    async with bus_at(url(nats)) as bus:
+        with pytest.raises(InvalidName, match=f"'{subject}' is no subject to hear"):
+            await bus.subscribe(subject, lambda stored: None)
+        with pytest.raises(InvalidName):
+            async with bus.follow(subject):
+                pass
+        connection = bus.stream._connection
+        assert connection._client is not None
+        await connection._client.leave()
+        await until(lambda: bus.connected)
 
 
 async def test_garbage_from_the_server_is_healed(nats: ConfiguredNats) -> None:

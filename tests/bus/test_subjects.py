@@ -28,6 +28,20 @@ def test_names_that_are_no_token_are_refused(name: object) -> None:
         subjects.token("group", name)
 
 
+@pytest.mark.parametrize("subject", ["bus.group.x", "*.a.*", ">", "bus.>", "$SRV.PING", "bus.group.ä"])
+def test_subjects_that_can_be_heard_may_have_wildcards(subject: str) -> None:
+    assert subjects.audible(subject) == subject
+
+
+@pytest.mark.parametrize(
+    "subject",
+    ["", "bus..x", "bus.group.", ".bus", "bus.a b", "bus.x*", "bus.>.x", "a\n", "a\0", "\ud800", "x" * 1025],
+)
+def test_subjects_on_which_nothing_can_be_heard_are_refused(subject: str) -> None:
+    with pytest.raises(InvalidName, match="is no subject to hear: use tokens"):
+        subjects.audible(subject)
+
+
 @pytest.mark.parametrize(
     ("subject", "permission"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, cast
+from unittest.mock import AsyncMock
 
 import nats.errors
 import pytest
@@ -46,6 +47,16 @@ async def test_one_that_the_next_connection_does_not_take_ends_none_of_its_own(s
     await subscriptions.open("b", clients[1], ignore)
     await lost.unsubscribe()
     assert (first.heard, second.heard) == ([1], [1])
+
+
+async def test_one_that_cannot_be_sent_is_none(subscriptions: Subscriptions, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = Told()
+    monkeypatch.setattr(client, "hear", AsyncMock(side_effect=nats.errors.BadSubjectError))
+    with pytest.raises(nats.errors.BadSubjectError):
+        await subscriptions.open("a", cast(NatsClient, client), ignore)
+    monkeypatch.undo()
+    await subscriptions.open("b", cast(NatsClient, client), ignore)
+    assert [each.subject for each in subscriptions._all] == ["b"]
 
 
 async def test_one_is_ended_once(subscriptions: Subscriptions) -> None:
