@@ -113,19 +113,30 @@ class Connection:
             self._keeper = asyncio.create_task(self._keep(), name="keep connected to NATS")
 
     async def close(self, timeout: float) -> None:
-        """Let what was sent and received finish within `timeout` seconds, then disconnect."""
+        """Let what was sent and received finish within `timeout` seconds, then disconnect.
+
+        Whoever is cancelled meanwhile disconnects at once.
+        """
         self._closed = True
         client, self._client = self._client, None
-        await end_task(self._keeper)
-        await end_task(self._confirming)
-        if client is not None and not client.ended.done():
-            finishing = asyncio.create_task(client.finish(timeout), name="finish with NATS")
+        try:
+            await end_task(self._keeper)
+            await end_task(self._confirming)
+            if client is not None and not client.ended.done():
+                await self._finish(client, timeout)
+        finally:
+            self._requests.lose("this process closed the connection")
+            if client is not None:
+                await client.leave()
+
+    async def _finish(self, client: NatsClient, timeout: float) -> None:
+        finishing = asyncio.create_task(client.finish(timeout), name="finish with NATS")
+        try:
             await asyncio.wait({finishing}, timeout=timeout)
             if not finishing.done() or finishing.exception() is not None:
                 log.warning("NATS did not answer a last time; what was not sent is lost")
-            await client.leave()
+        finally:
             await end_task(finishing)
-        self._requests.lose("this process closed the connection")
 
     async def publish(
         self, subject: str, payload: bytes = b"", reply: str = "", headers: dict[str, str] | None = None

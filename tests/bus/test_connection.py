@@ -371,6 +371,24 @@ async def test_closing_while_the_server_is_frozen_has_a_deadline_and_leaves_noth
     nats.resume()
 
 
+@pytest.mark.parametrize("turns", [1, 2, 3, 4])
+async def test_closing_that_is_given_up_disconnects_all_the_same(nats: ConfiguredNats, turns: int) -> None:
+    bus = Bus(Settings.load(nats_url=url(nats)))
+    await bus.connect()
+    client = bus.stream._connection._client
+    assert client is not None
+    closing = asyncio.create_task(bus.close())
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    assert client.is_closed
+    await until(lambda: not nats.monitored("connz")["connections"])
+    await bus.close()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
 async def test_a_killed_server_is_waited_for_without_end(nats: ConfiguredNats) -> None:
     async with bus_at(url(nats), heal_timeout=0.1) as bus:
         nats.kill()
