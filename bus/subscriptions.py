@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import nats.errors
@@ -16,26 +16,40 @@ CONFIRM_TIMEOUT = 5.0
 """Seconds that a server may take to look at what was subscribed."""
 PAUSE_AFTER = 500
 """Subscriptions after which other tasks get a turn."""
-MOST_FAILURES = 100
-"""After so many that are refused again the others wait for the next time."""
+AGAIN = 100
+"""So many that were refused are tried together; when one of them is refused again the others wait for the next time."""
 
 
 class Subscription:
     """A subject that is heard from now on until `unsubscribe`, over as many connections as that takes."""
 
-    __slots__ = ("_client", "_handler", "_heard", "_owner", "_refused", "number", "on_refused", "optional", "subject")
+    __slots__ = (
+        "_client",
+        "_handler",
+        "_heard",
+        "_owner",
+        "_refused",
+        "_told",
+        "number",
+        "on_refused",
+        "optional",
+        "subject",
+    )
 
     def __init__(self, owner: Subscriptions, subject: str, handler: Handler) -> None:
         self.subject = subject
         self.on_refused: Callable[[BusRefused], None] | None = None
-        """Called when NATS refuses it; it is tried again now and then all the same."""
+        """Called when NATS refuses it, and not again until it was taken or the connection is another; it is tried again
+        now and then all the same."""
         self.optional = False
         """Whether the work can be done without it."""
         self.number = 0
-        """Counts everything that was subscribed over one connection."""
+        """Counts everything that was subscribed over one connection; 0 once NATS has surely looked at it."""
         self._owner = owner
         self._handler = handler
         self._refused: BusRefused | None = None
+        self._told = False
+        """Whether `on_refused` was called since it was taken last."""
         self._client: NatsClient | None = None
         self._heard: int | None = None
         """The connection's number for it."""
@@ -61,6 +75,7 @@ class Subscription:
 
     async def send(self, client: NatsClient, number: int) -> None:
         """Subscribe over this connection."""
+        self._told = self._told and self._client is client
         self._client, self._heard, self.number, self.refused = client, None, number, None
         with suppress(nats.errors.ConnectionClosedError):
             self._heard = await client.hear(self.subject, self._handler)
@@ -73,10 +88,16 @@ class Subscription:
         if heard is not None and self._client is not None:
             await self._client.unhear(heard)
 
+    def settle(self) -> None:
+        """NATS has looked at it."""
+        self.number = 0
+        self._told = self.refused is not None
+
     def refuse(self, error: BusRefused) -> None:
         """NATS does not take it."""
         self.refused = error
-        if self.on_refused is not None:
+        told, self._told = self._told, True
+        if self.on_refused is not None and not told:
             self.on_refused(error)
 
 
@@ -84,7 +105,7 @@ class Subscriptions:
     """Everything that is subscribed.
 
     NATS names the subject when a permission is missing. At a limit it names none: then all are in doubt that were sent
-    after the last one that it has surely looked at, and `mend` tries those one by one.
+    after the last one that it has surely looked at, and `mend` tries those, half of them at a time.
 
     Args:
         on_refused: called when there is something for `mend`.
@@ -96,9 +117,12 @@ class Subscriptions:
         self._refused: dict[Subscription, None] = {}
         """Those that NATS does not take, so that nobody has to look for them among all."""
         self._sent = self._taken = 0
-        self._doubtful: list[Subscription] = []
-        self._full = self._overflowed = False
-        """Whether there was one too many: since one was tried, and while some were mended."""
+        self.in_doubt = False
+        """Whether NATS refused some without naming them."""
+        self._too_many = 0
+        """How many NATS did not take at a limit since some were tried."""
+        self._overflowed = False
+        """Whether there was one while some were mended."""
         self._mending = asyncio.Lock()
 
     def __contains__(self, subscription: Subscription) -> bool:
@@ -118,11 +142,6 @@ class Subscriptions:
     def troubled(self) -> bool:
         """Whether there is something for `mend`."""
         return self.in_doubt or self.refused is not None
-
-    @property
-    def in_doubt(self) -> bool:
-        """Whether NATS refused some without naming them."""
-        return bool(self._doubtful)
 
     def add(self, subject: str, handler: Handler) -> Subscription:
         """One more; it is sent with `send`, and over each later connection with `send_all`.
@@ -174,7 +193,7 @@ class Subscriptions:
         Raises:
             nats.errors.Error, TimeoutError: it did not.
         """
-        self._doubtful.clear()
+        self.in_doubt = False
         while waiting := [each for each in self._all if not each.is_on(client)]:
             for each in waiting:
                 await self.send(each, client)
@@ -214,11 +233,11 @@ class Subscriptions:
 
     def overflow(self) -> None:
         """NATS took one of those that were sent last for one too many."""
-        self._full = True
+        self._too_many += 1
+        self.in_doubt = True
         if self._mending.locked():
             self._overflowed = True
         else:
-            self._doubtful = [each for each in self._all if each.number > self._taken]
             self._on_refused()
 
     async def mend(self, client: NatsClient) -> bool:
@@ -228,35 +247,43 @@ class Subscriptions:
             nats.errors.Error, TimeoutError: the server does not answer.
         """
         async with self._mending:
-            refused = list(self._refused)
-            doubtful, self._doubtful = self._doubtful, []
-            sent, self._overflowed = self._sent, False
-            tried = dict.fromkeys([*doubtful, *refused])
-            mended, failed = False, 0
-            for each in tried:
-                if each not in self._all or not each.is_on(client) or failed > MOST_FAILURES:
-                    continue
-                was, told = each.refused, each.on_refused
-                each.on_refused = None  # the same refusal again is no news
-                await self._try(each, client)
-                each.on_refused = told
-                if each.refused is None:
-                    mended = True
-                elif was is None:
-                    each.refuse(each.refused)
-                else:
-                    failed += 1
-            if self._overflowed:  # it may have been one that came meanwhile
-                self._doubtful = [each for each in self._all if each.number > sent and each not in tried]
+            doubtful = {each: None for each in self._all if self.in_doubt and each.number > self._taken}
+            refused = [each for each in self._refused if each not in doubtful]
+            self.in_doubt = True  # until the end, to which this may not come
+            mended = self._overflowed = False
+            for some in (list(doubtful), *(refused[first : first + AGAIN] for first in range(0, len(refused), AGAIN))):
+                tried = [each for each in some if each in self._all and each.is_on(client)]
+                if tried:
+                    await self._try(tried, client)
+                for each in tried:
+                    if each.is_on(client):
+                        each.settle()
+                mended = mended or any(each.refused is None for each in tried)
+                if any(each.refused is not None for each in tried):
+                    break
+            # It may have been one that came meanwhile.
+            self.in_doubt = self._overflowed and any(each.number > self._taken for each in self._all)
             return mended
 
-    async def _try(self, subscription: Subscription, client: NatsClient) -> None:
-        await subscription.withdraw()
-        self._full = False
-        await self.send(subscription, client)
+    async def _try(self, some: Sequence[Subscription], client: NatsClient) -> None:
+        """Subscribe some anew. When NATS does not take all of them, nor none, each half is tried by itself."""
+        for each in some:
+            if each.is_on(client):
+                await each.withdraw()
+        self._too_many = 0
+        for each in some:
+            if each in self._all and each.is_on(client):
+                await self.send(each, client)
         await client.settle(CONFIRM_TIMEOUT)
-        if self._full:
-            subscription.refused = BusRefused(
-                f'NATS does not take "{subscription.subject}": maximum subscriptions exceeded; raise '
-                "max_subscriptions on the server, or the user's limit"
-            )
+        if self._too_many >= len(some):
+            for each in some:
+                each.refuse(
+                    BusRefused(
+                        f'NATS does not take "{each.subject}": maximum subscriptions exceeded; raise '
+                        "max_subscriptions on the server, or the user's limit"
+                    )
+                )
+        elif self._too_many:
+            half = len(some) // 2
+            await self._try(some[:half], client)
+            await self._try(some[half:], client)

@@ -29,6 +29,32 @@ class Told:
         self.heard.remove(number)
 
 
+class Limited(Told):
+    """One that takes so many and no more, and is silent when it is asked for the nth time whether it did."""
+
+    def __init__(self, subscriptions: Subscriptions, most: int, silent: int = 0) -> None:
+        super().__init__()
+        self.subjects: dict[int, str] = {}
+        self.asked = self._sent = 0
+        self._subscriptions, self._most, self._silent = subscriptions, most, silent
+
+    async def hear(self, subject: str, handler: Any) -> int:
+        self._sent += 1
+        if len(self.subjects) < self._most:
+            self.subjects[self._sent] = subject
+        else:
+            self._subscriptions.overflow()
+        return self._sent
+
+    async def unhear(self, number: int) -> None:
+        self.subjects.pop(number, None)
+
+    async def settle(self, timeout: float) -> None:
+        self.asked += 1
+        if self.asked == self._silent:
+            raise nats.errors.FlushTimeoutError
+
+
 @pytest.fixture
 def subscriptions() -> Subscriptions:
     return Subscriptions(lambda: None)
@@ -67,3 +93,50 @@ async def test_one_is_ended_once(subscriptions: Subscriptions) -> None:
     await one.unsubscribe()
     assert client.heard == []
     assert one not in subscriptions
+
+
+async def test_at_a_limit_the_server_is_asked_a_few_times_which_of_many_are_too_many(
+    subscriptions: Subscriptions,
+) -> None:
+    client = Limited(subscriptions, 600)
+    many = [subscriptions.add(f"s{number}", ignore) for number in range(1000)]
+    await subscriptions.send_all(cast(NatsClient, client))
+    assert len(client.subjects) == 600
+    assert {each.subject for each in many if each.refused is None} == set(client.subjects.values())
+    assert client.asked < 50
+
+
+async def test_what_stays_refused_is_told_once_and_taken_when_there_is_room(subscriptions: Subscriptions) -> None:
+    client = Limited(subscriptions, 2)
+    told: list[str] = []
+    many = [subscriptions.add(f"s{number}", ignore) for number in range(5)]
+    for each in many:
+        each.on_refused = lambda error: told.append(str(error))
+    await subscriptions.send_all(cast(NatsClient, client))
+    assert not await subscriptions.mend(cast(NatsClient, client))
+    assert len(told) == 3
+    client._most = 4
+    assert await subscriptions.mend(cast(NatsClient, client))
+    assert len(client.subjects) == 4
+    client._most = 5
+    assert await subscriptions.mend(cast(NatsClient, client))
+    assert not subscriptions.troubled
+    assert len(told) == 3
+
+
+@pytest.mark.parametrize("silent", range(2, 8))
+async def test_whatever_the_server_leaves_open_is_asked_again(subscriptions: Subscriptions, silent: int) -> None:
+    client = Limited(subscriptions, 13, silent)
+    told: set[str] = set()
+    many = [subscriptions.add(f"s{number}", ignore) for number in range(30)]
+    for each in many:
+        each.on_refused = lambda error: told.add(str(error).split('"')[1])
+    with pytest.raises(nats.errors.FlushTimeoutError):
+        await subscriptions.send_all(cast(NatsClient, client))
+    assert subscriptions.in_doubt
+    subscriptions.answered(subscriptions.begin())
+    await subscriptions.confirm(cast(NatsClient, client))
+    heard = set(client.subjects.values())
+    assert len(heard) == 13
+    assert {each.subject for each in many if each.refused is not None} == {each.subject for each in many} - heard
+    assert told >= {each.subject for each in many} - heard
