@@ -233,7 +233,11 @@ class Connection:
                 await asyncio.sleep(self._servers.pause())
 
     async def _reach(self) -> NatsClient:
-        """Try one server after another until one takes the connection and what is subscribed."""
+        """Try one server after another until one takes the connection and what is subscribed.
+
+        Those that a cluster tells of and that were never reached from here are asked at the same time, when no other
+        one is left: to find out that one is out of reach takes seconds.
+        """
         while True:
             troubles = []
             proof = self._proof = await self._read_proof()
@@ -254,6 +258,8 @@ class Connection:
                     return client
             # The servers of a cluster share their accounts: what one says is more than that another is silent.
             self.condition.note(next((trouble for trouble in troubles if trouble.refused), troubles[-1]))
+            if (found := await elsewhere.find(self._servers.unproven(), None, "", self._to_ask)) is not None:
+                self._servers.prefer(found)
             await asyncio.sleep(self._servers.pause())
 
     async def _read_proof(self) -> Proof:
@@ -315,15 +321,14 @@ class Connection:
         if self._question is None or not others:
             return False
         question = None if await elsewhere.is_silent(client) else self._question
-
-        def connect(server: NatsServer) -> NatsClient:
-            return NatsClient(server, self._proof, name=self._name, on_error=_let_be)
-
-        better = await elsewhere.find(others, question, self._login.inbox_prefix, connect)
+        better = await elsewhere.find(others, question, self._login.inbox_prefix, self._to_ask)
         if better is None or self._client is not client:
             return False
         self._servers.prefer(better)
         return True
+
+    def _to_ask(self, server: NatsServer) -> NatsClient:
+        return NatsClient(server, self._proof, name=self._name, on_error=_let_be)
 
     def _on_end(self, client: NatsClient, trouble: Trouble | None = None) -> None:
         self._look.set()

@@ -26,16 +26,26 @@ class ServerPool:
     def __init__(self, configured: Sequence[NatsServer]) -> None:
         self._configured = tuple(configured)
         self._learnt: tuple[NatsServer, ...] = ()
+        self._answered: set[str] = set()
+        """URLs of those that took a connection, as far as they are still known."""
         self._preferred: NatsServer | None = None
         self._backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
 
     def order(self, last: NatsClient | None) -> list[NatsServer]:
-        """All servers, by chance, but one that was just preferred first, and the one that was used last at the end."""
-        servers = self.others(last)
+        """All but the unproven, by chance, but one that was just preferred first, and the one that was used last at the
+        end."""
+        unproven = self.unproven()
+        servers = [server for server in self.others(last) if server not in unproven]
         if last is not None:
             servers += [server for server in self._all if server.url == last.server.url][:1]
         preferred, self._preferred = self._preferred, None
-        return sorted(servers, key=lambda server: server != preferred)
+        return [preferred, *(server for server in servers if server != preferred)] if preferred else servers
+
+    def unproven(self) -> list[NatsServer]:
+        """Those learnt that took no connection yet, by chance: perhaps nobody but their cluster can reach them."""
+        servers = [server for server in self._learnt if server.url not in self._answered]
+        random.shuffle(servers)
+        return servers
 
     def others(self, last: NatsClient | None) -> list[NatsServer]:
         """All but the one that was used last, by chance."""
@@ -78,6 +88,7 @@ class ServerPool:
         if not works:
             learnt += [server for server in self._learnt if server not in learnt]
         self._learnt = tuple(learnt[:MOST_LEARNT])
+        self._answered = {own.url, *(server.url for server in self._learnt if server.url in self._answered)}
 
 
 def _address(host: str) -> bool:

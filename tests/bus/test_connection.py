@@ -452,13 +452,38 @@ async def test_servers_learnt_from_a_cluster_know_it_too(tmp_path: Path, way: st
         named = first.url.replace("//", f"//{credentials}")
         async with Bus(Settings.load(nats_url=named, **settings), declare=False) as bus:
             connection = bus.stream._connection
-            await until(lambda: len(connection._servers.order(None)) == 2)
+            await until(lambda: len(connection._servers.others(None)) == 2)
             first.kill()
             for _ in range(2):  # the one that was named is gone for good, and the other one is still known
                 await until(lambda: connection._client is not None and connection._client.server.port == second.port)
                 second.kill()
                 await until(lambda: not connection.is_connected)
                 await asyncio.to_thread(second.start)
+
+
+async def test_addresses_that_only_a_cluster_can_reach_keep_nobody_from_the_server_that_was_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bus.nats_client.STEP_TIMEOUT", 3600)
+    monkeypatch.setattr("bus.connection.CONNECT_TIMEOUT", 3600)
+    ports = [free_port(), free_port()]
+    with socket.create_server(("127.0.0.1", 0)) as nobody:  # takes connections, and says nothing
+        advertised = ("", f"client_advertise: 127.0.0.1:{nobody.getsockname()[1]}\n")
+        first, second = (
+            ConfiguredNats(
+                tmp_path,
+                advertise + f"cluster {{ name: c, listen: 127.0.0.1:{ours}, routes: [nats://127.0.0.1:{theirs}] }}",
+                jetstream=False,
+            )
+            for advertise, (ours, theirs) in zip(advertised, (ports, ports[::-1]), strict=True)
+        )
+        with running(first), running(second):
+            async with Bus(Settings.load(nats_url=first.url), declare=False) as bus:
+                await until(lambda: len(bus.stream._connection._servers.others(None)) == 2)
+                first.kill()
+                await until(lambda: not bus.connected)
+                await asyncio.to_thread(first.start)
+                await until(lambda: bus.connected)
 
 
 async def test_lame_duck_mode_ends_the_connection_and_the_next_server_heals_it(tmp_path: Path) -> None:
