@@ -185,7 +185,9 @@ class NatsClient(Client):
         await self.settle(timeout)
 
     async def leave(self) -> None:
-        """Close, whatever has become of the socket."""
+        """Close, whatever has become of the socket, and if there was none."""
+        if self._flush_queue is None:  # nothing was begun, and nats-py would stumble over that
+            return
         await self._close(Client.CLOSED)
 
     def _hear_last_words(self) -> None:

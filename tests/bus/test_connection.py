@@ -24,7 +24,10 @@ from bus import (
     UnsupportedServer,
     subjects,
 )
+from bus.connection import Connection
 from bus.messages import JobProgress
+from bus.nats_login import NatsLogin
+from bus.nats_url import NatsServer
 from testbed.ports import free_port
 from testbed.servers import ConfiguredNats, Nats
 from tests.deadlines import shorten
@@ -484,6 +487,14 @@ async def test_addresses_that_only_a_cluster_can_reach_keep_nobody_from_the_serv
                 await until(lambda: not bus.connected)
                 await asyncio.to_thread(first.start)
                 await until(lambda: bus.connected)
+
+
+async def test_a_server_whose_address_cannot_be_read_is_tried_in_vain_and_no_more(nats: ConfiguredNats) -> None:
+    odd = NatsServer("nats", "[127.0.0.1]", nats.port)  # as a cluster may tell of one
+    connection = Connection(NatsLogin([odd]), name="test", heal_timeout=60)
+    connection.start()
+    await until(lambda: "cannot be reached" in str(connection.condition.trouble))
+    await connection.close(1)
 
 
 async def test_lame_duck_mode_ends_the_connection_and_the_next_server_heals_it(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from bus.nats_url import NatsServer, parse, redacted
         ("h", NatsServer("nats", "h", 4222)),
         ("h:4333/", NatsServer("nats", "h", 4333)),
         ("TLS://H.example.com", NatsServer("tls", "H.example.com", 4222)),
+        ("nats://a_b.example.:1", NatsServer("nats", "a_b.example.", 1)),
         ("nats://[::1]:4000", NatsServer("nats", "[::1]", 4000)),
         ("u:p@h", NatsServer("nats", "h", 4222, user="u", password="p")),
         ("nats://u:p%40ss%2Fw%231@h:1", NatsServer("nats", "h", 1, user="u", password="p@ss/w#1")),
@@ -65,6 +66,10 @@ def test_every_server_of_a_list_has_the_credentials_of_the_first_that_has_some()
         "nats://h,ws://u:hunter2@h",
         "http://hunter2@h",
         "nats://h:0",
+        "nats://[127.0.0.1]:4222",
+        "nats://u:hunter2@[:::]",
+        "nats://u:hunter2@a..b",
+        "nats://h,nats://" + "a" * 64,
         " , ",
     ],
 )
