@@ -15,7 +15,7 @@ FORMS = (
 )
 ENCODING = (
     "what is special in a user or password is percent-encoded, for example # as %23, / as %2F, : as %3A, ? as %3F, "
-    "@ as %40, % as %25"
+    "@ as %40, [ as %5B, ] as %5D, % as %25"
 )
 
 TCP = {"redis": False, "valkey": False, "rediss": True, "valkeys": True}
@@ -192,11 +192,18 @@ def _sentinels(url: str, tls: bool) -> RedisUrl:
 def _split(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
+    except ValueError:
+        if "[" in url or "]" in url:
+            _refuse("it holds a [ or ] that is not around an IPv6 address")
+        _refuse("it holds a character that stands for one with a meaning in a URL")
+    if "@" in parts.path or "@" in parts.query:
+        _refuse("it holds a / or ? before an @")
+    if parts.netloc.count("@") > 1:
+        _refuse("it holds an @ too many")
+    try:
         _ = parts.port
     except ValueError:
         _refuse("its port is not a number up to 65535")
-    if parts.netloc.count("@") > 1 or "@" in parts.path or "@" in parts.query:
-        _refuse("it holds an @ too many")
     return parts
 
 

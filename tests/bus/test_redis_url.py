@@ -110,6 +110,22 @@ def test_what_is_not_served_is_refused_without_a_word_of_it(url: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("redis://:pa[ss@h", r"a \[ or \] that is not around an IPv6 address"),
+        ("redis://[127.0.0.1]/0", r"a \[ or \] that is not around an IPv6 address"),
+        ("redis://:pa\u2100ss@h", "a character that stands for one with a meaning in a URL"),
+        ("redis://:pa/ss@h", r"a / or \? before an @"),
+        ("redis://:p@ss@h", "an @ too many"),
+        ("redis://h:x", "port is not a number up to 65535"),
+    ],
+)
+def test_what_is_wrong_is_said(url: str, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        parse(url)
+
+
+@pytest.mark.parametrize(
     ("url", "shown"),
     [
         ("redis://u:hunter2@h:1/2", "redis://h:1/2"),
