@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
-from ipaddress import IPv6Address
 from urllib.parse import unquote
 
 from bus import host_name
@@ -116,20 +115,10 @@ def _address(address: str) -> tuple[str, int]:
         raise ValueError(
             f"there is no host with a port or without; write nats://HOST:PORT, and in credentials {ENCODE}"
         )
-    try:
-        if match[0].startswith("["):
-            IPv6Address(match[0].strip("[]"))
-        else:
-            match[0].encode("idna")  # as whoever looks it up does
-    except ValueError:
-        raise ValueError(
-            "its host is no name, whose parts between dots have 1 to 63 characters, and no address, which has brackets "
-            "around it for IPv6 alone"
-        ) from None
+    host_name.require(match[0])
     number = int(port[1:] or DEFAULT_PORT)
     if not 1 <= number <= 65535:
         raise ValueError(f"its port is not between 1 and 65535; write nats://HOST:PORT, and in credentials {ENCODE}")
-    host_name.require(match[0])
     return match[0], number
 
 

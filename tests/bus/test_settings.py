@@ -132,7 +132,7 @@ def test_a_host_that_cannot_be_looked_up_is_refused(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str, host: str
 ) -> None:
     said = refusal(monkeypatch, BUS_AUTH="jwt", **{variable: value.format(host)})
-    assert said.startswith(f"{variable}: the name of its host is none: each part between dots has 1 to 63 characters")
+    assert said.startswith(f"{variable}: its host is no name, whose parts between dots have 1 to 63 characters")
 
 
 def test_settings_that_contradict_each_other_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
