@@ -62,7 +62,7 @@ class Bus(Lifecycle):
         settings: where NATS is, and the deadlines.
         name: how this process appears in NATS monitoring.
         update_stream: change an existing EVENTS stream to these settings (see `EventStream.declare`).
-        declare: see to the stream at all. A process that only sends needs no permission for it.
+        declare: make and correct the stream. If not, a process that only sends needs no permission to see it either.
     """
 
     def __init__(

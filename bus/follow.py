@@ -126,7 +126,7 @@ class FollowedEvents(AsyncIterator[Stored]):
             await self._wait_for_news()
 
     async def _begin(self, after: int | None) -> None:
-        state = await self._bus.stream.state()
+        state = await self._bus.look()  # another stream, or leader, than this one is noticed from now on
         self._epoch = state.epoch
         self._end = state.last_seq
         self._seen = dict.fromkeys(self._seen, state.last_seq if after is None else after)

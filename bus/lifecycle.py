@@ -16,7 +16,7 @@ from bus.nats_login import NatsLogin
 from bus.nats_url import redacted
 from bus.settings import Settings
 from bus.stream import EventStream
-from bus.stream_leader import STREAM_QUESTION
+from bus.stream_leader import STREAM_QUESTION, StreamState
 
 log = structlog.get_logger(__name__)
 
@@ -28,12 +28,13 @@ class Lifecycle:
         settings: where NATS is, and the deadlines.
         name: how this process appears in NATS monitoring.
         update_stream: change an existing EVENTS stream to these settings (see `EventStream.declare`).
-        declare: see to the stream at all.
+        declare: make and correct the stream; otherwise it is only looked at, while somebody is to be told of gaps.
     """
 
     def __init__(self, settings: Settings, *, name: str, update_stream: bool, declare: bool) -> None:
         self._settings = settings
         self._update_stream = update_stream
+        self._declare = declare
         self._declare_within = min(2 * settings.append_timeout, settings.connect_timeout / 2)
         """Seconds for JetStream to have a leader; what it lacks is known before a first connection is given up."""
         self._gap_callbacks: list[Callable[[], None]] = []
@@ -42,12 +43,13 @@ class Lifecycle:
             NatsLogin.of(settings),
             name=name,
             heal_timeout=settings.heal_timeout,
-            check=self._check if declare else None,
-            question=STREAM_QUESTION if declare else None,
+            check=self._check,
+            question=STREAM_QUESTION,
         )
         self._connection.condition.on_gap = self._missed
         self._closed = False
-        self._epoch = self._led_by = ""
+        self._known: tuple[str, str] | None = None
+        """Which stream it was at the last look, and who led it."""
         self.stream = EventStream(self._connection, settings)
 
     async def __aenter__(self) -> Self:
@@ -182,11 +184,30 @@ class Lifecycle:
             raise trouble.error
         await self.stream.state()
 
+    async def look(self) -> StreamState:
+        """What the stream holds now. Whoever is told of gaps is told if it is another one than at the last look, or has
+        another leader.
+
+        Raises:
+            BusUnavailable: as for `EventStream.state`.
+        """
+        state = await self.stream.state()
+        # Only a leader republishes what is stored: what one had stored when it was lost, nobody has heard.
+        known = state.epoch, self.stream.leadership
+        if self._known not in (None, known):
+            self._missed()
+        self._known = known
+        return state
+
     async def _check(self, fresh: bool) -> None:
         """See to the stream, on a new connection and when it cannot be read any more."""
+        if not self._declare:
+            if self._gap_callbacks:  # who only sends needs no permission to look
+                await self.look()
+            return
         if not fresh:
             try:
-                state = await self.stream.state()
+                await self.look()
             except NoQuorum:
                 raise
             except BusUnavailable as error:
@@ -195,12 +216,7 @@ class Lifecycle:
                 fresh = True
         if fresh:
             await self.stream.declare(update=self._update_stream, within=self._declare_within)
-            state = await self.stream.state()
-        # Only a leader republishes what is stored: what one had stored when it was lost, nobody has heard.
-        led_by = self.stream.leadership
-        if self._epoch not in ("", state.epoch) or self._led_by not in ("", led_by):
-            self._missed()
-        self._epoch, self._led_by = state.epoch, led_by
+            await self.look()
 
     def _missed(self) -> None:
         for callback in list(self._gap_callbacks):

@@ -167,6 +167,24 @@ async def test_a_stream_made_anew_is_followed_from_its_first_event(own_nats: Nat
     assert Interruption.MADE_ANEW in told
 
 
+async def test_who_may_not_declare_the_stream_notices_as_well_that_it_was_made_anew(own_nats: Nats, group: str) -> None:
+    """Nothing tells of it: the connection lasts, and the new stream's events have sequences that were seen."""
+    told: list[Interruption] = []
+    settings = Settings.load(nats_url=own_nats.url)
+    async with (
+        Bus(settings) as other,
+        Bus(settings, declare=False) as listening,
+        listening.follow(subjects.group(group), on_interruption=told.append) as events,
+    ):
+        await say(other, group, "old", "old", "old")
+        assert await taken(events, 3) == [1, 2, 3]
+        await other.request(f"$JS.API.STREAM.DELETE.{subjects.STREAM}", b"", timeout=DEADLINE)
+        await other.stream.declare(update=False)
+        await say(other, group, "new", "new")
+        assert await taken(events, 2) == [1, 2]
+    assert Interruption.MADE_ANEW in told
+
+
 async def test_who_gives_up_waiting_may_ask_again(bus: Bus, group: str) -> None:
     """At whatever moment: before a read, within it, after it."""
     got: list[int] = []
