@@ -1,7 +1,8 @@
 """How full the stream is, and whether there is room for another job beside the ends of those that are open.
 
 NATS refuses an append to a full stream (`discard: new`), whatever it is. So that a job that was accepted can always
-end, new jobs are refused before that: the rest of the stream is kept for what happens to those that are open.
+end, new jobs are refused before that: the rest of the stream is kept for what happens to those that are open. Where
+NATS itself has to cut (`stream_config.can_be_cut`) there is always room.
 """
 
 from __future__ import annotations
@@ -133,6 +134,8 @@ class Space:
 
     def _has_room(self, size: int) -> bool:
         usage = self._usage
+        if not usage.can_be_cut:  # NATS makes room
+            return True
         fits = usage.max_bytes < 0 or usage.used + self._accepted + size <= FOR_NEW_JOBS * usage.max_bytes
         return fits and usage.share <= FOR_NEW_JOBS
 

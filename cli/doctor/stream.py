@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 
 from bus import Bus, BusError, Settings, StreamConflict, subjects
-from bus.stream_config import SETTINGS, corrections, edited, unusable
+from bus.stream_config import SETTINGS, can_be_cut, corrections, edited, unusable
 from cli.amounts import count, size
 from cli.doctor.check import Check, bad, good, unsure
 from workers.state.nats_state import NatsState, StreamState
@@ -75,6 +75,13 @@ def _look(settings: Settings, stream: StreamState) -> Iterator[Check]:
             f"replicas of {name} are off line or behind: {', '.join(stream.lagging)}",
             f"start those servers, and see 'nats stream info {name}'",
         )
+    if not can_be_cut(config):
+        yield unsure(
+            STREAM,
+            f"{name} denies purges or allows schedules, so NATS itself cuts it, and can cut what an open job needs",
+            "move it away, and a new one is made: NATS takes neither back",
+        )
+        return
     if stream.share is not None and stream.share > NEARLY_FULL:
         yield unsure(
             STREAM,

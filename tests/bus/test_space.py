@@ -16,16 +16,17 @@ MOST = 1000
 class Answering:
     """JetStream, as far as `Space` asks it."""
 
-    def __init__(self, used: int = 0, *, silent: bool = False) -> None:
+    def __init__(self, used: int = 0, *, silent: bool = False, **config: Any) -> None:
         self.asked = 0
         self.used = used
         self._silent = silent
+        self._config = {"max_bytes": MOST, **config}
 
     async def info(self) -> dict[str, Any]:
         self.asked += 1
         await asyncio.sleep(60 if self._silent else 0)
         state = {"first_seq": 1, "last_seq": 1, "bytes": self.used, "messages": 1}
-        return {"state": state, "config": {"max_bytes": MOST}}
+        return {"state": state, "config": self._config}
 
 
 def space(jetstream: Answering) -> Space:
@@ -50,6 +51,11 @@ async def test_before_it_refuses_it_looks_whether_there_is_room_by_now(monkeypat
         await room.require(1)
     jetstream.used = 0
     await room.require(1)
+
+
+@pytest.mark.parametrize("edit", ["deny_purge", "allow_msg_schedules"])
+async def test_where_nats_itself_cuts_there_is_always_room(edit: str) -> None:
+    await space(Answering(used=MOST, **{edit: True})).require(1)
 
 
 async def test_many_who_submit_while_nats_is_silent_wait_for_one_look(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -112,6 +112,16 @@ async def test_a_stream_that_was_edited_and_does_not_keep_what_delivery_rests_on
         await raw.edit(max_msgs_per_subject=-1)
 
 
+async def test_a_stream_that_nats_itself_cuts(server: Nats) -> None:
+    address = url(server, "whole")
+    async with Bus(settings(address)), connected(address) as raw:
+        await raw.edit(deny_purge=True, discard="old")
+    [check] = (await found(address))["stream"]
+    assert "NATS itself cuts it" in check.text
+    async with connected(address) as raw:
+        await raw.ask(f"STREAM.DELETE.{subjects.STREAM}")  # NATS does not take it back
+
+
 @pytest.mark.parametrize("permission", NEEDED, ids=lambda each: f"{each.verb} {each.pattern}")
 async def test_each_permission_that_is_missing_is_named(server: Nats, permission: Permission) -> None:
     role = min(permission.roles)
