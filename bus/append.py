@@ -16,7 +16,7 @@ from bus.event_limit import EventLimit, header_bytes
 from bus.jetstream import STREAM_NOT_FOUND, ApiError, JetStream, read_answer
 from bus.settings import Settings
 from bus.stored import Stored
-from bus.stream_config import is_ours
+from bus.stream_config import keeps_guarantees
 
 WRONG_LAST_SEQUENCE = 10071
 LARGER_THAN_STREAM_TAKES = 10054
@@ -158,11 +158,11 @@ class Appends:
                 return NoQuorum(LEADERLESS)
             return NoStream(f"nothing stores {subject}, and NATS does not say why ({error})")
         else:
-            if is_ours(config):
+            if keeps_guarantees(config):
                 return NoQuorum(LEADERLESS)
         return NoStream(
-            f"no stream stores {subject}: the stream {subjects.STREAM} was removed, or belongs to another application; "
-            "a web process or a worker declares it within seconds, or says why not"
+            f"no stream stores {subject}: the stream {subjects.STREAM} was removed or edited, or belongs to another "
+            "application; a web process or a worker declares it within seconds, or says why not"
         )
 
     async def _last(self, subject: str) -> Stored | None:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import nats.errors
 import structlog
 
-from bus import subjects
+from bus import subjects, times
 from bus.connection import Connection
 from bus.errors import BusError, BusUnavailable, StreamConflict, UnsupportedServer
 from bus.jetstream import STREAM_NAME_IN_USE, STREAM_NOT_FOUND, ApiError, read_answer
 from bus.quorum import lacking
 from bus.settings import Settings
 from bus.stream_config import (
+    CORRECTED,
     MARK,
     MARKED,
     SETTINGS,
@@ -150,8 +152,9 @@ class Declaration:
 
     async def _correct(self, config: Config, wrong: Config) -> Config:
         told = "; ".join(f"{name} is {_shown(config.get(name))}, needed is {_shown(wrong[name])}" for name in wrong)
+        metadata = {**(config.get("metadata") or {}), CORRECTED: times.written(datetime.now(UTC))}
         try:
-            corrected: Config = (await self._ask("UPDATE", {**config, **wrong}))["config"]
+            corrected: Config = (await self._ask("UPDATE", {**config, **wrong, "metadata": metadata}))["config"]
         except ApiError as error:
             raise StreamConflict(
                 f"the stream {subjects.STREAM} at {self._where} does not keep what delivery rests on ({told}), and "

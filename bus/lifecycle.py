@@ -49,7 +49,7 @@ class Lifecycle:
         self._connection.condition.on_gap = self._missed
         self._closed = False
         self._known: tuple[str, str] | None = None
-        """Which stream it was at the last look, and who led it."""
+        """Which stream it was at the last look, and who republished it."""
         self.stream = EventStream(self._connection, settings)
 
     async def __aenter__(self) -> Self:
@@ -185,22 +185,23 @@ class Lifecycle:
         await self.stream.state()
 
     async def look(self) -> StreamState:
-        """What the stream holds now. Whoever is told of gaps is told if it is another one than at the last look, or has
-        another leader.
+        """What the stream holds now. Whoever is told of gaps is told if it is another one than at the last look, has
+        another leader, or was corrected.
 
         Raises:
             BusUnavailable: as for `EventStream.state`.
         """
         state = await self.stream.state()
-        # Only a leader republishes what is stored: what one had stored when it was lost, nobody has heard.
-        known = state.epoch, self.stream.leadership
+        # Only a leader republishes what is stored: what one had stored when it was lost, nobody has heard; nor what was
+        # stored while the stream was edited to republish nothing.
+        known = state.epoch, self.stream.republisher
         if self._known not in (None, known):
             self._missed()
         self._known = known
         return state
 
     async def _check(self, fresh: bool) -> None:
-        """See to the stream, on a new connection and when it cannot be read any more."""
+        """See to the stream, on a new connection and when it cannot be read any more or was edited."""
         if not self._declare:
             if self._gap_callbacks:  # who only sends needs no permission to look
                 await self.look()
@@ -208,6 +209,7 @@ class Lifecycle:
         if not fresh:
             try:
                 await self.look()
+                fresh = not self.stream.keeps_guarantees
             except NoQuorum:
                 raise
             except BusUnavailable as error:

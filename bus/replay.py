@@ -19,6 +19,7 @@ from nats.aio.msg import Msg
 from bus import subjects
 from bus.byte_budget import ByteBudget
 from bus.errors import BusUnavailable, ReplayIncomplete
+from bus.requests import NO_RESPONDERS
 from bus.settings import Settings
 from bus.stored import Stored, from_direct
 
@@ -110,6 +111,11 @@ class Replays:
             elif (status := headers.get("Status")) in ("204", "404"):
                 answer.more = headers.get("Nats-Num-Pending", "0") != "0"
                 ended.set_result(None)
+            elif status == NO_RESPONDERS:
+                text = (
+                    f"nobody answers a replay: the stream {subjects.STREAM} is away, or was edited to deny direct gets"
+                )
+                ended.set_exception(BusUnavailable(text))
             else:
                 text = f"NATS refused a replay: {status} {headers.get('Description', '')}"
                 ended.set_exception(BusUnavailable(text))

@@ -79,9 +79,14 @@ class EventStream:
         return self._leader.replicated
 
     @property
-    def leadership(self) -> str:
-        """Which server leads the stream, and since when, at the last `state`; empty without replicas."""
-        return self._leader.leadership
+    def republisher(self) -> str:
+        """Who republishes what is stored, at the last `state`; see `StreamLeader`."""
+        return self._leader.republisher
+
+    @property
+    def keeps_guarantees(self) -> bool:
+        """Whether it could be used as it was, at the last `state`; if not, `declare` sets it back, or says why not."""
+        return self._leader.keeps_guarantees
 
     @property
     def room(self) -> int:

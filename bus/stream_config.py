@@ -20,6 +20,10 @@ MARKED = "events"
 RESTORED = "busctl.restored"
 """The entry that an operator gives a stream that was put back from a backup: any text that it did not have before."""
 
+CORRECTED = "busctl.corrected"
+"""The entry that says when what the guarantees rest on was set back last: till then events may have been stored that
+nobody heard."""
+
 SETTINGS = {"max_age": "stream_max_age", "max_bytes": "stream_max_bytes", "num_replicas": "stream_replicas"}
 """The fields that settings give. What was last applied of each stands in the metadata, as `busctl.<setting>`."""
 
@@ -92,6 +96,11 @@ def unusable(config: Config) -> str | None:
     if config.get("mirror"):
         return f"it is a mirror of the stream {config['mirror'].get('name')}"
     return None
+
+
+def keeps_guarantees(config: Config) -> bool:
+    """Whether a stream can be used as it is: it is ours, takes events, and nothing has to be corrected."""
+    return is_ours(config) and unusable(config) is None and not corrections(config)
 
 
 def can_be_cut(config: Config) -> bool:

@@ -11,7 +11,7 @@ from bus.elsewhere import Question
 from bus.errors import BusUnavailable, NoQuorum, NoStream
 from bus.jetstream import STREAM_NOT_FOUND, ApiError, JetStream, read_answer
 from bus.quorum import ELECTION, JUST_NOW, Furthest, lacking
-from bus.stream_config import epoch
+from bus.stream_config import CORRECTED, epoch, keeps_guarantees
 
 MOST_HOLES = 10_000
 """Events that are gone from the middle of the stream, up to which NATS is asked which ones."""
@@ -59,8 +59,11 @@ class StreamLeader:
     def __init__(self, jetstream: JetStream, *, replicated: bool) -> None:
         self.replicated = replicated
         """Whether the stream has replicas, as far as is known."""
-        self.leadership = ""
-        """Which server leads the stream, and since when, at the last `state`; empty without replicas."""
+        self.republisher = ""
+        """Who republishes what is stored, at the last `state`: which server leads the stream and since when, if it has
+        replicas, and when its configuration was corrected last."""
+        self.keeps_guarantees = True
+        """Whether the stream could be used as it was, at the last `state`."""
         self._jetstream = jetstream
         self._furthest = Furthest()
         self._holes = ("", 0, 0)
@@ -89,12 +92,15 @@ class StreamLeader:
             self._holes = _holes(answer)
             self._last_hole = max(answer["state"].get("deleted") or [answer["state"]["last_seq"]])
         state = answer["state"]
-        self.replicated = answer["config"].get("num_replicas", 1) > 1
+        config = answer["config"]
+        self.replicated = config.get("num_replicas", 1) > 1
         lack = self._furthest.lacking(epoch(answer), state["last_seq"], seen=seen)
         if lack is not None and self.replicated:
             raise NoQuorum(f"the stream {subjects.STREAM} {lack}")
         cluster = answer.get("cluster") or {}
-        self.leadership = f"{cluster.get('leader', '')} {cluster.get('leader_since', '')}" if self.replicated else ""
+        leader = f"{cluster.get('leader', '')} {cluster.get('leader_since', '')}" if self.replicated else ""
+        self.republisher = f"{leader} {(config.get('metadata') or {}).get(CORRECTED, '')}"
+        self.keeps_guarantees = keeps_guarantees(config)
         last_hole = 0 if not holes[2] else self._last_hole if holes[2] <= MOST_HOLES else state["last_seq"]
         first_seq, last_seq = state["first_seq"] or state["last_seq"] + 1, state["last_seq"]
         return StreamState(epoch(answer), first_seq, last_seq, last_hole, state["last_ts"])

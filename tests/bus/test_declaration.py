@@ -147,6 +147,45 @@ async def test_what_a_guarantee_needs_is_corrected_and_said(
     assert corrected.get(field) == expected
 
 
+async def test_what_is_edited_while_processes_run_is_set_back_and_what_nobody_heard_is_read(
+    server: Nats, raw: RawJetStream
+) -> None:
+    """Also by processes that did not see the edit before another one had set it back."""
+    settings = Settings.load(nats_url=server.url)
+    async with (
+        asyncio.timeout(20),
+        Bus(settings) as bus,
+        Bus(settings, declare=False) as other,
+        bus.follow("bus.group.edited") as events,
+        other.follow("bus.group.edited") as events_of_other,
+    ):
+        await raw.edit(republish=None, allow_direct=False)
+        seq = await other.stream.append("bus.group.edited", b"{}")
+        assert [(await anext(each)).seq for each in (events, events_of_other)] == [seq, seq]
+        config = await raw.config()
+    assert (config["republish"], config["allow_direct"]) == (OURS, True)
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        ({"subjects": ["shop.>"], "republish": None, "metadata": {}}, "belongs to another application"),
+        ({"sealed": True}, "is sealed"),
+    ],
+)
+async def test_a_stream_that_can_be_used_no_more_is_said_while_processes_run(
+    server: Nats, raw: RawJetStream, edit: dict[str, Any], said: str
+) -> None:
+    async with asyncio.timeout(20), Bus(Settings.load(nats_url=server.url)) as bus:
+        trouble = asyncio.Event()
+        bus.on_change = lambda works: None if works else trouble.set()
+        edited = await raw.edit(**edit)
+        await trouble.wait()
+        with pytest.raises(StreamConflict, match=said):
+            await bus.ping()
+    assert await raw.config() == edited
+
+
 async def test_a_correct_stream_is_not_written_to(server: Nats, raw: RawJetStream) -> None:
     await declare(server.url)
     writes: list[str] = []
