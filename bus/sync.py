@@ -11,6 +11,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Coroutine, Iterable
+from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -40,6 +41,7 @@ class _Life:
         self.bus: Bus | None = None
         self.worked = False
         """Whether the bus was ready ever."""
+        self.closed = False
 
 
 class SyncBus:
@@ -80,7 +82,7 @@ class SyncBus:
 
     def begin(self) -> None:
         """Connect from now on, without waiting for it."""
-        asyncio.run_coroutine_threadsafe(self._begun(self._life), self._running_loop(self._life))
+        self._start(self._begun)
 
     def call(self, verb: Callable[[Bus], Coroutine[Any, Any, T]], *, timeout: float | None = None) -> T:
         """Run `verb` with the connected `Bus` on the bus's own loop and wait for its answer.
@@ -89,18 +91,22 @@ class SyncBus:
             verb: for example `lambda bus: job_log.read(bus.stream, client_id, job_id)`.
             timeout: deadline in seconds; by default enough for connecting and a few requests.
 
+        Whatever is raised in this thread meanwhile, such as `KeyboardInterrupt`, `verb` is cancelled then.
+
         Raises:
-            BusUnavailable: NATS is away, refuses us, or the deadline passed; and whatever `verb` raises.
+            BusUnavailable: NATS is away, refuses us, the deadline passed, or the bus was closed; and whatever `verb`
+                raises.
         """
-        life = self._life
-        loop = self._running_loop(life)
         deadline = timeout or self._settings.connect_timeout + 4 * self._settings.append_timeout
-        future = asyncio.run_coroutine_threadsafe(self._with_bus(life, verb), loop)
+        future = self._start(lambda life: self._with_bus(life, verb))
         try:
             return future.result(deadline)
         except FutureTimeoutError as error:
-            future.cancel()
             raise BusUnavailable(f"the bus did not answer within {deadline:g} s; try again", maybe_done=True) from error
+        except CancelledError as error:
+            raise BusUnavailable("the bus was closed before it answered", maybe_done=True) from error
+        finally:
+            future.cancel()  # nobody waits for it any more
 
     def send_event(self, event: Event, client_id: str) -> int:
         """Store an event for every connection of one client; see `Bus.send_event`."""
@@ -111,9 +117,10 @@ class SyncBus:
         return self.call(lambda bus: bus.broadcast_event(event, groups))
 
     def close(self) -> None:
-        """Drain the connection and end the thread. The bus connects again if it is used again."""
+        """Drain the connection, end the thread and what others wait for. The bus connects again if it is used again."""
         life, self._life = self._life, _Life()
         with life.lock:
+            life.closed = True
             if life.loop is None or life.thread is None:
                 return
             try:
@@ -128,13 +135,17 @@ class SyncBus:
     def _forget(self) -> None:
         self._life = _Life()
 
-    def _running_loop(self, life: _Life) -> asyncio.AbstractEventLoop:
-        with life.lock:
+    def _start(self, work: Callable[[_Life], Coroutine[Any, Any, T]]) -> Future[T]:
+        """Begin something on the loop, which is begun first if need be."""
+        life = self._life
+        with life.lock:  # so that nothing begins on a loop that is about to end
+            if life.closed:
+                raise BusUnavailable("the bus was closed meanwhile; try again")
             if life.loop is None:
                 life.loop = asyncio.new_event_loop()
                 life.thread = threading.Thread(target=_run, args=(life.loop,), name="bus", daemon=True)
                 life.thread.start()
-            return life.loop
+            return asyncio.run_coroutine_threadsafe(work(life), life.loop)
 
     async def _begun(self, life: _Life) -> Bus:
         if life.bus is None:
@@ -167,5 +178,9 @@ def _run(loop: asyncio.AbstractEventLoop) -> None:
     asyncio.set_event_loop(loop)
     try:
         loop.run_forever()
+        if unfinished := asyncio.all_tasks(loop):  # other threads wait for them
+            for task in unfinished:
+                task.cancel()
+            loop.run_until_complete(asyncio.wait(unfinished, timeout=CLOSE_GRACE))
     finally:
         loop.close()

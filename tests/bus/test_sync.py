@@ -1,13 +1,15 @@
 """SyncBus: from threads, after forks, and again after a close."""
 
+import asyncio
 import multiprocessing
 import os
+import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from bus import BusUnavailable, Settings, SyncBus, SystemNotification, subjects
+from bus import Bus, BusUnavailable, Settings, SyncBus, SystemNotification, subjects
 
 
 def notify(bus: SyncBus, text: str) -> int:
@@ -35,6 +37,57 @@ def test_it_can_be_used_again_after_a_close_and_leaves_no_thread(settings: Setti
     assert not [thread for thread in threading.enumerate() if thread.name == "bus"]
     assert notify(bus, "b") > first
     bus.close()
+
+
+class Endless:
+    """A verb that waits for what does not come."""
+
+    def __init__(self) -> None:
+        self.began = threading.Event()
+        self.ended = threading.Event()
+
+    async def __call__(self, bus: Bus) -> None:
+        try:
+            self.began.set()
+            await asyncio.Event().wait()
+        finally:
+            self.ended.set()
+
+
+def test_a_close_ends_what_other_threads_wait_for(settings: Settings) -> None:
+    bus, verb = SyncBus(settings), Endless()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(bus.call, verb, timeout=60)
+        assert verb.began.wait(20)
+        bus.close()
+        with pytest.raises(BusUnavailable, match="closed before it answered"):
+            waiting.result(20)
+    assert verb.ended.is_set()
+
+
+def test_what_is_raised_in_a_thread_that_waits_ends_what_it_waits_for(settings: Settings) -> None:
+    class OutOfTime(Exception):
+        """As Celery's soft time limit is."""
+
+    def out_of_time(*_: object) -> None:
+        raise OutOfTime
+
+    def interrupt() -> None:
+        if verb.began.wait(20):
+            signal.pthread_kill(main, signal.SIGUSR1)
+
+    verb, main = Endless(), threading.get_ident()
+    before = signal.signal(signal.SIGUSR1, out_of_time)
+    interrupting = threading.Thread(target=interrupt)
+    try:
+        with SyncBus(settings) as bus:
+            interrupting.start()
+            with pytest.raises(OutOfTime):
+                bus.call(verb, timeout=60)
+            assert verb.ended.wait(20)
+    finally:
+        interrupting.join(20)
+        signal.signal(signal.SIGUSR1, before)
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
