@@ -3,7 +3,11 @@ to hold nothing of what clients wrote and no secret."""
 
 from __future__ import annotations
 
+import errno
 import os
+import re
+import socket
+import ssl
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
@@ -31,6 +35,9 @@ _KNOWN_MESSAGES = {
 }
 """Classes of libraries whose messages name servers and states alone."""
 
+_ADDRESS_ERRORS = {code: name for name, code in vars(socket).items() if name.startswith("EAI_")}
+_TLS_REASON = re.compile(r"[A-Z0-9_]+")
+
 
 def described(error: BaseException) -> str:
     """The exception's type, and what may be told of it.
@@ -39,7 +46,10 @@ def described(error: BaseException) -> str:
     whose messages are written by this project or by servers. An `OSError` tells what the system says, not which file.
     """
     told = type(error).__qualname__
-    message = _message(error)
+    try:
+        message = _message(error)
+    except Exception:  # its attributes may be anything; its traceback is told all the same
+        message = ""
     return f"{told}: {message}" if message else told
 
 
@@ -142,13 +152,22 @@ def _flat(group: BaseExceptionGroup[BaseException]) -> Iterable[BaseException]:
 def _message(error: BaseException) -> str:
     if isinstance(error, InvalidName):
         return f"a {error.kind} that cannot be used"
-    if isinstance(error, ValidationError):
-        return "; ".join(
-            f"{'.'.join(map(str, item['loc']))}: {item['type']}" for item in error.errors(include_input=False)[:5]
-        )
-    if isinstance(error, OSError) and error.errno is not None:
-        return os.strerror(error.errno)
-    known = isinstance(error, BusError) or any(
+    if isinstance(error, ValidationError):  # where it is wrong can be a key that a client wrote
+        return "; ".join(item["type"] for item in error.errors(include_input=False, include_context=False)[:5])
+    if isinstance(error, BusError) or any(
         (kind.__module__, kind.__qualname__) in _KNOWN_MESSAGES for kind in type(error).__mro__
-    )
-    return str(error) if known else ""
+    ):
+        return str(error)
+    return _of_the_system(error) if isinstance(error, OSError) else ""
+
+
+def _of_the_system(error: OSError) -> str:
+    """What the number of an error means, if that is one of the system: its texts can be those of whoever raised it."""
+    if isinstance(error, ssl.SSLError):
+        reason = getattr(error, "reason", None) or ""
+        return reason.lower().replace("_", " ") if _TLS_REASON.fullmatch(reason) else ""
+    if isinstance(error, socket.gaierror):
+        return _ADDRESS_ERRORS.get(error.errno, "")
+    if error.errno is None or error.errno not in errno.errorcode or isinstance(error, socket.herror):
+        return ""
+    return os.strerror(error.errno)

@@ -6,6 +6,8 @@ import asyncio
 import gc
 import logging
 import os
+import socket
+import ssl
 import sys
 import threading
 import warnings
@@ -15,7 +17,7 @@ from typing import Any
 
 import structlog
 from celery.worker.consumer.consumer import INVALID_TASK_ERROR, MESSAGE_DECODE_ERROR, UNKNOWN_FORMAT, UNKNOWN_TASK_ERROR
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from bus import BusUnavailable, Settings, Stored, traces
 from bus.log import configure_logging
@@ -25,8 +27,24 @@ LOUD = Path(__file__)
 FORGED = "x\n2026-01-01T00:00:00Z [error] FORGED\r\x1b[31m\u2028\u2029\u0085\u202e\u2066\u200b\U000e0041\ud83d\x9b"
 
 
-class Model(BaseModel):
+class Model(BaseModel, extra="forbid"):
     number: int
+    counts: dict[str, int] = {}
+
+
+class WithoutText(BusUnavailable):
+    def __str__(self) -> str:
+        raise ValueError(CONTENT)
+
+
+ODD = (
+    OSError(CONTENT, SECRET),
+    OSError(2**40, CONTENT),
+    ssl.SSLCertVerificationError(1, CONTENT),
+    socket.gaierror(socket.EAI_NONAME, CONTENT),
+    socket.herror(1, CONTENT),
+    WithoutText(CONTENT),
+)
 
 
 def raising(api_key: str) -> None:
@@ -90,6 +108,8 @@ def main() -> None:
         "group", log, ExceptionGroup(CONTENT, [ValueError(CONTENT), ExceptionGroup("", [OSError(28, CONTENT, SECRET)])])
     )
     caught("known", log, BusUnavailable("NATS is away"))
+    for error in (*ODD, _invalid(), _untrusted()):
+        caught("odd", log, error)
     log.warning("as a value", error=ValueError(SECRET), long="y" * 100_000)
 
     settings = Settings.load(nats_url=f"nats://u:{SECRET}@127.0.0.1", secret=SECRET)
@@ -126,6 +146,27 @@ def _recursion() -> RecursionError:
         try:
             recurse(CONTENT)
         except RecursionError as error:
+            return error
+    raise AssertionError
+
+
+def _invalid() -> ValidationError:
+    with suppress(AssertionError):
+        try:
+            Model.model_validate({"number": 1, "counts": {SECRET: "x"}, CONTENT: 1})
+        except ValidationError as error:
+            return error
+    raise AssertionError
+
+
+def _untrusted() -> ssl.SSLError:
+    """What a TLS handshake raises that is answered in plain text."""
+    tls = ssl.create_default_context().wrap_bio(incoming := ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="x")
+    incoming.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    with suppress(AssertionError):
+        try:
+            tls.do_handshake()
+        except ssl.SSLError as error:
             return error
     raise AssertionError
 

@@ -63,7 +63,8 @@ JOINERS = "\u200c\u200d"
 
 def test_nothing_from_outside_makes_a_line_or_controls_a_terminal(console: str, records: list[dict[str, Any]]) -> None:
     assert hidden(console, "\n" + JOINERS) == ""
-    begins = re.compile(r'\d{4}-\d\d-\d\dT|Traceback|  File "|  The above|  During|  The exception|  …|[A-Z]\w*')
+    kinds = r"[A-Z]\w*|gaierror|herror"
+    begins = re.compile(rf'\d{{4}}-\d\d-\d\dT|Traceback|  File "|  The above|  During|  The exception|  …|{kinds}')
     for line in console.splitlines():
         assert begins.match(line), line
         assert "FORGED" not in line or not line.startswith("2026-01-01T00:00:00Z")
@@ -85,7 +86,7 @@ def test_what_needs_joiners_is_shown_as_it_is(console: str, records: list[dict[s
 def test_a_traceback_has_types_and_places(console: str, records: list[dict[str, Any]]) -> None:
     [ours] = [record for record in records if record["event"] == "ours"]
     validation, lookup = ours["exception"]
-    assert validation["exception"] == "ValidationError: number: int_parsing"
+    assert validation["exception"] == "ValidationError: int_parsing"
     assert lookup["exception"] == "LookupError"
     assert "direct cause" in lookup["relation"]
     assert lookup["frames"][-1] == {"file": str(LOUD), "line": lookup["frames"][-1]["line"], "function": "raising"}
@@ -107,6 +108,24 @@ def test_a_deep_recursion_and_a_group_are_bounded(records: list[dict[str, Any]])
 def test_an_error_of_this_project_is_told_whole(records: list[dict[str, Any]]) -> None:
     [known] = [record for record in records if record["event"] == "known"]
     assert known["exception"][0]["exception"] == "BusUnavailable: NATS is away"
+
+
+def test_whatever_an_exception_holds_its_traceback_is_told_and_nothing_that_somebody_wrote(
+    records: list[dict[str, Any]],
+) -> None:
+    chains = [record["exception"] for record in records if record["event"] == "odd"]
+    assert all(chain[-1]["frames"] for chain in chains)
+    *told, of_tls = [chain[-1]["exception"] for chain in chains]
+    assert told == [
+        "OSError",
+        "OSError",
+        "SSLCertVerificationError",
+        "gaierror: EAI_NONAME",
+        "herror",
+        "WithoutText",
+        "ValidationError: int_parsing; extra_forbidden",
+    ]
+    assert re.fullmatch(r"SSLError: [a-z ]+", of_tls)  # in words of OpenSSL
 
 
 def test_of_an_object_that_may_hold_something_its_type_is_told(records: list[dict[str, Any]]) -> None:
