@@ -152,7 +152,7 @@ class FollowedEvents(AsyncIterator[Stored]):
             await self._see_which_stream()
         if self._reading is None:
             self._news.clear()
-            self._reading = self._in_order(max(self._end, self._heard))
+            self._reading = self._in_order(await self._common_end())
         try:
             stored = await anext(self._reading, None)
         except BaseException:
@@ -161,6 +161,13 @@ class FollowedEvents(AsyncIterator[Stored]):
         if stored is None:
             self._reading = None
         return stored
+
+    async def _common_end(self) -> int:
+        """How far to read. What was heard may be forged, and of several subjects none may be read past the others."""
+        if len(self._seen) > 1 and self._heard > self._end:
+            self._end = (await self._bus.stream.state()).last_seq
+            return self._end
+        return max(self._end, self._heard)
 
     async def _in_order(self, end: int) -> AsyncGenerator[Stored, None]:
         """What the stream has, of several subjects up to this sequence: each is read at a time of its own."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from bus import Bus, FollowedEvents, Settings, subjects
+from bus.replay import READ_EVENTS
 from testbed.servers import Nats
 
 DEADLINE = 20.0
@@ -67,6 +68,26 @@ async def test_they_stay_in_order_while_they_are_written(settings: Settings, job
     async with Bus(settings) as bus, Bus(settings) as other:
         async with bus.follow(subjects.job("ann", job_id), subjects.output("ann", job_id), after=0) as events:
             got, seqs = await asyncio.gather(taken(events, len(acts)), act(other, job_id, acts))
+        assert got == seqs
+
+
+async def test_a_forged_live_message_does_not_mix_them_up(settings: Settings, job_id: str) -> None:
+    forged = subjects.job("ann", job_id)
+    headers = {
+        "Nats-Stream": subjects.STREAM,
+        "Nats-Subject": forged,
+        "Nats-Sequence": str(2**62),
+        "Nats-Time-Stamp": "2026-01-02T03:04:05Z",
+    }
+    async with Bus(settings) as bus, Bus(settings) as other:
+        async with bus.follow(forged, subjects.output("ann", job_id), after=0) as events, asyncio.timeout(DEADLINE):
+            await other._connection.publish(subjects.live(forged), b"{}", headers=headers)
+            while events._heard < 2**62:
+                await asyncio.sleep(0.01)
+            seqs = await act(other, job_id, "s" * (READ_EVENTS + 1))
+            got = await taken(events, 1)  # and of the other subject all has been read
+            seqs += await act(other, job_id, "os")
+            got += await taken(events, len(seqs) - 1)
         assert got == seqs
 
 
