@@ -15,6 +15,7 @@ from bus.errors import AppendRefused, BusUnavailable, NoQuorum, NoStream, Stream
 from bus.event_limit import EventLimit, header_bytes
 from bus.jetstream import STREAM_NOT_FOUND, ApiError, JetStream, read_answer
 from bus.settings import Settings
+from bus.space import BY_BYTES, BY_NUMBER
 from bus.stored import Stored
 from bus.stream_config import keeps_guarantees
 
@@ -28,7 +29,9 @@ SETTLING = 0.02
 """Seconds until such an append is tried again."""
 LEADERLESS = f"the stream {subjects.STREAM} has no leader at the moment; try again, or start its other servers"
 FULL = 10077
-"""The stream has as many bytes or events as it may have. Room is made for more: see `bus.retention`."""
+"""The event does not fit, mostly for a limit of the stream. Room is made for more: see `bus.retention`."""
+LIMITS = {"maximum bytes exceeded": BY_BYTES, "maximum messages exceeded": BY_NUMBER}
+"""What to raise, by what NATS says besides."""
 
 
 class Appends:
@@ -80,10 +83,10 @@ class Appends:
             if error.code == LARGER_THAN_STREAM_TAKES:
                 await self._learn_limit()
                 self._limit.require_of_stream(len(data) + header_size)
-            if error.code == FULL:
+            if error.code == FULL and error.description in LIMITS:
                 raise StreamFull(
                     f"the stream {subjects.STREAM} is full, and no worker made room in it: see whether one runs, or "
-                    "raise BUS_STREAM_MAX_BYTES"
+                    f"raise {LIMITS[error.description]}"
                 ) from error
             raise BusUnavailable(f"NATS did not store the event: {error}") from error
         except nats.errors.NoRespondersError as error:
@@ -92,7 +95,8 @@ class Appends:
             text = f"somebody else than the stream answered an append to {subject}; look for who responds there"
             raise BusUnavailable(text, maybe_done=True) from error
         except (nats.errors.Error, TimeoutError) as error:
-            raise BusUnavailable(self._jetstream.silent("an append"), maybe_done=True) from error
+            text = f"{self._jetstream.silent('an append')}. When its disk is full, its log alone says so"
+            raise BusUnavailable(text, maybe_done=True) from error
 
     async def _send(
         self,

@@ -154,7 +154,7 @@ class Retention:
             self._told = True
             log.warning(
                 f"{usage.share:.0%} of the stream {subjects.STREAM} is in use, and nearly all of it by open jobs; new "
-                f"ones are refused from {FOR_NEW_JOBS:.0%} on. Run more workers, or raise BUS_STREAM_MAX_BYTES",
+                f"ones are refused from {FOR_NEW_JOBS:.0%} on. Run more workers, or raise {usage.limit}",
                 open_jobs=len(self._needs),
             )
         return True

@@ -27,6 +27,10 @@ KNOWN_AT_LEAST = 0.02
 LOOK_TIMEOUT = 1.0
 """Deadline in seconds for one look."""
 
+BY_BYTES = "BUS_STREAM_MAX_BYTES"
+BY_NUMBER = f"max_msgs of the stream ('nats stream edit {subjects.STREAM}')"
+"""What to raise for more room, by what there is no more room for. The latter is an operator's alone."""
+
 
 @dataclass(frozen=True, slots=True)
 class Usage:
@@ -59,7 +63,17 @@ class Usage:
     @property
     def share(self) -> float:
         """How full the stream is: from 0 to 1, by bytes or by number, whichever is nearer to its limit."""
-        return max(
+        return max(self._shares)
+
+    @property
+    def limit(self) -> str:
+        """What to raise for more room."""
+        of_bytes, of_number = self._shares
+        return BY_NUMBER if of_number > of_bytes else BY_BYTES
+
+    @property
+    def _shares(self) -> tuple[float, float]:
+        return (
             self.used / self.max_bytes if self.max_bytes > 0 else 0.0,
             self.events / self.max_events if self.max_events > 0 else 0.0,
         )
@@ -87,7 +101,7 @@ class Space:
             BusUnavailable: NATS is away or silent.
         """
         try:
-            return _usage(await self._jetstream.info())
+            return usage_of(await self._jetstream.info())
         except ApiError as error:
             raise BusUnavailable(f"the stream {subjects.STREAM} cannot be read: {error}") from error
 
@@ -103,7 +117,7 @@ class Space:
             if not self._has_room(size):
                 raise StreamFull(
                     f"there is no room for another job: {self._usage.share:.0%} of the stream {subjects.STREAM} is in "
-                    "use. Try again when some of the open jobs have ended, or raise BUS_STREAM_MAX_BYTES"
+                    f"use. Try again when some of the open jobs have ended, or raise {self._usage.limit}"
                 )
             self._accepted += size
 
@@ -140,7 +154,8 @@ class Space:
         return fits and usage.share <= FOR_NEW_JOBS
 
 
-def _usage(info: dict[str, Any]) -> Usage:
+def usage_of(info: dict[str, Any]) -> Usage:
+    """What NATS says of the stream, as far as it tells how much of it is used."""
     state, config = info["state"], info["config"]
     return Usage(
         first_seq=state["first_seq"] or state["last_seq"] + 1,

@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterator
 
 from bus import Bus, BusError, Settings, StreamConflict, subjects
-from bus.stream_config import SETTINGS, can_be_cut, corrections, edited, unusable
+from bus.space import FOR_NEW_JOBS, usage_of
+from bus.stream_config import SETTINGS, corrections, edited, unusable
 from cli.amounts import count, size
 from cli.doctor.check import Check, bad, good, unsure
 from workers.state.nats_state import NatsState, StreamState
@@ -14,7 +15,6 @@ from workers.state.nats_state import NatsState, StreamState
 STREAM = "stream"
 DECLARE_WITHIN = 1.0
 """Seconds for JetStream to make the stream, or to say why it cannot."""
-NEARLY_FULL = 0.9
 LEADERLESS = "start the other servers of the cluster: more than half of them must be up; 'nats server list'"
 
 
@@ -75,18 +75,19 @@ def _look(settings: Settings, stream: StreamState) -> Iterator[Check]:
             f"replicas of {name} are off line or behind: {', '.join(stream.lagging)}",
             f"start those servers, and see 'nats stream info {name}'",
         )
-    if not can_be_cut(config):
+    usage = usage_of(stream.info)
+    if not usage.can_be_cut:
         yield unsure(
             STREAM,
             f"{name} denies purges or allows schedules, so NATS itself cuts it, and can cut what an open job needs",
             "move it away, and a new one is made: NATS takes neither back",
         )
         return
-    if stream.share is not None and stream.share > NEARLY_FULL:
+    if usage.share > FOR_NEW_JOBS:
         yield unsure(
             STREAM,
-            f"{name} is full to {stream.share:.0%}; new jobs are refused",
-            "raise BUS_STREAM_MAX_BYTES and restart the web processes, or see why jobs do not end: busctl jobs --open",
+            f"{name} is full to {usage.share:.0%}; new jobs are refused",
+            f"raise {usage.limit}, or see why jobs do not end: busctl jobs --open",
         )
         return
     if kept := edited(config, settings):

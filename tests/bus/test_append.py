@@ -2,7 +2,7 @@
 
 import pytest
 
-from bus import AppendRefused, Bus, BusUnavailable, EventTooLarge, Settings, SystemNotification, subjects
+from bus import AppendRefused, Bus, BusUnavailable, EventTooLarge, Settings, StreamFull, SystemNotification, subjects
 from testbed.system import System
 from tests.raw_jetstream import connected
 
@@ -31,6 +31,16 @@ async def test_an_event_over_the_servers_limit_is_refused_before_it_is_sent(sett
         with pytest.raises(EventTooLarge, match="max_payload"):
             await bus.broadcast_event(SystemNotification(payload="x" * (1 << 20)))
         await bus.ping()
+
+
+@pytest.mark.parametrize(("limit", "raised"), [("max_bytes", "BUS_STREAM_MAX_BYTES"), ("max_msgs", "max_msgs of")])
+async def test_the_limit_of_a_full_stream_is_named(fresh: System, limit: str, raised: str) -> None:
+    settings = Settings.load(nats_url=fresh.nats.url, append_timeout=0.2)
+    async with Bus(settings) as bus, connected(fresh.nats.url) as operator:
+        await bus.stream.append("bus.group.x", b"{}")
+        await operator.edit(**{limit: 1})
+        with pytest.raises(StreamFull, match=f"raise {raised}"):
+            await bus.stream.append("bus.group.x", b"{}")
 
 
 async def test_a_stream_that_was_removed_is_named(fresh: System) -> None:

@@ -53,6 +53,15 @@ async def test_before_it_refuses_it_looks_whether_there_is_room_by_now(monkeypat
     await room.require(1)
 
 
+@pytest.mark.parametrize(
+    ("jetstream", "raised"),
+    [(Answering(used=MOST), "BUS_STREAM_MAX_BYTES"), (Answering(used=MOST // 2, max_msgs=1), "max_msgs of the stream")],
+)
+async def test_the_limit_that_is_reached_is_named(jetstream: Answering, raised: str) -> None:
+    with pytest.raises(StreamFull, match=f"or raise {raised}"):
+        await space(jetstream).require(1)
+
+
 @pytest.mark.parametrize("edit", ["deny_purge", "allow_msg_schedules"])
 async def test_where_nats_itself_cuts_there_is_always_room(edit: str) -> None:
     await space(Answering(used=MOST, **{edit: True})).require(1)
