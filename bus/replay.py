@@ -1,7 +1,8 @@
 """Reads stored events back by batched direct get (ADR-31 of the NATS architecture), so that no consumer is needed.
 
 What is on its way from NATS is bounded in bytes for the whole process. More would not only need memory: the answers to
-everybody's appends come behind it on the same connection, and past `max_pending` (64 MiB) NATS cuts the process off.
+everybody's appends come behind it on the same connection, and past `max_pending` (64 MiB) NATS cuts the process off. An
+answer that nobody waits for any more is sent all the same, so it counts until it has ended.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 import nats.errors
@@ -64,6 +66,8 @@ class Replays:
         self._connection = connection
         self._patience = settings.append_timeout
         self._in_flight = ByteBudget(IN_FLIGHT)
+        self._asking: set[asyncio.Task[_Answer]] = set()
+        """Each ends with its answer, or at its deadline."""
 
     async def read(self, subject: str, *, after: int, events: int | None = None) -> AsyncGenerator[list[Stored], None]:
         """Stored events of a subject (wildcards allowed) with a sequence larger than `after`, in order, some at a time.
@@ -79,13 +83,23 @@ class Replays:
             if not self._connection.is_connected:
                 raise BusUnavailable("NATS is away; try again when it is back")
             # The bound on bytes is passed by the last event, which may be as large as NATS takes.
-            async with self._in_flight.hold(READ_BYTES + max(0, self._connection.max_payload)):
-                answer = await self._batch(subject, after, READ_EVENTS if left is None else min(READ_EVENTS, left))
+            size = await self._in_flight.take(READ_BYTES + max(0, self._connection.max_payload))
+            batch = self._batch(subject, after, READ_EVENTS if left is None else min(READ_EVENTS, left))
+            asking = asyncio.create_task(batch, name="read from the stream")
+            self._asking.add(asking)
+            asking.add_done_callback(partial(self._asked, size))
+            answer = await asyncio.shield(asking)
             more = answer.more
             left = None if left is None else left - len(answer.events)
             if answer.events:
                 after = answer.events[-1].seq
                 yield answer.events
+
+    def _asked(self, size: int, asking: asyncio.Task[_Answer]) -> None:
+        self._asking.discard(asking)
+        self._in_flight.give_back(size)
+        if not asking.cancelled():
+            asking.exception()  # seen, whether or not somebody still waits for it
 
     async def _batch(self, subject: str, after: int, events: int) -> _Answer:
         loop = asyncio.get_running_loop()

@@ -78,6 +78,29 @@ async def test_many_large_replays_at_once_neither_break_the_connection_nor_keep_
     assert gaps == []
 
 
+async def test_many_large_replays_that_are_broken_off_do_not_break_the_connection(bus: Bus, group: str) -> None:
+    """NATS sends what was asked for, and would cut off who has too much on its way."""
+    await say(bus, group, "x" * 1_000_000)
+
+    async def read() -> list[int]:
+        return [stored.seq async for stored in bus.stream.replay(subjects.group(group), after=0)]
+
+    changes: list[bool] = []
+    bus.on_change = changes.append
+    for _ in range(60):
+        readers = [asyncio.create_task(read()) for _ in range(7)]
+        for _ in range(3):
+            await asyncio.sleep(0)
+        for reader in readers:
+            reader.cancel()
+        await asyncio.gather(*readers, return_exceptions=True)
+    assert len(await read()) == 1
+    assert changes == []
+    async with asyncio.timeout(10):
+        while bus.stream._replays._in_flight.held:
+            await asyncio.sleep(0.01)
+
+
 async def test_a_replay_without_nats_is_refused_at_once(nats: Nats, tmp_path_factory: pytest.TempPathFactory) -> None:
     own = Nats(tmp_path_factory.mktemp("own"))
     own.start()
