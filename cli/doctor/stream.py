@@ -66,7 +66,7 @@ def _look(settings: Settings, stream: StreamState) -> Iterator[Check]:
         yield bad(
             STREAM,
             f"{name} does not keep what delivery rests on: {told}; needed is {needed}",
-            f"restart a web process, which sets it back, or use 'nats stream edit {name}'",
+            f"start a web process, which sets it back, or use 'nats stream edit {name}'",
         )
         return
     if stream.lagging:
