@@ -291,7 +291,8 @@ class Connection:
                 if trouble is not None and not trouble.refused and await self._would_do_elsewhere(client):
                     self._on_end(client, trouble)
                     break
-                if loop.time() - began > STEADY:
+                refused = trouble is not None and trouble.refused
+                if loop.time() - began > STEADY and not refused:  # what is refused is tried ever more seldom
                     self._servers.relax()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(CHECK_INTERVAL if trouble is None else self._servers.pause()):
