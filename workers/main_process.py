@@ -17,6 +17,8 @@ from typing import Any
 
 import structlog
 from billiard.exceptions import Terminated, WorkerLostError
+from celery.concurrency.solo import TaskPool as SoloPool
+from celery.exceptions import WorkerShutdown
 from celery.signals import task_revoked, worker_init, worker_shutdown
 from celery.worker.request import Request
 from celery.worker.state import active_requests
@@ -160,6 +162,15 @@ def _request_class(main_process: MainProcess) -> type[Request]:
                 super().terminate(pool, signal)
             except NotImplementedError:  # by pools without children; there the job itself is told
                 main_process.on_revoked(self, terminated=True)
+
+        def cancel(self, pool: Any, signal: Any = None, emit_retry: bool = True) -> None:
+            try:
+                super().cancel(pool, signal, emit_retry)
+            except NotImplementedError:  # by pools without children, in the signal handler of a cold shutdown
+                if isinstance(pool, SoloPool):
+                    # It leaves the job. WorkerTerminate would too, and nothing would give up this worker's lease.
+                    raise WorkerShutdown from None
+                log.warning("this worker ends when its job does: a thread cannot be left", task=self.name)
 
         def on_failure(self, exc_info: Any, *args: Any, **options: Any) -> None:
             error = getattr(exc_info.exception, "exc", exc_info.exception)

@@ -47,13 +47,15 @@ class Losses:
         self._begin("killed", "--concurrency", "2", jobs=2)
         self._begin("killed under threads", "--concurrency", "1", "--pool", "threads")
         self._begin("shut down cold", "--concurrency", "1")
+        self._begin("shut down cold, without children", "--pool", "solo")
         self._begin("frozen", "--concurrency", "1", type_="streams")
         self.bench.writes(*self.jobs["frozen"])
-        self.left = bench.system.worker("--concurrency", "5")
+        self.left = bench.system.worker("--concurrency", "6")
         self.at = datetime.now(UTC)
         self.workers["killed"].kill()
         self.workers["killed under threads"].kill()
-        os.kill(self.workers["shut down cold"].pid, signal.SIGQUIT)  # it has five seconds left
+        for how in ("shut down cold", "shut down cold, without children"):
+            os.kill(self.workers[how].pid, signal.SIGQUIT)  # it has five seconds left
         self.workers["frozen"].pause()
 
     def release(self, how: str) -> None:
@@ -90,6 +92,7 @@ def stuck(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Bench, Wor
         ("killed", 15, ["job_queued", "job_started", "job_retrying", "job_started", "job_result"]),
         ("killed under threads", 15, ["job_queued", "job_started", "job_retrying", "job_started", "job_result"]),
         ("shut down cold", 15, ["job_queued", "job_started", "job_started", "job_result"]),
+        ("shut down cold, without children", 15, ["job_queued", "job_started", "job_started", "job_result"]),
     ],
 )
 def test_the_job_of_a_lost_worker_runs_again_soon(losses: Losses, how: str, within: float, life: list[str]) -> None:

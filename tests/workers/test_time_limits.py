@@ -96,6 +96,18 @@ def test_a_finished_result_is_kept_when_the_worker_shuts_down(broken: Bench, rel
     comes_after_nats(broken, job)
 
 
+def test_a_worker_with_threads_that_is_shut_down_cold_ends_with_its_job(bench: Bench, release: Path) -> None:
+    worker = bench.system.worker("--concurrency", "1", "--pool", "threads")
+    job = bench.submit("holds", str(release))
+    bench.started(job)
+    os.kill(worker.pid, signal.SIGQUIT)
+    wait_until(lambda: "a thread cannot be left" in worker.output(), "cold shutdown")
+    release.touch()
+    assert bench.end(job) == "held"
+    wait_until(lambda: worker.process is not None and worker.process.poll() is not None, "end of the worker")
+    assert "Traceback" not in worker.output()
+
+
 def comes_after_nats(bench: Bench, job: JobState) -> None:
     bench.system.nats.start()
     with contextlib.closing(Bench(bench.system)) as connected:
