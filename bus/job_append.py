@@ -49,7 +49,7 @@ async def append_step(
         step_subject: where the steps are, when the event is none itself and `subject` is another one.
 
     Raises:
-        AppendRefused: the job has made another step.
+        AppendRefused: the job has made another step, after `after` or after this one.
         BusUnavailable, EventTooLarge: as for `EventStream.append`.
     """
     expected = after
@@ -69,11 +69,17 @@ async def append_step(
             known = await stream.reached()  # of what was refused for, a replica may not know yet
             since = [stored async for stored in stream.replay(steps_at, after=expected, known=known)]
             steps = {stored.seq: step for stored in since if (step := _step(stored)) is not None}
+            ours = None
             for stored in since:
+                step = steps.get(stored.seq)
                 if message_id is not None and stored.message_id == message_id:
-                    return Appended(stored.seq, expected)
-                if stored.seq in steps and _moves_on(job, steps[stored.seq]):
+                    ours = Appended(stored.seq, expected)
+                    if job is not None and step is not None:
+                        job = job.after(step.event, step.seq, step.instance)
+                elif step is not None and _moves_on(job, step):
                     raise
+            if ours is not None:
+                return ours
             if not since or (expected and not steps and not await _is_stored(stream, steps_at, expected)):
                 raise  # the job may have moved on by what is cut
             expected = since[-1].seq

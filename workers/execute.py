@@ -13,7 +13,18 @@ from contextlib import AbstractContextManager, suppress
 import structlog
 from celery.exceptions import Reject
 
-from bus import AppendRefused, Bus, CorruptJob, InvalidName, NoLease, UnknownJob, job_log, liveness, traces
+from bus import (
+    AppendRefused,
+    Bus,
+    BusUnavailable,
+    CorruptJob,
+    InvalidName,
+    NoLease,
+    UnknownJob,
+    job_log,
+    liveness,
+    traces,
+)
 from bus.job_log import JobState
 from bus.tracebacks import described
 from bus.traces import Span
@@ -46,8 +57,8 @@ def execute(
 ) -> None:
     """Bring one job to its stored end, or leave it to whoever answers for it.
 
-    While NATS is away a task that has been begun waits for it with this worker, unacknowledged. One that has not goes
-    back to Redis after a few seconds: other workers may be able to use NATS.
+    While NATS is away a task that has been begun, or may have been, waits for it with this worker, unacknowledged. One
+    that has not goes back to Redis after a few seconds: other workers may be able to use NATS.
 
     Args:
         ticket: what the task tells of the job; without it, or when the job has moved on since, the job is read.
@@ -100,6 +111,8 @@ class Execution:
         self._signals = signals
         self._cancelled = Cancelled()
         self._began = self._taken = time.monotonic()
+        self._perhaps_claimed = False
+        """Whether a claim was sent whose answer is missing: then nobody else may be told to take the job."""
         self.running = RunningJob(client_id, job_id, process, self._on_cancel)
 
     def run(self, ticket: Ticket | None) -> None:
@@ -125,10 +138,12 @@ class Execution:
         )
 
     def _is_running(self, state: JobState) -> bool:
+        if self.running.answers_as(state.instance):
+            return False  # it is this very task for which this process would say yes
         return self._process.persist(lambda bus: liveness.is_running(bus, state.instance, state.job_id))
 
     def _not_for_long(self) -> None:
-        if time.monotonic() - self._taken > CLAIM_PATIENCE:
+        if not self._perhaps_claimed and time.monotonic() - self._taken > CLAIM_PATIENCE:
             raise NatsAway(f"NATS has been away for {CLAIM_PATIENCE:g} s, and the task has not been begun")
 
     def _claim_if_open(self, ticket: Ticket | None) -> Attempt | None:
@@ -173,12 +188,24 @@ class Execution:
             log.info("somebody else took the next step of the job; looking again")
             self._process.metrics.refused.add("claim")
             return None
+        finally:
+            self._perhaps_claimed = False
 
     async def _start(self, bus: Bus, state: JobState, message_id: str) -> Attempt:
         # Answer for the job first, then begin its next attempt, whose time runs from now on.
-        instance = await self.running.begin(bus)
+        try:
+            instance = await self.running.begin(bus)
+        except NoLease as error:
+            if self._perhaps_claimed:
+                raise BusUnavailable(str(error)) from error  # which is waited for
+            raise
         self._began = time.monotonic()
-        started = await job_log.start(bus.stream, state, instance=instance, message_id=message_id)
+        perhaps_claimed, self._perhaps_claimed = self._perhaps_claimed, True
+        try:
+            started = await job_log.start(bus.stream, state, instance=instance, message_id=message_id)
+        except BusUnavailable as error:
+            self._perhaps_claimed = perhaps_claimed or error.maybe_done
+            raise
         log.info("job started", attempt=started.attempt)
         process, running, limits = self._process, self.running, self._limits
         return Attempt(self._job, started, bus, process, running, limits, self._cancelled, self._signals)

@@ -70,6 +70,10 @@ class RunningJob:
             self._instance = instance
         return instance.id
 
+    def answers_as(self, instance: str | None) -> bool:
+        """Whether it is for this task, and as that instance, that this process answers for the job."""
+        return self._instance is not None and self._instance.id == instance
+
     def limit(self, limits: Limits, on_over: Callable[[], None], give_up: Callable[[], Awaitable[object]]) -> None:
         """Call `on_over` when the time is over, and run `give_up` if the job does not notice it.
 

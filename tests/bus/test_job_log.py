@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import secrets
 from datetime import UTC, datetime
 
 import pytest
@@ -57,6 +58,22 @@ async def test_the_late_word_of_a_worker_thought_dead_is_refused(settings: Setti
         with pytest.raises(AppendRefused):
             await job_log.finish(bus.stream, first, "late")
         await job_log.finish(bus.stream, second, "in time")
+
+
+async def test_a_claim_that_is_repeated_is_the_same_unless_the_job_has_moved_on(settings: Settings) -> None:
+    async with Bus(settings) as bus:
+        job = await queued(bus)
+        claim = {"instance": "i", "message_id": secrets.token_hex(12)}
+        started = await job_log.start(bus.stream, job, **claim)
+        assert await job_log.start(bus.stream, job, **claim) == started
+        await job_log.carry(bus.stream, "log", job.job_id)
+        assert await job_log.start(bus.stream, job, **claim) == started
+        lost = await job_log.requeue(bus.stream, started)
+        with pytest.raises(AppendRefused):
+            await job_log.start(bus.stream, job, **claim)
+        await job_log.start(bus.stream, lost)
+        with pytest.raises(AppendRefused):
+            await job_log.start(bus.stream, job, **claim)
 
 
 async def test_one_id_is_one_job(settings: Settings) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -219,6 +220,15 @@ def test_a_ticket_of_a_job_that_another_worker_runs_is_dropped(bus: SyncBus, pro
     assert read(bus, queued.job_id).last.payload == "the first"
 
 
+def test_a_claim_of_this_process_that_no_task_works_on_any_more_is_followed_by_another(
+    bus: SyncBus, process: WorkerProcess
+) -> None:
+    queued = read(bus, submit(bus))
+    bus.call(lambda bus: job_log.start(bus.stream, queued, instance=process.instance_id(os.getpid())))
+    execute(Job(shout.function, "t", "t"), CLIENT, queued.job_id, process, Ticket.of(queued))
+    assert read(bus, queued.job_id).last.payload == f"HI {queued.job_id} 2"
+
+
 def test_a_ticket_for_no_job_is_dropped(bus: SyncBus, process: WorkerProcess) -> None:
     ticket = Ticket(seq=1, attempt=0, ref=None, request=JobRequest(task_type="t", job_type="t", content="x"))
     for job_id in ("unknown", "a.b", "*"):
@@ -272,9 +282,32 @@ def test_a_result_waits_for_nats(tmp_path: Path) -> None:
         server.kill()
 
 
-def in_background(job: Job, job_id: str, process: WorkerProcess) -> threading.Thread:
+def test_a_task_whose_claim_was_not_answered_is_not_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workers.execute.CLAIM_PATIENCE", 0.0)
+    monkeypatch.setattr(leases, "LEASE_TIMEOUT", 0.2)
+    server = Nats(tmp_path)
+    server.start()
+    try:
+        with working(Settings.load(nats_url=server.url, append_timeout=0.2)) as process:
+            run(shout, process)  # it is connected, and proven to live
+            queued = read(process.bus, submit(process.bus))
+            server.pause()
+            with structlog.testing.capture_logs() as logs:
+                once = Job(shout.function, "t", "t", max_attempts=1)
+                worker = in_background(once, queued.job_id, process, Ticket.of(queued))
+                for doubt in ("did not answer an append", "cannot prove that it lives"):
+                    wait_until(lambda doubt=doubt: any(doubt in entry.get("error", "") for entry in logs), doubt)
+                    monkeypatch.setattr(liveness, "LONGEST_SILENCE", 0.0)
+            server.resume()
+            worker.join(30)
+            assert life(process.bus, queued.job_id) == ["job_queued", "job_started", "job_result"]
+    finally:
+        server.kill()
+
+
+def in_background(job: Job, job_id: str, process: WorkerProcess, ticket: Ticket | None = None) -> threading.Thread:
     """Execute as the threads pool does."""
-    thread = threading.Thread(target=execute, args=(job, CLIENT, job_id, process))
+    thread = threading.Thread(target=execute, args=(job, CLIENT, job_id, process, ticket))
     thread.start()
     return thread
 
