@@ -8,6 +8,10 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import structlog
+
+log = structlog.get_logger(__name__)
+
 
 class Cancelled(threading.Event):
     """A `threading.Event` that coroutines can wait for too: `await job.cancelled`."""
@@ -22,7 +26,12 @@ class Cancelled(threading.Event):
             return
         super().set()
         for callback in list(self._callbacks):
-            callback()
+            try:
+                callback()
+            except (
+                Exception
+            ) as error:  # such as that of a loop which a job has closed, with somebody left waiting on it
+                log.warning("somebody who waits for the cancel cannot be told", error=repr(error))
 
     @contextmanager
     def calling(self, callback: Callable[[], object]) -> Iterator[None]:

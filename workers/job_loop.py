@@ -40,14 +40,14 @@ class JobLoop:
         here; that is raised on when the work has ended.
         """
         call, loop = _Call(work), self.begun()
-        loop.call_soon_threadsafe(call.begin)
-        with cancelled.calling(lambda: loop.call_soon_threadsafe(call.cancel)):
-            try:
+        try:
+            loop.call_soon_threadsafe(call.begin)
+            with cancelled.calling(lambda: loop.call_soon_threadsafe(call.cancel)):
                 call.wait()
-            except BaseException:
-                loop.call_soon_threadsafe(call.cancel)
-                call.wait()
-                raise
+        except BaseException:
+            loop.call_soon_threadsafe(call.cancel)
+            call.wait()
+            raise
         return call.result()
 
     def begun(self) -> asyncio.AbstractEventLoop:
@@ -55,7 +55,7 @@ class JobLoop:
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
-                self._thread = threading.Thread(target=_run, args=(self._loop,), name="jobs", daemon=True)
+                self._thread = threading.Thread(target=self._run, args=(self._loop,), name="jobs", daemon=True)
                 self._thread.start()
             return self._loop
 
@@ -71,6 +71,19 @@ class JobLoop:
             log.warning("what async jobs have left behind does not end")
         loop.call_soon_threadsafe(loop.stop)
         thread.join(CLOSE_TIMEOUT)
+
+    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
+        asyncio.set_event_loop(loop)
+        while True:
+            try:
+                loop.run_forever()
+            except (SystemExit, KeyboardInterrupt) as error:
+                log.error("a task that a job left behind raised", error=repr(error))
+            else:
+                if self._loop is not loop:
+                    break
+                log.error("a job stopped the event loop of all jobs; it goes on")
+        loop.close()
 
 
 class _Call:
@@ -92,6 +105,8 @@ class _Call:
         self._task.add_done_callback(self._end)
 
     def cancel(self) -> None:
+        if self._task is None:  # a signal came before `begin` was handed over
+            self.begin()
         if self._task is not None and not self._cancelled:
             self._cancelled = True
             self._task.cancel()
@@ -118,18 +133,6 @@ class _Call:
                 self._work.close()
         self._done = True
         self._ended.release()
-
-
-def _run(loop: asyncio.AbstractEventLoop) -> None:
-    asyncio.set_event_loop(loop)
-    while True:
-        try:
-            loop.run_forever()
-        except (SystemExit, KeyboardInterrupt) as error:
-            log.error("a task that a job left behind raised", error=repr(error))
-        else:
-            break
-    loop.close()
 
 
 async def _cancel_all() -> None:

@@ -143,11 +143,17 @@ async def _limit(
     await asyncio.sleep(limits.soft)
     if not runs():
         return
-    on_over()
+    try:
+        on_over()
+    except Exception:
+        log.exception("the job could not be told that its time is over")
     await asyncio.sleep(limits.grace)
     if not runs():
         return
-    await give_up()
+    try:
+        await give_up()
+    except Exception:
+        log.exception("the failure of a job over its time could not be stored")
     await asyncio.sleep(limits.last_resort)
     if runs() and current_process().name != "MainProcess":
         log.error("killing this process, whose job does not end")

@@ -386,6 +386,29 @@ def test_a_job_over_its_time_fails(bus: SyncBus, process: WorkerProcess) -> None
     assert read(bus, job_id).last.payload == "❌ Job failed: it took longer than 0.2 s"
 
 
+def test_a_job_over_its_time_is_left_whatever_it_has_done_to_a_loop_of_its_own(
+    bus: SyncBus, process: WorkerProcess
+) -> None:
+    ended: list[object] = []
+
+    def leaves_somebody_waiting(content: str, job: JobContext) -> str:
+        async def wait() -> None:
+            await job.cancelled
+
+        loop = asyncio.new_event_loop()
+        task = loop.create_task(wait())
+        loop.run_until_complete(asyncio.sleep(0))
+        loop.close()
+        threading.Event().wait(20)
+        ended.append(task)
+        return "never"
+
+    job_id = submit(bus)
+    execute(Job(leaves_somebody_waiting, "t", "t", time_limit=0.2), CLIENT, job_id, process)
+    assert read(bus, job_id).last.payload == "❌ Job failed: it took longer than 0.2 s"
+    assert not ended
+
+
 def test_a_job_over_its_time_that_does_not_notice_fails_all_the_same(bus: SyncBus, process: WorkerProcess) -> None:
     job_id = submit(bus)
     release = threading.Event()

@@ -6,11 +6,13 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from contextvars import ContextVar
+from typing import Any
 
 import pytest
 
 from testbed.servers import wait_until
 from workers.cancelled import Cancelled
+from workers.interrupt import Interrupted
 from workers.job_loop import JobLoop
 
 
@@ -82,6 +84,48 @@ def test_what_a_task_that_was_left_behind_raises_does_not_end_the_loop(loop: Job
     wait_until(lambda: task.done(), "end of the task")  # type: ignore[attr-defined]
     assert loop.run(asyncio.sleep(0, "goes on"), Cancelled()) == "goes on"
     assert isinstance(task.exception(), SystemExit)  # type: ignore[attr-defined]
+
+
+def test_a_job_that_stops_the_loop_stops_nothing(loop: JobLoop) -> None:
+    async def stop() -> str:
+        asyncio.get_running_loop().stop()
+        await asyncio.sleep(0.01)
+        return "went on"
+
+    assert loop.run(stop(), Cancelled()) == "went on"
+    assert loop.run(asyncio.sleep(0, "goes on"), Cancelled()) == "goes on"
+
+
+@pytest.mark.parametrize("handed_over", [True, False])
+def test_what_a_signal_raises_while_work_is_handed_over_leaves_no_work_behind(
+    loop: JobLoop, monkeypatch: pytest.MonkeyPatch, handed_over: bool
+) -> None:
+    hand_over = loop.begun().call_soon_threadsafe
+
+    def interrupted(*call: Any) -> None:
+        monkeypatch.undo()
+        if handed_over:
+            hand_over(*call)
+        raise Interrupted
+
+    async def left() -> set[Any]:
+        return asyncio.all_tasks() - {asyncio.current_task()}
+
+    monkeypatch.setattr(loop.begun(), "call_soon_threadsafe", interrupted)
+    with pytest.raises(Interrupted):
+        loop.run(asyncio.sleep(100), Cancelled())
+    assert loop.run(left(), Cancelled()) == set()
+
+
+def test_whoever_cannot_be_told_of_a_cancel_keeps_nobody_else_from_it() -> None:
+    cancelled, told = Cancelled(), list[str]()
+
+    def breaks() -> None:
+        raise RuntimeError("Event loop is closed")
+
+    with cancelled.calling(breaks), cancelled.calling(lambda: told.append("told")):
+        cancelled.set()
+    assert told == ["told"]
 
 
 async def test_a_coroutine_can_wait_for_a_cancel() -> None:
