@@ -17,7 +17,6 @@ from functools import cache
 from typing import Any
 
 import structlog
-from pydantic_core import to_jsonable_python
 
 from bus import Bus, CorruptJob, Settings, SyncBus, job_log, subjects
 from bus.job_log import JobState
@@ -28,6 +27,7 @@ from workers.client_jobs import ClientJobs
 from workers.errors import NoResult, UnknownTaskType
 from workers.hand_in import hand_in
 from workers.registry import Job, discover_for
+from workers.value_type import as_json
 
 log = structlog.get_logger(__name__)
 
@@ -68,7 +68,7 @@ def submit(
     used = _used()
     if task_type not in used.jobs:
         raise UnknownTaskType(task_type, used.jobs)
-    task = TaskPayload(task_type=task_type, content=to_jsonable_python(content))
+    task = TaskPayload(task_type=task_type, content=as_json(content))
     job_id = submission.new_job_id(client, key)
 
     async def accept(bus: Bus) -> None:

@@ -24,8 +24,6 @@ from functools import cached_property, partial
 from types import MappingProxyType, ModuleType
 from typing import Any, TypeVar, overload
 
-from pydantic_core import from_json, to_json
-
 from bus import Settings, subjects
 from bus.job_log import DEFAULT_QUEUE
 from workers.context import JobContext
@@ -34,6 +32,7 @@ from workers.outcomes import Fail, Retry
 from workers.own_code import JOBS, imported, named
 from workers.schedule import Schedule
 from workers.signature import Signature
+from workers.value_type import as_json
 
 __all__ = ["Fail", "Job", "JobContext", "JobDefinitionError", "Retry", "discover", "discover_for", "job", "resolve"]
 
@@ -190,10 +189,7 @@ def _schedule(
     if without:
         content = "" if signature.takes.is_text else None
     try:
-        content = from_json(to_json(content))
-    except ValueError as error:
-        raise JobDefinitionError(f"{where} has content that is no JSON: {error}") from error
-    try:
+        content = as_json(content)
         signature.check(content)
         return Schedule(name, every, cron, timezone, content)
     except Misfit as error:

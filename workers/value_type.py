@@ -67,17 +67,46 @@ class ValueType:
         """
         try:
             valid = self.adapter.validate_python(value)
-            dumped = self.adapter.dump_python(valid, mode="json", by_alias=True, warnings="error")
         except ValidationError as error:
             raise Misfit("result", _items(error)) from error
-        except ValueError as error:  # of the serializer, which says it in several ways
-            text = " ".join(str(error).removeprefix("Pydantic serializer warnings:").split())
-            raise Misfit("result", (ErrorItem(type="serialization", loc=(), msg=_short(text)),)) from error
-        _require_json("result", dumped)
-        return dumped
+        return as_json(valid, "result", self.adapter)
 
 
 TEXT = ValueType()
+ANYTHING: TypeAdapter[Any] = TypeAdapter(Any)
+
+
+def as_json(value: object, what: str = "content", adapter: TypeAdapter[Any] = ANYTHING) -> Any:
+    """The JSON value of a Python value.
+
+    Args:
+        what: "content" or "result", for the error.
+        adapter: of its type.
+
+    Raises:
+        Misfit: JSON has no such value.
+    """
+    try:
+        plain = adapter.dump_python(value, by_alias=True, warnings=False)
+        dumped = adapter.dump_python(value, mode="json", by_alias=True, warnings="error")
+    except ValueError as error:  # of the serializer, which says it in several ways
+        text = " ".join(str(error).removeprefix("Pydantic serializer warnings:").split())
+        raise Misfit(what, (ErrorItem(type="serialization", loc=(), msg=_short(text)),)) from error
+    _require_json(what, _with_what_became_null(plain, dumped))
+    return dumped
+
+
+def _with_what_became_null(plain: object, dumped: object) -> object:
+    """What pydantic makes of a value, with the numbers that it made null without a word: those that are not finite."""
+    match plain, dumped:
+        case float(), None:
+            return plain
+        case dict(), dict() if len(plain) == len(dumped):
+            items = zip(dumped.items(), plain.values(), strict=True)
+            return {key: _with_what_became_null(one, item) for (key, item), one in items}
+        case list() | tuple() | set() | frozenset(), list() if len(plain) == len(dumped):
+            return [_with_what_became_null(one, item) for one, item in zip(plain, dumped, strict=True)]
+    return dumped
 
 
 def _require_json(what: str, value: object) -> None:

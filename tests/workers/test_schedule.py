@@ -162,7 +162,11 @@ def of_nothing(content: None, job: JobContext) -> str:
         (of_text, {"cron": "0 6 * * *", "timezone": "../UTC"}, "no IANA time zone"),
         (of_text, {"every": "1m", "content": 7}, "has content that it does not take: the content does not fit"),
         (of_size, {"every": "1m", "content": {"width": "wide"}}, "does not fit: width: "),
-        (of_size, {"every": "1m", "content": object()}, "has content that is no JSON: Unable to serialize"),
+        (
+            of_size,
+            {"every": "1m", "content": object()},
+            "has content that it does not take: the content does not fit: Unable to",
+        ),
         (of_size, {"every": "1m"}, "needs content for its schedule: the content does not fit"),
     ],
 )

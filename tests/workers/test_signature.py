@@ -17,7 +17,7 @@ from workers.errors import JobDefinitionError, Misfit
 from workers.json_value import MOST_LEVELS, flaw
 from workers.registry import Job, JobContext, job
 from workers.signature import Signature
-from workers.value_type import LONGEST_KEY, LONGEST_MESSAGE, MOST_ITEMS, ValueType
+from workers.value_type import LONGEST_KEY, LONGEST_MESSAGE, MOST_ITEMS, ValueType, as_json
 
 
 class Kind(Enum):
@@ -40,6 +40,10 @@ class Resized(BaseModel):
 class Point:
     x: float
     y: float = 0
+
+
+class Loose(BaseModel):
+    anything: Any
 
 
 class Named(TypedDict):
@@ -187,6 +191,9 @@ def test_what_is_computed_is_in_the_result_and_in_its_schema() -> None:
         (Resized, Resized.model_construct(size="many"), "field_name='size'"),
         (Point, Point(math.nan), "x: Input should be a finite number"),
         (list[int], [1, None], "1: Input should be a valid integer"),
+        (Any, math.nan, "Input should be a finite number"),
+        (Loose, Loose(anything={1: [Loose(anything=(-math.inf,))]}), "1.0.anything.0: Input should be a finite number"),
+        (Any, {"numbers": {math.inf}}, "numbers.0: Input should be a finite number"),
         (Any, object(), "Unable to serialize unknown type"),
         (Any, nested(MOST_LEVELS + 1), "deep in each other"),
         (Any, nested(300), "Maximum serialization depth exceeded"),
@@ -198,6 +205,12 @@ def test_a_result_that_is_not_what_was_declared_says_where(hint: Any, value: Any
     with pytest.raises(Misfit) as refused:
         ValueType(hint).dump(value)
     assert reason in str(refused.value)
+
+
+def test_content_that_json_cannot_say_is_refused_and_none_stays_none() -> None:
+    assert as_json(Loose(anything=[None, 1.5])) == {"anything": [None, 1.5]}
+    with pytest.raises(Misfit, match="the content does not fit: anything: Input should be a finite number"):
+        as_json(Loose(anything=math.nan))
 
 
 @job
