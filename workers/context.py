@@ -103,7 +103,8 @@ class JobContext:
             What the context manager gives; of an async one something to await.
 
         Raises:
-            UnusableResource: it is no context manager, or an async one and this is no async job.
+            UnusableResource: it is no context manager, or an async one and this is no async job; or opening it was
+                cancelled.
             Exception: what opening it raises; the next job that asks tries again.
         """
         return self.resources.get(factory)

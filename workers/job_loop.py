@@ -59,6 +59,10 @@ class JobLoop:
                 self._thread.start()
             return self._loop
 
+    def is_here(self) -> bool:
+        """Whether it runs in the thread that asks."""
+        return self._thread is threading.current_thread()
+
     def close(self) -> None:
         """Cancel what still runs, and end the thread. Does nothing when it was never used."""
         with self._lock:

@@ -45,11 +45,12 @@ class Resources:
         """What the context manager gives that `factory` makes; see `JobContext.resource`.
 
         Raises:
-            UnusableResource: the factory makes no context manager, or an async one and this is no coroutine.
+            UnusableResource: the factory makes no context manager, or an async one and this is no coroutine of an
+                async job.
             Exception: what opening it raises; the next job tries again.
         """
-        if in_coroutine() and factory in self._async:
-            return self._async[factory].value()
+        if self._loop.is_here() and (kept := self._async.get(factory)) is not None:
+            return kept.value()
         with self._lock:
             if factory in self._plain:
                 return self._plain[factory]
@@ -74,14 +75,15 @@ class Resources:
                 log.warning("a resource of async jobs does not close; it is left open")
         try:
             self._to_close.close()
-        except Exception:
+        except BaseException:  # whatever it is, the process has more to close
             log.exception("a resource of jobs could not be closed")
         self._plain.clear()
 
     def _keep(self, factory: object, manager: AbstractAsyncContextManager[Any]) -> Awaitable[Any]:
-        if not in_coroutine():
-            raise UnusableResource(f"{_name(factory)} is an async context manager: ask for it in an async job")
-        kept = self._async[factory] = _Kept(manager, on_failure=lambda: self._async.pop(factory, None))
+        if not self._loop.is_here():
+            where = ", not on a loop of your own" if in_coroutine() else ""
+            raise UnusableResource(f"{_name(factory)} is an async context manager: ask for it in an async job{where}")
+        kept = self._async[factory] = _Kept(manager, _name(factory), on_end=lambda: self._async.pop(factory, None))
         return kept.value()
 
     async def _close_async(self) -> None:
@@ -93,9 +95,10 @@ class Resources:
 class _Kept:
     """An async resource in a task of its own, which opens and closes it: no cancelled job leaves it half open."""
 
-    def __init__(self, manager: AbstractAsyncContextManager[Any], on_failure: Callable[[], object]) -> None:
+    def __init__(self, manager: AbstractAsyncContextManager[Any], name: str, on_end: Callable[[], object]) -> None:
         self._manager = manager
-        self._on_failure = on_failure
+        self._name = name
+        self._on_end = on_end
         self._opened: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._closing = asyncio.Event()
         self._task = asyncio.create_task(self._keep(), name="keep a resource of jobs")
@@ -112,12 +115,17 @@ class _Kept:
             async with self._manager as value:
                 self._opened.set_result(value)
                 await self._closing.wait()
-        except Exception as error:
-            if self._opened.done():
-                log.exception("a resource of jobs could not be closed")
+        except BaseException as error:
+            if not self._opened.done():
+                # Anything but an `Exception` would end or cancel whoever waits for it.
+                told = error if isinstance(error, Exception) else UnusableResource(f"opening {self._name}: {error!r}")
+                self._opened.set_exception(told)
+            elif self._closing.is_set():
+                log.exception("a resource of jobs could not be closed", resource=self._name)
             else:
-                self._on_failure()
-                self._opened.set_exception(error)
+                log.exception("a resource of jobs has ended; the next job opens it anew", resource=self._name)
+        finally:
+            self._on_end()
 
 
 def _name(factory: object) -> str:

@@ -173,13 +173,70 @@ def test_what_cannot_be_used_is_said(resources: Resources, factory: Callable[[],
         resources.get(factory)
 
 
-def test_what_closing_raises_keeps_nothing_else_open(loop: JobLoop, log: list[str]) -> None:
+def test_one_whose_opening_is_cancelled_fails_the_job_with_the_reason(resources: Resources, loop: JobLoop) -> None:
+    @asynccontextmanager
+    async def cancelled() -> AsyncIterator[None]:
+        raise asyncio.CancelledError
+        yield
+
+    async def ask() -> Any:
+        return await resources.get(cancelled)
+
+    for _ in range(2):
+        with pytest.raises(UnusableResource, match="cancelled: CancelledError"):
+            loop.run(asyncio.wait_for(ask(), 20), Cancelled())
+
+
+def test_one_that_has_ended_is_opened_anew(resources: Resources, loop: JobLoop) -> None:
+    opened: list[asyncio.Event] = []
+    closed = threading.Event()
+
+    @asynccontextmanager
+    async def listener() -> AsyncIterator[int]:
+        loses = asyncio.Event()
+
+        async def listen() -> None:
+            await loses.wait()
+            raise ConnectionError("the server went away")
+
+        opened.append(loses)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(listen())
+                yield len(opened)
+        finally:
+            closed.set()
+
+    async def ask() -> Any:
+        return await resources.get(listener)
+
+    assert [loop.run(ask(), Cancelled()) for _ in range(2)] == [1, 1]
+    loop.begun().call_soon_threadsafe(opened[0].set)
+    assert closed.wait(20)
+    assert loop.run(ask(), Cancelled()) == 2
+    loop.begun().call_soon_threadsafe(opened[1].set)
+
+
+def test_on_a_loop_of_ones_own_an_async_one_is_refused_whoever_has_opened_it(
+    resources: Resources, loop: JobLoop
+) -> None:
+    async def ask() -> Any:
+        return await resources.get(async_pool)
+
+    for _ in range(2):
+        with pytest.raises(UnusableResource, match="in an async job, not on a loop of your own"):
+            asyncio.run(ask())
+        assert loop.run(ask(), Cancelled()) is loop.begun()
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), asyncio.CancelledError(), SystemExit(3)])
+def test_what_closing_raises_keeps_nothing_else_open(loop: JobLoop, log: list[str], error: BaseException) -> None:
     resources = Resources(loop)
 
     @contextmanager
     def breaks() -> Iterator[None]:
         yield
-        raise ValueError("no")
+        raise error
 
     resources.get(Pool)
     resources.get(breaks)
