@@ -59,14 +59,17 @@ class JobContext:
 
         Args:
             fraction: from 0 to 1, or None when that cannot be said.
-            message: what is going on.
+            message: what is going on. What of it cannot be encoded is shown as "?".
 
         Raises:
-            ValueError: `fraction` is outside 0 to 1.
+            ValueError: `fraction` is outside 0 to 1, or `message` is no text.
         """
         if fraction is not None and not 0 <= fraction <= 1:
             raise ValueError(f"progress is a fraction from 0 to 1 or None, not {fraction!r}")
-        self.report(fraction, message)
+        if message is not None and not isinstance(message, str):
+            raise ValueError(f"a message of progress is text or None, not {message!r}")
+        shown = None if message is None else message.encode("utf-8", "replace").decode()
+        self.report(None if fraction is None else float(fraction), shown)
 
     def write(self, text: str) -> Awaitable[None]:
         """Show a piece of the answer while it is made. Cheap: call it for each word if you like, pieces are joined.

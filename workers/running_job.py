@@ -123,11 +123,13 @@ class RunningJob:
             self._instance = None
 
     async def _send_progress(self) -> None:
-        while (latest := self._latest) is not None and self._instance is not None:
-            self._latest = None
-            await self._instance.bus.publish_progress(latest, self._client_id, self._job_id)
-            await asyncio.sleep(self._process.settings.progress_interval)
-        self._progressing = False
+        try:
+            while (latest := self._latest) is not None and self._instance is not None:
+                self._latest = None
+                await self._instance.bus.publish_progress(latest, self._client_id, self._job_id)
+                await asyncio.sleep(self._process.settings.progress_interval)
+        finally:  # whatever was wrong with one message, the next begins anew
+            self._progressing = False
 
     def own(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run `work` beside the job, on the loop, until the job is let go at the latest."""

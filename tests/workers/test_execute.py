@@ -596,9 +596,12 @@ async def test_progress_is_shown_now_and_then_and_the_latest_wins(nats: Nats) ->
     def busy(content: str, job: JobContext) -> str:
         for step in range(5001):
             job.progress(step / 5000, f"step {step}")
+        job.progress(True, "caf\udce9")
         with pytest.raises(ValueError, match="from 0 to 1"):
             job.progress(2)
-        wait_until(lambda: bool(heard) and heard[-1]["payload"] == 1.0, "last progress")
+        with pytest.raises(ValueError, match="is text or None"):
+            job.progress(1, b"step")  # type: ignore[arg-type]
+        wait_until(lambda: bool(heard) and heard[-1]["message"] == "caf?", "last progress")
         return "done"
 
     async with Bus(settings) as listener:
@@ -610,5 +613,5 @@ async def test_progress_is_shown_now_and_then_and_the_latest_wins(nats: Nats) ->
             await listener.confirm_subscriptions()
     shown = [frame for frame in heard if frame["action"] == "job_progress"]
     assert len(shown) < 500
-    assert shown[-1] == {"action": "job_progress", "payload": 1.0, "job_id": job_id, "message": "step 5000"}
+    assert shown[-1] == {"action": "job_progress", "payload": 1.0, "job_id": job_id, "message": "caf?"}
     assert [frame["payload"] for frame in shown] == sorted(frame["payload"] for frame in shown)
