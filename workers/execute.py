@@ -75,7 +75,7 @@ def execute(
         try:
             execution.run(ticket)
         except UnknownJob as error:
-            if process.persist(lambda bus: bus.stream.state()).epoch != system:
+            if not process.persist(lambda bus: process.is_ours(bus, system)):
                 log.warning("left a task in Redis that may be another system's", error=described(error))
                 process.metrics.returned.add("foreign")
                 raise Reject("another system's task", requeue=False) from None

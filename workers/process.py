@@ -53,6 +53,8 @@ class WorkerProcess:
         """What its jobs share."""
         self._started = secrets.token_hex(6)
         self._instance: Instance | None = None
+        self._epochs: set[str] = set()
+        """Of the event stream, as this process has seen them: it may be made anew."""
 
     def instance_id(self, pid: int) -> str:
         """The instance that a child of this process is; its own with its own pid."""
@@ -65,9 +67,19 @@ class WorkerProcess:
             NoLease, BusUnavailable: it cannot be proven; see `Instance.prove`.
         """
         if self._instance is None or self._instance.bus is not bus:
+            self._epochs.add((await bus.stream.state()).epoch)
             self._instance = Instance(bus, self.instance_id(os.getpid()))
         await self._instance.prove()
         return self._instance
+
+    async def is_ours(self, bus: Bus, epoch: str | None) -> bool:
+        """Whether an epoch is that of this system's event stream, or was since this process began.
+
+        Raises:
+            BusUnavailable: NATS is away.
+        """
+        self._epochs.add((await bus.stream.state()).epoch)
+        return epoch in self._epochs
 
     def persist(self, verb: Verb[T], *, between: Callable[[], None] = lambda: None) -> T:
         """Repeat `verb` with growing pauses until it has an answer, however long NATS is away.

@@ -18,6 +18,7 @@ from bus import Bus, Settings, SyncBus, job_log, leases, liveness, subjects
 from bus.job_log import JobRequest, JobState, new_job_id
 from bus.messages import JobFailed, JobResult, JobRetrying
 from testbed.servers import Nats, wait_until
+from tests.raw_jetstream import connected
 from workers.ends import LONGEST_REASON
 from workers.execute import execute
 from workers.outcomes import Fail, Retry
@@ -245,6 +246,26 @@ def test_one_that_may_be_another_systems_is_not(bus: SyncBus, process: WorkerPro
     with pytest.raises(Reject) as rejected:
         execute(shout, CLIENT, "unknown", process, system=system)
     assert not rejected.value.requeue
+
+
+async def remove_stream(url: str) -> None:
+    async with connected(url) as operator:
+        await operator.ask(f"STREAM.DELETE.{subjects.STREAM}")
+
+
+def test_one_of_a_stream_that_was_made_anew_is_dropped(tmp_path: Path) -> None:
+    server = Nats(tmp_path)
+    server.start()
+    try:
+        with working(Settings.load(nats_url=server.url)) as process:
+            run(shout, process)
+            before = epoch(process.bus)
+            asyncio.run(remove_stream(server.url))
+            process.bus.close()  # and connected anew, it declares the stream
+            assert epoch(process.bus) != before
+            execute(shout, CLIENT, "unknown", process, system=before)
+    finally:
+        server.kill()
 
 
 def test_a_task_whose_job_is_garbage_is_dropped(bus: SyncBus, process: WorkerProcess) -> None:
