@@ -228,5 +228,6 @@ class Execution:
             log.info("job ended", state=ended.state, attempt=ended.attempt, seconds=seconds)
 
     def _on_cancel(self) -> None:
-        self._cancelled.set()
-        self._signals.interrupt()
+        if not self._cancelled.is_set():  # or what the function does in the end would be left, too
+            self._cancelled.set()
+            self._signals.interrupt()

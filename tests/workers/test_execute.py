@@ -380,6 +380,37 @@ def test_a_cancelled_job_is_left_in_the_middle(bus: SyncBus, process: WorkerProc
     assert read(bus, job_id).state == "job_cancelled"
 
 
+def test_a_job_that_is_cancelled_while_it_is_left_already_comes_to_its_end(
+    bus: SyncBus, process: WorkerProcess
+) -> None:
+    job_id = submit(bus)
+    leaving, release = threading.Event(), threading.Event()
+    ended: list[str] = []
+
+    def cleans_up(content: str, job: JobContext) -> str:
+        try:
+            threading.Event().wait(100)
+        finally:
+            leaving.set()
+            assert release.wait(20)
+            ended.append("cleaned up")
+        return "never"
+
+    def cancel_when_leaving() -> None:
+        assert leaving.wait(20)
+        cancel(bus, job_id)
+        for _ in range(3):  # behind the look of the process at the log
+            read(bus, job_id)
+        release.set()
+
+    canceller = threading.Thread(target=cancel_when_leaving)
+    canceller.start()
+    execute(Job(cleans_up, "t", "t", time_limit=0.2), CLIENT, job_id, process)
+    canceller.join(20)
+    assert ended == ["cleaned up"]
+    assert read(bus, job_id).state == "job_cancelled"
+
+
 def test_under_threads_a_cancelled_job_sees_it(bus: SyncBus, process: WorkerProcess) -> None:
     job_id = submit(bus)
     running = threading.Event()
