@@ -63,6 +63,8 @@ class SyncBus:
         """As for `Bus`, called on the bus's own thread; set it before the first use."""
         self.on_change: Callable[[bool], None] = lambda works: None
         """As for `Bus`, called on the bus's own thread; set it before the first use."""
+        self.on_death: Callable[[], None] = lambda: None
+        """Called on the bus's own thread when an error ends that thread; set it before the first use."""
         self._settings = settings
         self._name = name
         self._update_stream = update_stream
@@ -143,9 +145,24 @@ class SyncBus:
                 raise BusUnavailable("the bus was closed meanwhile; try again")
             if life.loop is None:
                 life.loop = asyncio.new_event_loop()
-                life.thread = threading.Thread(target=_run, args=(life.loop,), name="bus", daemon=True)
+                life.thread = threading.Thread(target=self._run, args=(life.loop,), name="bus", daemon=True)
                 life.thread.start()
             return asyncio.run_coroutine_threadsafe(work(life), life.loop)
+
+    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
+        asyncio.set_event_loop(loop)
+        try:
+            loop.run_forever()
+        except BaseException:  # such as that of a poll, when somebody has closed all files of this process
+            log.critical("the thread of the bus has ended", exc_info=True)
+            self.on_death()
+        else:
+            if unfinished := asyncio.all_tasks(loop):  # other threads wait for them
+                for task in unfinished:
+                    task.cancel()
+                loop.run_until_complete(asyncio.wait(unfinished, timeout=CLOSE_GRACE))
+        finally:
+            loop.close()
 
     async def _begun(self, life: _Life) -> Bus:
         if life.bus is None:
@@ -172,15 +189,3 @@ def _forget_if_alive(reference: weakref.ref[SyncBus]) -> None:
     bus = reference()
     if bus is not None:
         bus._forget()
-
-
-def _run(loop: asyncio.AbstractEventLoop) -> None:
-    asyncio.set_event_loop(loop)
-    try:
-        loop.run_forever()
-        if unfinished := asyncio.all_tasks(loop):  # other threads wait for them
-            for task in unfinished:
-                task.cancel()
-            loop.run_until_complete(asyncio.wait(unfinished, timeout=CLOSE_GRACE))
-    finally:
-        loop.close()

@@ -97,6 +97,13 @@ def quits(content: str, job: JobContext) -> str:
     from celery.exceptions import WorkerShutdown
     raise WorkerShutdown(0)
 
+@job(max_attempts=1)
+def closes_files(content: str, job: JobContext) -> str:
+    "Close what this process has open, as code that makes a daemon does."
+    os.closerange(3, 1000)
+    time.sleep(3600)
+    return "never"
+
 @job
 def stuck(content: str, job: JobContext) -> str:
     "Never let any other Python code of this process run."

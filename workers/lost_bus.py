@@ -1,4 +1,7 @@
-"""The end of a worker that NATS refuses: its main process and children go, and unfinished tasks go back."""
+"""The end of a worker that NATS refuses: its main process and children go, and unfinished tasks go back.
+
+And that of a process whose bus has no thread any more, which can neither store an end nor prove that it lives.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,8 @@ END_DEADLINE = 10.0
 
 def end_when_lost(bus: SyncBus) -> None:
     """End the whole worker, with exit status 1, when `bus` cannot heal in any of its processes.
+
+    A process in which the thread of `bus` dies ends alone.
 
     Only the main process can end all, so a child tells it over a pipe. What ends it is SIGQUIT, Celery's cold
     shutdown: what runs gets `worker_soft_shutdown_timeout`, then its task goes back to the queue.
@@ -47,6 +52,10 @@ def end_when_lost(bus: SyncBus) -> None:
         if pipe:
             os.write(pipe[1], reason.encode("utf-8", "replace")[:4096])
 
+    def die() -> None:
+        os.kill(os.getpid(), signal.SIGKILL)  # at once, and whatever the main thread does: Celery replaces a child
+
     bus.on_lost = tell
+    bus.on_death = die
     worker_init.connect(prepare, weak=False)
     worker_ready.connect(connect, weak=False)

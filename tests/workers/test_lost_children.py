@@ -50,6 +50,14 @@ def release(tmp_path: Path) -> Path:
     return tmp_path / "release"
 
 
+def test_a_child_whose_job_closes_the_files_of_the_bus_is_replaced(bench: Bench) -> None:
+    bench.system.worker("--concurrency", "1")
+    job = bench.submit("closes_files")
+    assert bench.end(job, 20) == "❌ Job failed: its worker died in attempt 1, the last one allowed"
+    assert bench.end(bench.submit()) == "✅ Processed: X"
+    assert bench.life(job) == ["job_queued", "job_started", "job_failed"]
+
+
 def test_the_job_of_a_child_that_was_killed_runs_again_within_five_seconds(bench: Bench, release: Path) -> None:
     worker = bench.system.worker("--concurrency", "1")
     with listens_to_everything(bench.system):
