@@ -160,9 +160,13 @@ class Enqueuer:
         """Say every few seconds that this system lives, and notice when its event stream was made anew."""
         while True:
             await asyncio.sleep(RENEWED_EVERY)
-            with suppress(BusError, BrokerUnavailable):
+            try:
                 await self._know(bus)
                 await self.ping()
+            except (BusError, BrokerUnavailable) as error:
+                log.debug("could not renew the claim on Redis", error=str(error))
+            except Exception:
+                log.exception("renewing the claim on Redis failed; trying again")
 
     async def _know(self, bus: Bus) -> None:
         epoch = (await bus.stream.state()).epoch
@@ -191,6 +195,9 @@ class Enqueuer:
                 if not self._away:
                     log.warning("jobs cannot be handed to Redis and wait in line", error=str(error))
                 self._away = True
+                await asyncio.sleep(backoff.pause())
+            except Exception:
+                log.exception("handing jobs to Redis failed in an unexpected way; trying again")
                 await asyncio.sleep(backoff.pause())
             else:
                 if self._away:

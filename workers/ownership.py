@@ -61,6 +61,8 @@ class Ownership:
             except WorkerShutdown:
                 worker_state.should_stop = 1
                 return
+            except Exception:
+                log.exception("renewing the claim on Redis failed; trying again")
 
     def stop(self) -> None:
         """End `run` soon."""

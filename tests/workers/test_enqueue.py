@@ -2,17 +2,21 @@
 
 import asyncio
 import json
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from bus import Settings
+from bus import Bus, Settings
 from bus.job_log import JobRequest, JobState
 from bus.messages import JobQueued
 from testbed.servers import wait_until
 from testbed.system import System
+from workers import enqueue
 from workers.config import QUEUE
 from workers.enqueue import Enqueuer
 from workers.errors import BacklogFull, BrokerUnavailable
+from workers.redis_owner import OWNER
 
 
 def a_job(number: int) -> JobState:
@@ -69,6 +73,30 @@ async def test_jobs_wait_in_line_while_redis_is_down(fresh: System) -> None:
         await asyncio.to_thread(fresh.valkey.start)
         with fresh.valkey.client() as redis:
             await asyncio.to_thread(wait_until, lambda: _ids(redis) == {"job1"}, "the task")
+
+
+async def test_no_error_ends_the_line_or_the_claim(fresh: System, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(enqueue, "RENEWED_EVERY", 0.01)
+    async with Bus(settings_of(fresh)) as bus, Enqueuer(settings_of(fresh), bus) as enqueuer:
+        failed: list[str] = []
+        for name in ("send", "hand_over"):
+            monkeypatch.setattr(enqueue, name, failing_once(getattr(enqueue, name), failed))
+        enqueuer.put(a_job(1))
+        with fresh.valkey.client() as redis:
+            await asyncio.to_thread(wait_until, lambda: _ids(redis) == {"job1"}, "the task")
+            await asyncio.to_thread(wait_until, lambda: len(failed) == 2, "errors")
+            redis.delete(OWNER)
+            await asyncio.to_thread(wait_until, lambda: redis.exists(OWNER), "claim")
+
+
+def failing_once(function: Callable[..., Any], failed: list[str]) -> Callable[..., Any]:
+    def fail(*arguments: Any) -> Any:
+        if function.__name__ in failed:
+            return function(*arguments)
+        failed.append(function.__name__)
+        raise RuntimeError("once")
+
+    return fail
 
 
 async def test_the_line_is_bounded(fresh: System) -> None:
