@@ -60,7 +60,9 @@ def submit(
 
     Raises:
         UnknownTaskType: there is no job of that name.
-        Misfit: the job does not take this content.
+        Misfit: the job does not take this content, or JSON cannot say it.
+        ValueError: the key is no valid Unicode, or `not_before` has no time zone.
+        InvalidName: the client id cannot be one (a `ValueError` too).
         TooManyJobs, TooManyBytes, TooFarAhead, EventTooLarge: as for `workers.submission.submit`; nothing is stored.
         BusUnavailable: NATS is away or silent; nothing is stored, or (`maybe_done`) perhaps it is: use a key.
         SettingsError, JobDefinitionError: a setting or a job cannot be used.

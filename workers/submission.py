@@ -65,8 +65,15 @@ class Cancellation:
 
 
 def new_job_id(client_id: str, key: str | None = None) -> str:
-    """An unguessable job id; with an idempotency key, the one id that the key stands for among the client's jobs."""
-    return job_log.new_job_id() if key is None else job_log.job_id_of_key(client_id, key)
+    """An unguessable job id; with an idempotency key, the one id that the key stands for among the client's jobs.
+
+    Raises:
+        ValueError: the key is no valid Unicode.
+    """
+    try:
+        return job_log.new_job_id() if key is None else job_log.job_id_of_key(client_id, key)
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{key!r} is no key: it has lone surrogates, which are no valid Unicode") from error
 
 
 async def submit(
@@ -105,6 +112,8 @@ async def submit(
         TooManyJobs, TooManyBytes: the client has as many open jobs as it may, or they take as much of the stream as
             they may; nothing was stored.
         TooFarAhead: it may begin in more than `MOST_AHEAD` seconds; nothing was stored.
+        ValueError: `not_before` has no time zone; nothing was stored.
+        InvalidName: the client id or the job id cannot be one.
         Exception: what taking the place raises, such as `BacklogFull`; nothing was stored.
     """
     runs = resolve(jobs, task.task_type)
@@ -163,6 +172,8 @@ def _later(not_before: datetime | None) -> str | None:
     """What is stored of when a job may begin: nothing, if that is now."""
     if not_before is None:
         return None
+    if not_before.tzinfo is None:
+        raise ValueError(f"{not_before} has no time zone: give not_before one, such as datetime.now(UTC) has")
     ahead = (not_before - datetime.now(UTC)).total_seconds()
     if ahead > MOST_AHEAD:
         raise TooFarAhead(not_before)

@@ -22,7 +22,7 @@ from datetime import UTC, datetime, timedelta
 
 from busctl import NoResult, submit
 from workers import calling
-from workers.errors import UnknownTaskType
+from workers.errors import Misfit, UnknownTaskType
 
 told = {"result": submit("shout", "hello you").wait(timeout=30)}
 told["ids"] = [submit("shout", "once", key="k").job_id for _ in range(2)]
@@ -44,6 +44,18 @@ try:
     submit("shuot", "x")
 except UnknownTaskType as error:
     told["unknown"] = str(error)
+told["refused"] = []
+for content, options in [
+    ("caf\\udce9", {}),
+    (object(), {}),
+    ("x", {"key": "\\udce9"}),
+    ("x", {"not_before": datetime.now() + timedelta(hours=1)}),
+    ("x", {"client": "a b"}),
+]:
+    try:
+        submit("shout", content, **options)
+    except (Misfit, ValueError) as error:
+        told["refused"].append(f"{type(error).__name__}: {error}")
 print(json.dumps(told))
 """
 
@@ -56,6 +68,16 @@ def fail(content: str, job: JobContext) -> str:
     \"\"\"Fail.\"\"\"
     raise Fail("the shop is closed")
 """
+
+
+REFUSED = [
+    "Misfit: the content does not fit: Input should be a valid string, without lone surrogates",
+    "Misfit: the content does not fit: Unable to serialize unknown type",
+    "ValueError: '\\udce9' is no key: it has lone surrogates",
+    "has no time zone: give not_before one",
+    "InvalidName: 'a b' is no client id",
+]
+"""What `submit` says to arguments that it does not take, in the order in which the script tries them."""
 
 
 def test_threads_that_begin_at_once_share_one_connection() -> None:
@@ -85,3 +107,5 @@ def test_a_script_submits_and_waits(fresh: System, tmp_path: Path) -> None:
     assert told["failed"][0].endswith(" failed: the shop is closed")
     assert told["failed"][1] == "job_failed"
     assert told["unknown"].startswith("there is no job type 'shuot'; there is ")
+    for refused, reason in zip(told["refused"], REFUSED, strict=True):
+        assert reason in refused
