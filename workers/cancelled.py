@@ -26,11 +26,10 @@ class Cancelled(threading.Event):
             return
         super().set()
         for callback in list(self._callbacks):
+            # A job may have closed the loop on which somebody still waits; the others are told all the same.
             try:
                 callback()
-            except (
-                Exception
-            ) as error:  # such as that of a loop which a job has closed, with somebody left waiting on it
+            except Exception as error:
                 log.warning("somebody who waits for the cancel cannot be told", error=repr(error))
 
     @contextmanager
