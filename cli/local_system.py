@@ -216,9 +216,9 @@ class LocalSystem:
             self._show("dev", f"the console: {web}/console/")
             self._show("dev", f"the wire: {web}/asyncapi/docs/")
         self._show("dev", f"every line of every process: {short(self._plan.data_dir / LOGS)}")
-        if sys.stdin is not None and sys.stdin.isatty():
-            self._show("dev", "press o to open the page, r to restart the worker, q to quit")
-        with pressed(self._on_key):
+        with pressed(self._on_key) as heard:
+            if heard:
+                self._show("dev", "press o to open the page, r to restart the worker, q to quit")
             if sources is not None:
                 await self._reload(sources)
             await asyncio.Event().wait()

@@ -122,12 +122,23 @@ class Top:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self._over.set)
+        loop.add_signal_handler(signal.SIGTSTP, self._step_aside)
         while not self._over.is_set():
             self._take(await _look(bus, settings))
             self._draw()
             with suppress(TimeoutError):
                 async with asyncio.timeout(interval):
                     await self._over.wait()
+
+    def _step_aside(self) -> None:
+        """Ctrl+Z: the shell gets the screen with what was on it before, until it has this go on."""
+        loop = asyncio.get_running_loop()
+        loop.remove_signal_handler(signal.SIGTSTP)
+        self._live.stop()
+        signal.raise_signal(signal.SIGTSTP)
+        self._live.start()
+        loop.add_signal_handler(signal.SIGTSTP, self._step_aside)
+        self._draw()
 
     def _take(self, system: SystemState) -> None:
         self._system = system

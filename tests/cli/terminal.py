@@ -11,6 +11,8 @@ import struct
 import subprocess
 import termios
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from rich.text import Text
@@ -69,6 +71,46 @@ def in_terminal(
     finally:
         process.kill()
         os.close(main)
+
+
+class Shell:
+    """A shell that somebody types into, with what its terminal was sent."""
+
+    def __init__(self, main: int) -> None:
+        self._main = main
+        self._raw = ""
+        self._from = 0
+
+    def type(self, keys: str) -> None:
+        """Press these keys; what `until` waits for comes after them."""
+        self._from = len(self._raw)
+        os.write(self._main, keys.encode())
+
+    def until(self, text: str) -> None:
+        """Wait until the terminal was sent this."""
+        end = time.monotonic() + DEADLINE
+        while text not in self._raw[self._from :]:
+            assert time.monotonic() < end, f"there was no {text!r} in {self._raw!r}"
+            if select.select([self._main], [], [], 1)[0]:
+                self._raw += os.read(self._main, 65536).decode(errors="replace")
+        self._from = self._raw.index(text, self._from) + len(text)
+
+
+@contextmanager
+def shell(**env: str) -> Iterator[Shell]:
+    """A shell with `busctl` on its path, in a terminal that closes at the end of the block."""
+    main, side = pty.openpty()
+    fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 120, 0, 0))
+    plain = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "NO_COLOR", "FORCE_COLOR")}
+    plain |= {"PATH": f"{BIN}:{os.environ['PATH']}", "TERM": "xterm-256color", "PS1": "$ ", "HISTFILE": ""}
+    command = ["setsid", "--ctty", "bash", "--norc", "--noprofile", "-i"]
+    process = subprocess.Popen(command, env=plain | env, stdin=side, stdout=side, stderr=side)
+    os.close(side)
+    try:
+        yield Shell(main)
+    finally:
+        os.close(main)
+        process.wait(DEADLINE)
 
 
 def in_shell(script: str, **env: str) -> subprocess.CompletedProcess[str]:

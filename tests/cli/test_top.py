@@ -13,7 +13,7 @@ from testbed.system import System, running
 from tests import own_jobs
 from tests.cli.background import background
 from tests.cli.command import busctl
-from tests.cli.terminal import in_terminal
+from tests.cli.terminal import in_terminal, shell
 from tests.clients import client
 
 
@@ -62,6 +62,36 @@ def test_without_nats_it_shows_so_and_waits_for_it() -> None:
     )
     assert shown.returncode == 0
     assert "127.0.0.1:1" in shown.raw
+
+
+AWAY = {"NATS_URL": "nats://127.0.0.1:1", "REDIS_URL": "redis://127.0.0.1:1/0"}
+SCREEN, NO_SCREEN = "\x1b[?1049h", "\x1b[?1049l"
+
+
+def test_after_ctrl_z_the_shell_has_its_screen_and_keys_are_heard_again() -> None:
+    with shell(**AWAY) as typed:
+        typed.type("busctl top\n")
+        typed.until("sorted by time")
+        typed.type("\x1a")
+        typed.until(NO_SCREEN)
+        typed.until("Stopped")
+        typed.type("fg\n")
+        typed.until(SCREEN)
+        typed.until("sorted by time")
+        typed.type("c")
+        typed.until("sorted by client")
+        typed.type("q")
+        typed.until(NO_SCREEN)
+        typed.type("echo ended with $?\n")
+        typed.until("ended with 0")
+
+
+def test_in_the_background_it_goes_on_and_can_be_ended() -> None:
+    with shell(**AWAY) as typed:
+        typed.type("busctl top &\n")
+        typed.until("sorted by time")
+        typed.type("kill %1; wait %1; echo ended with $?\n")
+        typed.until("ended with 0")
 
 
 def test_for_programs_it_prints_one_object_after_the_other(system: System) -> None:
