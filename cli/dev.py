@@ -67,8 +67,8 @@ def dev(
     server is used instead of starting one. It answers for the host names of this machine alone, unless
     BUS_ALLOWED_HOSTS says otherwise. With BUS_AUTH=jwt, busctl token mints tokens for it.
 
-    Ctrl+C stops everything (exit status 130), and so does SIGTERM (0). When one of them dies, the others are
-    stopped too (1). A second Ctrl+C kills at once.
+    Ctrl+C stops everything (exit status 130), and so do SIGTERM and a terminal that closes (0). When one of them dies,
+    the others are stopped too (1). A second Ctrl+C kills at once.
 
     Example: busctl dev --port 8080 --reload
     """
@@ -109,7 +109,7 @@ def dev(
         number = asyncio.run(LocalSystem(plan, lock).run())
     if number == signal.SIGINT:
         raise Interrupted("interrupted; everything was stopped")
-    if number != signal.SIGTERM:
+    if number == signal.SIGPIPE:
         raise typer.Exit(1)
 
 

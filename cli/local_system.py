@@ -13,6 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from bus.end_signals import end_signals
 from bus.ending import end_task
 from cli.browser import open_page
 from cli.data_dir import AUTH_SECRET, LOGS, SERVERS, secret
@@ -174,7 +175,7 @@ class LocalSystem:
             CommandFailed: a child died or did not become ready; everything is stopped by then.
         """
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in (signal.SIGINT, *end_signals()):
             loop.add_signal_handler(number, self._signals.put_nowait, number)
         async with self._processes, self._faults:
             signalled = asyncio.create_task(self._signals.get())
@@ -286,13 +287,17 @@ class LocalSystem:
         """Stop in order; on one more signal, kill."""
         self._faults.thaw()
         self._show("dev", "stopping; press Ctrl+C again to kill at once")
-        again = asyncio.create_task(self._signals.get())
+        again = asyncio.create_task(self._signalled_again())
         orderly = asyncio.create_task(self._stop_in_order())
         await asyncio.wait((again, orderly), return_when=asyncio.FIRST_COMPLETED)
         again.cancel()
         if not orderly.done():
             self._processes.kill()
         await orderly
+
+    async def _signalled_again(self) -> None:
+        while await self._signals.get() == signal.SIGHUP:
+            pass  # the kernel sends it as well as the shell
 
     async def _stop_in_order(self) -> None:
         await self._processes.stop(self._plan.clients(), CLIENTS_GRACE)

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.live import Live
 
 from bus import Bus, BusError, Settings, nats_url
+from bus.end_signals import end_signals
 from bus.job_log import DEFAULT_QUEUE
 from cli.errors import CommandFailed, Interrupted
 from cli.keys import pressed
@@ -120,7 +121,7 @@ class Top:
     async def run(self, bus: Bus, settings: Settings, interval: float) -> None:
         """Look now and then, until it is over."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGHUP):
+        for number in end_signals():
             loop.add_signal_handler(number, self._over.set)
         loop.add_signal_handler(signal.SIGTSTP, self._step_aside)
         while not self._over.is_set():

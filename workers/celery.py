@@ -8,6 +8,7 @@ from bus import BusError, Settings, traces
 from workers.beside import run_beside
 from workers.config import create_celery, use_our_logging
 from workers.errors import JobDefinitionError
+from workers.hangup import heed_hangup
 from workers.registry import discover_for
 from workers.remote_control import restrict
 from workers.tasks import register
@@ -22,6 +23,7 @@ except (BusError, JobDefinitionError) as error:
 app = create_celery(settings)
 use_our_logging(settings)
 restrict(settings)
+heed_hangup(app)
 run_beside(app, register(app, jobs, settings), jobs, settings)
 
 __all__ = ["app"]

@@ -1,6 +1,6 @@
 """The production web process: Hypercorn through its Python API, with an orderly end.
 
-`busctl serve` runs this. On SIGTERM or SIGINT every client is told to come back (close code 1012) before the
+`busctl serve` runs this. On SIGTERM, SIGHUP or SIGINT every client is told to come back (close code 1012) before the
 listening sockets close: Hypercorn alone would cut them off, and on Python 3.12 and later wait for them for ever.
 """
 
@@ -21,6 +21,7 @@ from hypercorn.asyncio import serve as hypercorn_serve
 from hypercorn.config import Config, Sockets
 
 from bus import Bus, Settings
+from bus.end_signals import end_signals
 from bus.metrics_listener import MetricsListener
 from bus.tracebacks import described
 from quart_app.embedding import application
@@ -108,7 +109,7 @@ class ServerConfig(Config):
 
 
 def serve(settings: Settings, bind: str, tls: Tls | None = None, control_socket: int | None = None) -> None:
-    """Serve until SIGTERM or SIGINT, then drain.
+    """Serve until SIGTERM, SIGHUP or SIGINT, then drain.
 
     Args:
         settings: of this process.
@@ -170,7 +171,7 @@ async def _serve(settings: Settings, config: Config, listener: Listener, control
     metrics_listener = MetricsListener(edge.metrics.text, bind, settings.metrics_token)
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_tell_unless_peer)
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGINT, *end_signals()):
         # A terminal or systemd signals the supervisor and its children both: only the supervisor says when to hurry.
         loop.add_signal_handler(number, drain.signalled if supervisor is None else drain.begin)
 

@@ -22,6 +22,7 @@ import structlog
 from prometheus_client.multiprocess import mark_process_dead
 
 from bus import Settings
+from bus.end_signals import end_signals
 from bus.metrics_listener import MetricsListener
 from quart_app.errors import BadCertificate
 from quart_app.metrics import SHARED_DIR, shared_text
@@ -97,7 +98,7 @@ class WebProcess:
 
 
 class Supervisor:
-    """Runs several web processes until SIGTERM or SIGINT.
+    """Runs several web processes until SIGTERM, SIGHUP or SIGINT.
 
     Args:
         settings: of all of them.
@@ -136,7 +137,7 @@ class Supervisor:
     async def run(self) -> bool:
         """Whether all web processes ended in order after a signal. False, too, when the first one could not start."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGINT, *end_signals()):
             loop.add_signal_handler(number, self._stop)
         metrics = MetricsListener(
             partial(shared_text, self._counters.name), self._settings.metrics_bind, self._settings.metrics_token

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import urllib.request
 from collections.abc import Iterator
@@ -99,8 +100,9 @@ def test_several_processes_that_cannot_start_say_why_once_and_end() -> None:
     assert "Traceback" not in failed.stderr
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_signal_while_it_starts_ends_it_with_0(system: System, workers: str) -> None:
+def test_a_signal_while_it_starts_ends_it_with_0(system: System, workers: str, number: signal.Signals) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         silent.settimeout(DEADLINE)
         nats_url = f"nats://127.0.0.1:{silent.getsockname()[1]}"
@@ -108,7 +110,7 @@ def test_a_signal_while_it_starts_ends_it_with_0(system: System, workers: str) -
         with background("serve", "--bind", f"127.0.0.1:{free_port()}", "--workers", workers, **env) as starting:
             peer, _ = silent.accept()
             with peer:
-                starting.process.terminate()
+                starting.process.send_signal(number)
                 assert starting.end() == 0
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -25,6 +27,7 @@ from testbed.ports import free_port
 from testbed.servers import BIN, Nats, OurServer, answers, wait_until
 from tests import own_project
 from tests.cli.command import busctl
+from tests.cli.terminal import shell
 from tests.clients import client
 from tests.raw_jetstream import connected, require_live_is_the_servers_alone
 
@@ -317,6 +320,47 @@ def test_killed_itself_it_leaves_nothing_running(dev: Dev) -> None:
     dev.signal(signal.SIGKILL)
     assert dev.wait() == -signal.SIGKILL
     require_nothing_left(dev, pids)
+
+
+def typed(dev: Dev) -> str:
+    """What somebody types who wants to read its output later."""
+    return shlex.join(dev.command()) + f" >{shlex.quote(str(dev.log))} 2>&1"
+
+
+def holder(dev: Dev) -> int:
+    """Its process id, as the lock of its data directory has it."""
+    return int((dev.data_dir / "lock").read_text())
+
+
+def test_a_terminal_that_closes_ends_it_in_order(dev: Dev) -> None:
+    with shell(**dev.env) as terminal:
+        terminal.type(f"{typed(dev)}\n")
+        wait_until(lambda: dev.log.exists() and dev.ready(), "ready line", READY)
+        wait_until(lambda: "press o" in dev.output(), "word of the keys")
+        pids = [holder(dev), *family(holder(dev))]
+    require_nothing_left(dev, pids)
+    assert "stopping" in dev.output()
+    assert "Traceback" not in dev.output()
+
+
+def test_in_the_background_it_serves_on_and_goes_on_ignoring_that_its_terminal_closes(dev: Dev) -> None:
+    with shell(**dev.env) as terminal:
+        terminal.type(f"trap '' HUP; {typed(dev)} &\n")
+        wait_until(lambda: dev.log.exists() and dev.ready(), "ready line", READY)
+        wait_until(lambda: "every line of every process" in dev.output(), "last word of its start")
+        pid = holder(dev)
+        pids = [pid, *family(pid)]
+    try:
+        assert state(pid) in ("S", "R")
+        assert status(dev.page) == 200
+        assert "press o" not in dev.output()
+        [ignored] = re.findall(r"^SigIgn:\s*(\w+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+        assert int(ignored, 16) & 1 << signal.SIGHUP - 1
+    finally:
+        os.kill(pid, signal.SIGTERM)
+        os.kill(pid, signal.SIGCONT)
+    require_nothing_left(dev, pids)
+    assert "Traceback" not in dev.output()
 
 
 def test_busy_ports_are_named_before_anything_starts(dev: Dev) -> None:

@@ -1,4 +1,7 @@
-"""Signals to the child of a worker: its job fails with the reason or runs again, and a finished result is kept."""
+"""Signals to the child of a worker: its job fails with the reason or runs again, and a finished result is kept.
+
+And SIGHUP to the worker itself.
+"""
 
 import os
 import signal
@@ -7,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from testbed.servers import Worker, wait_until
+from testbed.servers import BIN, Worker, wait_until
 from testbed.system import System, running
 from tests import own_jobs
 from tests.workers.bench import Bench, bench_of, children, signal_children
@@ -78,3 +81,35 @@ def test_a_finished_result_is_kept_when_a_signal_reaches_the_child(
     with bench_of(bench.system) as connected:
         assert connected.end(job) == "held"
         assert connected.life(job) == ["job_queued", "job_started", "job_result"]
+
+
+class Nohup(Worker):
+    """`busctl worker` as it is started to outlive its terminal."""
+
+    def command(self) -> list[str]:
+        return ["nohup", str(BIN / "busctl"), "worker", *self.arguments]
+
+
+def test_sighup_ends_a_worker_as_sigterm_does_unless_it_was_told_to_ignore_it(tmp_path: Path, release: Path) -> None:
+    with running(tmp_path, PYTHONPATH=own_jobs.install(tmp_path)) as system, bench_of(system) as bench:
+        nohup = Nohup(tmp_path, system.env, "--concurrency", "1")
+        system.servers.append(nohup)
+        nohup.start()
+        job = bench.submit("holds", str(release))
+        bench.started(job)
+        os.killpg(nohup.pid, signal.SIGHUP)
+        release.touch()
+        assert bench.end(job) == "held"
+        assert bench.life(job) == ["job_queued", "job_started", "job_result"]
+        assert nohup.stop() == 0
+
+        release.unlink()
+        worker = system.worker("--concurrency", "1")
+        job = bench.submit("holds", str(release))
+        bench.started(job)
+        os.kill(worker.pid, signal.SIGHUP)
+        wait_until(lambda: worker.said("Warm shutdown"), "end that begins")
+        release.touch()
+        assert bench.end(job) == "held"
+        assert worker.process is not None
+        assert worker.process.wait(30) == 0
