@@ -102,8 +102,9 @@ def _project(name: str) -> int:
         below = source.relative_to(HERE / "project")
         if "__pycache__" in below.parts:
             continue
-        target = root / str(below).replace(PLACEHOLDER, name).replace("dot_", ".")
-        _write(target, source.read_text().replace(PLACEHOLDER, name))
+        # Before the name is put in, which may begin so too.
+        parts = (re.sub("^dot_", ".", part).replace(PLACEHOLDER, name) for part in below.parts)
+        _write(root.joinpath(*parts), source.read_text().replace(PLACEHOLDER, name))
         count += 1
     return count
 

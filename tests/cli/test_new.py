@@ -96,6 +96,14 @@ def test_its_tests_pass(shop: Path) -> None:
     assert (done.returncode, "13 passed" in done.stdout) == (0, True), done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("name", ["dot_com", "polkadot_shop"])
+def test_a_name_that_looks_like_a_hidden_file_is_as_good_as_any(tmp_path: Path, name: str) -> None:
+    require_written(tmp_path, "project", name)
+    root = tmp_path / name
+    assert (root / name / "app.py").is_file()
+    assert {path.name for path in root.iterdir()} >= {".dockerignore", ".gitignore", ".github", name, "tests"}
+
+
 def test_make_runs_what_busctl_and_pytest_need(shop: Path) -> None:
     (shop / ".venv").mkdir(exist_ok=True)
     (shop / ".venv" / ".installed").touch()
