@@ -32,6 +32,8 @@ USED = frozenset(
     ["celery", "cryptography", "hypercorn", "jwt", "kombu", "nats", "pydantic", "pytest", "quart", "redis", "rich"]
 ).union(["structlog", "typer", "websockets"])
 """A project of such a name would be imported in the place of what busctl needs."""
+TAKEN = {"job": ("run",), "channel": ("console", "system")}
+"""By kind: what its test calls something else, and channels that there are already."""
 
 Kind = Annotated[
     Literal["project", "job", "channel"],
@@ -69,7 +71,7 @@ def new(kind: Kind, name: Name, into: In = None, quiet: Quiet = False, no_color:
     Example: busctl new project shop
     """
     output = Output(as_json=False, quiet=quiet)
-    _check(name)
+    _check(kind, name)
     if kind == "project":
         written = _project(name)
         output.line(("Written: ", "green"), f"{name}/, {written} files.")
@@ -83,7 +85,7 @@ def new(kind: Kind, name: Name, into: In = None, quiet: Quiet = False, no_color:
     output.line("Next: ", ("make test", "bold"), ", and make it do something")
 
 
-def _check(name: str) -> None:
+def _check(kind: str, name: str) -> None:
     if not NAME.fullmatch(name) or keyword.iskeyword(name) or keyword.issoftkeyword(name):
         raise typer.BadParameter(
             f"{name!r} cannot be the name of a Python module; use small letters, digits and underscores, such as "
@@ -91,6 +93,8 @@ def _check(name: str) -> None:
         )
     if name in OURS | USED | sys.stdlib_module_names:
         raise typer.BadParameter(f"{name!r} is the name of a module that there is already; choose another")
+    if name in TAKEN.get(kind, ()):
+        raise typer.BadParameter(f"{name!r} is a name that busctl uses itself; choose another")
 
 
 def _project(name: str) -> int:

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from quart_app.channels.console import ConsoleChannel
+from quart_app.channels.system import SystemChannel
 from testbed.servers import BIN
 from tests.cli.command import DEADLINE, PLAIN, ended
 from tests.compose import Compose, require_nats_denies_live
@@ -81,11 +83,13 @@ def require_written(folder: Path, *arguments: str) -> None:
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A new project, with one more job and one more channel."""
+    """A new project, with a few more jobs and channels."""
     folder = tmp_path_factory.mktemp("new")
     require_written(folder, "project", "shop")
     require_written(folder / "shop", "job", "print_order")
     require_written(folder / "shop", "channel", "price_watch")
+    for kind, name in (("job", "done"), ("channel", "answer")):  # words of what is written itself
+        require_written(folder / "shop", kind, name)
     return folder / "shop"
 
 
@@ -93,7 +97,7 @@ def test_its_tests_pass(shop: Path) -> None:
     (shop / "tests" / "test_kit.py").write_text(OF_THE_KIT)
     command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider"]
     done = subprocess.run(command, cwd=shop, capture_output=True, text=True, check=False, timeout=DEADLINE)
-    assert (done.returncode, "13 passed" in done.stdout) == (0, True), done.stdout + done.stderr
+    assert (done.returncode, "15 passed" in done.stdout) == (0, True), done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("name", ["dot_com", "polkadot_shop"])
@@ -171,6 +175,15 @@ def test_a_name_that_cannot_be_imported_is_refused(tmp_path: Path, name: str) ->
     assert done.returncode == 2
     assert "choose another" in done.stderr or "cannot be the name of a Python module" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [("job", "run"), *(("channel", channel.name) for channel in (SystemChannel, ConsoleChannel))]
+)
+def test_a_name_that_is_taken_is_refused(shop: Path, kind: str, name: str) -> None:
+    done = new(shop, kind, name)
+    assert done.returncode == 2
+    assert f"'{name}' is a name that busctl uses itself; choose another" in done.stderr
 
 
 def test_where_a_job_goes_is_said_or_asked_for(tmp_path: Path) -> None:
