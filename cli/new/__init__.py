@@ -9,6 +9,7 @@ import re
 import shlex
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.metadata import distribution
 from pathlib import Path
 from string import Template
@@ -73,14 +74,15 @@ def new(kind: Kind, name: Name, into: In = None, quiet: Quiet = False, no_color:
     output = Output(as_json=False, quiet=quiet)
     _check(kind, name)
     if kind == "project":
-        written = _project(name)
-        output.line(("Written: ", "green"), f"{name}/, {written} files.")
+        files = _project(name)
+        _write(files)
+        output.line(("Written: ", "green"), f"{name}/, {len(files)} files.")
         output.line("Next: ", (f"cd {name} && make dev{_ours()}", "bold"), ", then open http://127.0.0.1:8000/")
         return
     files = _one(kind, name, into)
     _require_new(files)
-    for path, text in files.items():
-        _write(path, text)
+    _write(files)
+    for path in files:
         output.line(("Written: ", "green"), str(path))
     output.line("Next: ", ("make test", "bold"), ", and make it do something")
 
@@ -97,20 +99,20 @@ def _check(kind: str, name: str) -> None:
         raise typer.BadParameter(f"{name!r} is a name that busctl uses itself; choose another")
 
 
-def _project(name: str) -> int:
+def _project(name: str) -> dict[Path, str]:
+    """The files of a project, by path."""
     root = Path(name)
     if root.exists():
         raise CommandFailed(f"there is a {name} here already, which is left as it is; choose another name or folder")
-    count = 0
+    files = {}
     for source in sorted(path for path in (HERE / "project").rglob("*") if path.is_file()):
         below = source.relative_to(HERE / "project")
         if "__pycache__" in below.parts:
             continue
         # Before the name is put in, which may begin so too.
         parts = (re.sub("^dot_", ".", part).replace(PLACEHOLDER, name) for part in below.parts)
-        _write(root.joinpath(*parts), source.read_text().replace(PLACEHOLDER, name))
-        count += 1
-    return count
+        files[root.joinpath(*parts)] = source.read_text().replace(PLACEHOLDER, name)
+    return files
 
 
 def _ours() -> str:
@@ -169,10 +171,24 @@ def _require_new(files: dict[Path, str]) -> None:
         raise CommandFailed(f"there is already: {', '.join(there)}; nothing was written; choose another name")
 
 
-def _write(path: Path, text: str) -> None:
+def _write(files: dict[Path, str]) -> None:
+    """Write all of them, or leave nothing behind."""
+    made: list[Path] = []
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "w") as file:
-            file.write(text)
-    except OSError as error:
-        raise CommandFailed(f"cannot write {path}: {error.strerror}; choose another folder") from error
+        for path, text in files.items():
+            for folder in reversed(path.parents):
+                if not folder.exists():
+                    folder.mkdir()
+                    made.append(folder)
+            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "w") as file:
+                made.append(path)
+                file.write(text)
+    except BaseException as error:
+        for one in reversed(made):
+            with suppress(OSError):  # somebody may have put something there meanwhile
+                one.rmdir() if one.is_dir() else one.unlink()
+        if isinstance(error, OSError):
+            raise CommandFailed(
+                f"cannot write {path}: {error.strerror}; nothing was written; choose another folder"
+            ) from error
+        raise

@@ -14,6 +14,7 @@ from quart_app.channels.console import ConsoleChannel
 from quart_app.channels.system import SystemChannel
 from testbed.servers import BIN
 from tests.cli.command import DEADLINE, PLAIN, ended
+from tests.cli.terminal import in_shell
 from tests.compose import Compose, require_nats_denies_live
 
 ROOT = Path(__file__).parents[2]
@@ -165,6 +166,18 @@ def test_nothing_is_overwritten(shop: Path) -> None:
         assert done.returncode == 1
         assert "choose another name" in done.stderr
     assert {path: path.read_bytes() for path in shop.rglob("*") if path.is_file()} == before
+
+
+def test_what_cannot_be_written_whole_leaves_nothing_behind(tmp_path: Path) -> None:
+    done = in_shell(f"cd {tmp_path} && ulimit -f 1 && busctl new project shop", **PLAIN)
+    assert done.returncode == 1
+    assert "File too large; nothing was written; choose another folder" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "jobs").mkdir()
+    (tmp_path / "tests").write_text("a file")
+    done = new(tmp_path, "job", "tea", "--in", "jobs")
+    assert (done.returncode, "nothing was written" in done.stderr) == (1, True)
+    assert list((tmp_path / "jobs").iterdir()) == []
 
 
 @pytest.mark.parametrize(
