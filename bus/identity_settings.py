@@ -27,6 +27,9 @@ ONLY_WITH_JWT = (
 )
 """What somebody sets who wants to know who a client is."""
 
+REGISTERED = ("iss", "sub", "aud", "exp", "nbf", "iat", "jti")
+"""Claims with a meaning of their own: RFC 7519 section 4.1."""
+
 
 class IdentitySettings(Environment):
     """Which tokens prove who a client is, and what they say. Secrets are checked here, those of a subclass too."""
@@ -74,7 +77,10 @@ class IdentitySettings(Environment):
         description="The claim that lists the groups of a user; dots lead into objects, as in realm_access.roles.",
     )
     auth_operator_claim: str = Field(
-        "role", min_length=1, description="The claim that makes a user an operator; dots lead into objects."
+        "role",
+        min_length=1,
+        validate_default=True,
+        description="The claim that makes a user an operator; dots lead into objects.",
     )
     auth_operator_value: str = Field(
         "operator", min_length=1, description="What BUS_AUTH_OPERATOR_CLAIM has to be, or to have, for an operator."
@@ -104,12 +110,28 @@ class IdentitySettings(Environment):
             raise ValueError("means nothing while BUS_AUTH is none and everybody may connect: set BUS_AUTH=jwt")
         return value
 
+    @field_validator("auth_groups_claim", "auth_operator_claim")
+    @classmethod
+    def _is_a_claim_of_its_own(cls, value: str, info: ValidationInfo) -> str:
+        names = claim_names(value)
+        if names[0] in REGISTERED:
+            raise ValueError(f"is within the claim {names[0]}, which says something else: name another")
+        groups = claim_names(info.data.get("auth_groups_claim", value))
+        if groups != names and groups[: len(names)] == names[: len(groups)]:
+            raise ValueError("must neither lie within BUS_AUTH_GROUPS_CLAIM nor hold it: one is a list, and no object")
+        return value
+
     @field_validator("auth_jwks")
     @classmethod
     def _is_fetched_safely(cls, value: str | None) -> str | None:
         if value is not None and "://" in value:
             web_address(value)
         return value
+
+
+def claim_names(path: str) -> list[str]:
+    """The names that lead to a claim, one in the other. A URL is one name, whatever dots it has."""
+    return [path] if "://" in path else path.split(".")
 
 
 def web_address(value: str) -> SplitResult:

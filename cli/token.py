@@ -10,6 +10,7 @@ import jwt
 import typer
 
 from bus import Settings, durations
+from bus.identity_settings import claim_names
 from cli.data_dir import auth_secret
 from cli.errors import CommandFailed
 from cli.names import name
@@ -105,7 +106,7 @@ def _claims(settings: Settings, sub: str, groups: list[str], role: str | None, l
 
 def _list(claims: dict[str, Any], path: str, values: list[str]) -> None:
     """Add to the list that is the claim of this name; dots lead into objects, unless it is a URL."""
-    *inside, last = [path] if "://" in path else path.split(".")
+    *inside, last = claim_names(path)
     for key in inside:
         claims = claims.setdefault(key, {})
     claims[last] = [*claims.get(last, []), *values]

@@ -141,6 +141,7 @@ def test_settings_that_contradict_each_other_are_refused(monkeypatch: pytest.Mon
 
 
 JWT = {"BUS_AUTH": "jwt"}
+CLAIM_IN_CLAIM = "BUS_AUTH_OPERATOR_CLAIM: must neither lie within BUS_AUTH_GROUPS_CLAIM nor hold it"
 
 
 @pytest.mark.parametrize(
@@ -162,6 +163,10 @@ JWT = {"BUS_AUTH": "jwt"}
         (JWT | {"BUS_AUTH_JWKS": f"https://a:{SECRET}@id.example.com/"}, "must have no user, password or fragment"),
         (JWT | {"BUS_AUTH_JWKS": "https://id.example.com:port/"}, "is no URL"),
         (JWT | {"BUS_AUTH_JWKS": "https://id.example.com/my keys"}, "must have no space: write %20"),
+        ({"BUS_AUTH_GROUPS_CLAIM": "sub.groups"}, "BUS_AUTH_GROUPS_CLAIM: is within the claim sub, which says"),
+        ({"BUS_AUTH_OPERATOR_CLAIM": "exp"}, "BUS_AUTH_OPERATOR_CLAIM: is within the claim exp, which says"),
+        ({"BUS_AUTH_GROUPS_CLAIM": "realm", "BUS_AUTH_OPERATOR_CLAIM": "realm.roles"}, CLAIM_IN_CLAIM),
+        ({"BUS_AUTH_GROUPS_CLAIM": "role.groups"}, CLAIM_IN_CLAIM),
         (JWT | {"BUS_AUTH_JWKS": "https:///keys"}, "is neither a file nor an https:// URL"),
     ],
 )
@@ -173,6 +178,8 @@ def test_settings_of_identity_that_cannot_be_meant_are_refused(
 
 def test_settings_of_identity_that_go_together_are_taken() -> None:
     Settings.load(auth="JWT", auth_secret="x" * 32, auth_secret_previous="y" * 32, auth_cookie="id", auth_issuer="i")
+    Settings.load(auth_groups_claim="realm.groups", auth_operator_claim="realm.role")
+    Settings.load(auth_groups_claim="https://example.com/groups", auth_operator_claim="https://example.com")
     for url in ("https://id.example.com/keys?tenant=1", "http://127.0.0.1:8080/", "http://[::1]/", "keys/jwks.json"):
         assert Settings.load(auth="jwt", auth_jwks=url).auth_jwks == url
 

@@ -52,6 +52,13 @@ def test_the_settings_that_it_was_minted_with_take_it(env: dict[str, str]) -> No
     assert plain.expires_at == pytest.approx(time.time() + 5400, abs=60)
 
 
+def test_claims_that_one_token_cannot_have_are_refused_in_one_line() -> None:
+    overlapping = {"BUS_AUTH_GROUPS_CLAIM": "realm", "BUS_AUTH_OPERATOR_CLAIM": "realm.roles"}
+    refused = busctl("token", "--sub", "alice", "--group", "admins", "--role", "operator", **ENV, **overlapping)
+    assert (refused.returncode, refused.stdout, refused.stderr.count("\n")) == (1, "", 1)
+    assert "BUS_AUTH_OPERATOR_CLAIM: must neither lie within BUS_AUTH_GROUPS_CLAIM nor hold it" in refused.stderr
+
+
 def test_a_busctl_dev_that_asks_for_tokens_has_a_secret_of_its_own(tmp_path: Path) -> None:
     made = secret(tmp_path, AUTH_SECRET)
     assert stat.S_IMODE((tmp_path / AUTH_SECRET).stat().st_mode) == 0o600
