@@ -94,7 +94,7 @@ def conns(
 
 async def _list(settings: Settings, client: str | None, limit: int, output: Output) -> None:
     columns = Columns(COLUMNS, room())
-    shown, silent = 0, 0
+    shown, silent, more = 0, 0, False
     async with observer(settings, "busctl conns") as bus:
         processes = [Process(found) for found in await find(bus, WEB, within=min(1.0, settings.append_timeout))]
         if not processes:
@@ -103,6 +103,7 @@ async def _list(settings: Settings, client: str | None, limit: int, output: Outp
             try:
                 async for conn in _of(bus, process, client, settings.append_timeout):
                     if shown == limit:
+                        more = True
                         break
                     if not shown:
                         output.line(*columns.header())
@@ -113,8 +114,10 @@ async def _list(settings: Settings, client: str | None, limit: int, output: Outp
                 show_warning(f"the web process {process.name} does not tell of its connections: {error}")
     if not shown:
         output.note("No connections.")
-    open_now = sum(process.connections for process in processes)
-    if shown == limit and shown < open_now:
+    if more and client is not None:
+        output.note(f"The first {shown:,} of this client; --limit shows more.")
+    elif more:
+        open_now = max(shown + 1, sum(process.connections for process in processes))
         output.note(f"{shown:,} of {count(open_now, 'connection')}; --limit shows more.")
     if silent:
         raise CommandFailed(f"{count(silent, 'web process')} did not answer; try again, or see 'busctl doctor'")

@@ -40,6 +40,8 @@ async def test_each_connection_is_one_object_whatever_web_process_has_it(servers
         shown = await asyncio.to_thread(busctl, "conns", "--limit", "1", **servers.env)
         assert shown.stdout.splitlines()[0].split() == ["WEB", "CLIENT", "PROTOCOL", "OPEN", "WAITING", "ADDRESS"]
         assert shown.stderr == "1 of 3 connections; --limit shows more.\n"
+        for arguments in (("--limit", "3"), ("--limit", "1", "--client", name)):
+            assert (await asyncio.to_thread(busctl, "conns", *arguments, **servers.env)).stderr == ""
 
 
 def test_without_a_web_process_it_says_so(nats: Nats) -> None:
@@ -80,4 +82,7 @@ async def test_all_pages_are_read(nats: Nats, settings: Settings) -> None:
         await web_service(Services.of(settings, {}), [Open(number) for number in range(1, 2 * PAGE + 2)]).start(bus)
         await bus.confirm_subscriptions()
         shown = await asyncio.to_thread(busctl, "conns", "--json", "--limit", "100000", NATS_URL=nats.url)
-    assert shown.stdout.count("\n") == 2 * PAGE + 1
+        assert shown.stdout.count("\n") == 2 * PAGE + 1
+        of_one = ("conns", "--client", "client-1", "--limit", str(PAGE // 2))
+        shown = await asyncio.to_thread(busctl, *of_one, NATS_URL=nats.url)
+        assert shown.stderr == f"The first {PAGE // 2:,} of this client; --limit shows more.\n"
