@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 
+from bus.exit_status import described
 from cli.errors import CommandFailed
 from cli.reaper import Reaper
 
@@ -73,8 +74,7 @@ class Process:
 
     def how_it_ended(self) -> str:
         """For example `exit status 1` or `signal SIGKILL`."""
-        status = self._popen.returncode
-        return f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+        return described(self._popen.returncode)
 
     def kill(self) -> None:
         """SIGKILL to it and everything it started."""

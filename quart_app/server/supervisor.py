@@ -23,6 +23,7 @@ from prometheus_client.multiprocess import mark_process_dead
 
 from bus import Settings
 from bus.end_signals import end_signals
+from bus.exit_status import described
 from bus.metrics_listener import MetricsListener
 from quart_app.errors import BadCertificate
 from quart_app.metrics import SHARED_DIR, shared_text
@@ -230,8 +231,3 @@ class Supervisor:
                 await self._stopping.wait()
         except TimeoutError:
             return
-
-
-def described(status: int) -> str:
-    """How a process ended, for example `exit status 1` or `signal SIGKILL`."""
-    return f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"

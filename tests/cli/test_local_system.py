@@ -9,9 +9,22 @@ from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
+import pytest
+
 from cli.local_system import Check, LocalSystem, Plan
+from cli.processes import Processes
 
 DEADLINE = 20.0
+
+
+@pytest.mark.parametrize(
+    ("ends", "how"),
+    [("exit 3", "exit status 3"), ("kill -KILL $$", "signal SIGKILL"), ("kill -40 $$", "signal 40")],
+)
+async def test_how_a_process_ended_is_told_whatever_it_was(ends: str, how: str) -> None:
+    async with asyncio.timeout(DEADLINE), Processes(lambda name, line: None) as processes:
+        processes.start("one", ["sh", "-c", ends], os.environ)
+        assert (await processes.deaths.get()).how_it_ended() == how
 
 
 class StubbornPlan(Plan):
