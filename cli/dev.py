@@ -18,7 +18,7 @@ from cli.disk import fitting_stream
 from cli.embedded import write_nats_config
 from cli.errors import CommandFailed, Interrupted
 from cli.local_system import PAGE, LocalSystem, Plan
-from cli.options import NoColor
+from cli.options import NoColor, directory
 from cli.reload import PACKAGES
 
 
@@ -37,7 +37,10 @@ NatsPort = Annotated[int, _port_option("--nats-port", "Where NATS listens.")]
 MonitorPort = Annotated[int, _port_option("--monitor-port", "Where NATS shows its monitoring pages.")]
 RedisPort = Annotated[int, _port_option("--redis-port", "Where Valkey listens.")]
 DataDir = Annotated[
-    Path, typer.Option("--data-dir", metavar="DIR", help="Where NATS and Valkey keep their data over a restart.")
+    Path,
+    typer.Option(
+        "--data-dir", metavar="DIR", parser=directory, help="Where NATS and Valkey keep their data over a restart."
+    ),
 ]
 Concurrency = Annotated[int, typer.Option("--concurrency", metavar="N", min=1, help="Jobs that run at a time.")]
 Verbose = Annotated[

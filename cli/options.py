@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -23,6 +24,13 @@ def seconds(least: float, most: float) -> Callable[[float], float]:
         return value
 
     return check
+
+
+def directory(value: str | Path) -> Path:
+    """The directory that an option names; nothing would be the current one."""
+    if not str(value):
+        raise typer.BadParameter("it must not be empty")
+    return Path(value)
 
 
 def _no_color(value: bool) -> bool:

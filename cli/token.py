@@ -14,7 +14,7 @@ from bus.identity_settings import claim_names
 from cli.data_dir import auth_secret
 from cli.errors import CommandFailed
 from cli.names import name
-from cli.options import NoColor
+from cli.options import NoColor, directory
 
 LONGEST = 366 * 86_400
 """Seconds; a token cannot be called back."""
@@ -58,7 +58,10 @@ Expires = Annotated[
 DataDir = Annotated[
     Path,
     typer.Option(
-        "--data-dir", metavar="DIR", help="That of busctl dev, whose secret signs when BUS_AUTH_SECRET is not set."
+        "--data-dir",
+        metavar="DIR",
+        parser=directory,
+        help="That of busctl dev, whose secret signs when BUS_AUTH_SECRET is not set.",
     ),
 ]
 

@@ -63,6 +63,7 @@ def test_it_runs_as_a_module() -> None:
         ["dev", "--port", "0"],
         ["dev", "--port", "65536"],
         ["dev", "--concurrency", "0"],
+        ["dev", "--data-dir", ""],
         [b"notify", b"caf\xe9"],
     ],
 )

@@ -86,6 +86,7 @@ def test_without_a_secret_it_says_where_one_may_come_from(tmp_path: Path) -> Non
         ["--sub", "alice", "--expires", "367d"],
         ["--sub", "alice", "--group", "a.b"],
         ["--sub", "alice", "--role", " "],
+        ["--sub", "alice", "--data-dir", ""],
     ],
 )
 def test_what_cannot_be_minted_is_wrong_usage(arguments: list[str]) -> None:
