@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 async def end_task(task: asyncio.Task[Any] | None) -> None:
@@ -17,3 +20,13 @@ async def end_task(task: asyncio.Task[Any] | None) -> None:
         await asyncio.wait({task}, timeout=0.5)
     if task is not None and not task.cancelled():
         task.exception()  # seen: nobody waits for what it would have done
+
+
+async def cancellable(work: Coroutine[Any, Any, T]) -> T:
+    """Do some work, which ends for certain when this is cancelled, as Ctrl+C does it: once."""
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.wait({task})
+    finally:
+        await end_task(task)
+    return task.result()

@@ -15,6 +15,7 @@ from rich.live import Live
 
 from bus import Bus, BusError, Settings, nats_url
 from bus.end_signals import end_signals
+from bus.ending import cancellable
 from bus.job_log import DEFAULT_QUEUE
 from cli.errors import CommandFailed, Interrupted
 from cli.keys import pressed
@@ -52,7 +53,7 @@ def top(
     settings = client_settings(server, timeout)
     try:
         output = Output(as_json=as_json, quiet=quiet)
-        asyncio.run(_print(settings, interval, output) if as_json else _show(settings, interval))
+        asyncio.run(cancellable(_print(settings, interval, output) if as_json else _show(settings, interval)))
     except KeyboardInterrupt:
         raise Interrupted("interrupted") from None
 

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from bus import Bus, Interruption, Settings, Stored, subjects
+from bus.ending import cancellable
 from cli import completion
 from cli.columns import Column, Columns
 from cli.errors import Interrupted
@@ -66,7 +67,7 @@ def watch(
     watcher = Watcher(Output(as_json=as_json, quiet=quiet), quiet=quiet, one_job=job is not None)
     settings = client_settings(server, timeout)
     try:
-        asyncio.run(_watch(settings, watcher, client, group, job))
+        asyncio.run(cancellable(_watch(settings, watcher, client, group, job)))
     except KeyboardInterrupt:
         shown = f"{watcher.shown} event{'' if watcher.shown == 1 else 's'}"
         raise Interrupted(f"interrupted after {shown}") from None

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+import cli.top
+from bus import Settings
+from cli.errors import Interrupted
 from testbed.system import System, running
 from tests import own_jobs
 from tests.cli.background import background
-from tests.cli.command import busctl
+from tests.cli.command import DEADLINE, busctl
 from tests.cli.terminal import in_terminal, shell
 from tests.clients import client
 
@@ -98,6 +105,23 @@ def test_for_programs_it_prints_one_object_after_the_other(system: System) -> No
     with background("top", "--json", "--interval", "0.5", **system.env) as command:
         states = [json.loads(command.line()) for _ in range(2)]
     assert [state["nats"]["error"] for state in states] == [None, None]
+
+
+def test_ctrl_c_ends_it_though_what_it_asks_swallows_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings.load(nats_url=AWAY["NATS_URL"], connect_timeout=0.1)
+    looks = iter((True, False))
+
+    async def look(*_: object) -> SimpleNamespace:
+        assert next(looks), "it looks once more"
+        os.kill(os.getpid(), signal.SIGINT)
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(DEADLINE)
+        return SimpleNamespace(record=dict)
+
+    monkeypatch.setattr(cli.top, "client_settings", lambda *_: settings)
+    monkeypatch.setattr(cli.top, "_look", look)
+    with pytest.raises(Interrupted):
+        cli.top.top(interval=0.1, as_json=True)
 
 
 def test_without_a_terminal_it_is_refused() -> None:
