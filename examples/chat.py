@@ -52,7 +52,7 @@ class Chat(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     message: Text = Field(description="What you say.", examples=["I want a faster laptop."])
-    history: list[Turn] = Field([], max_length=50, description="What was said before, the oldest first.")
+    history: list[Turn] = Field(default=[], max_length=50, description="What was said before, the oldest first.")
 
 
 class Model:

@@ -31,7 +31,7 @@ class Import(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     file: str = Field(min_length=1, max_length=200, description="Columns: email, name, credit.")
-    database: str = Field("customers", pattern="^[a-z0-9_-]{1,40}$", description="Made when it is not there.")
+    database: str = Field(default="customers", pattern="^[a-z0-9_-]{1,40}$", description="Made when it is not there.")
 
 
 class Customer(BaseModel):
@@ -54,7 +54,7 @@ class Imported(BaseModel):
 
     imported: int = 0
     left_out: int = 0
-    wrong: list[Wrong] = Field([], description=f"The first {MOST_LISTED} that were left out.")
+    wrong: list[Wrong] = Field(default=[], description=f"The first {MOST_LISTED} that were left out.")
 
 
 @job(time_limit=3600)

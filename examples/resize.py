@@ -42,11 +42,13 @@ class Resize(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     file: str = Field(min_length=1, max_length=200, description="Which image.", examples=["docs/img/page.png"])
-    widths: list[Pixels] = Field([320], min_length=1, max_length=5, description="In pixels; one copy for each.")
-    height: Pixels | None = Field(None, description="In pixels; left out, it follows from the width.")
-    fit: Fit = Field(Fit.CONTAIN, description="With a height: show all of it inside, or fill it and cut the rest.")
-    format: Format = Field(Format.WEBP, description="Of the copies.")
-    quality: int = Field(80, ge=1, le=100, description="Of jpeg and webp: more is larger and better.")
+    widths: list[Pixels] = Field(default=[320], min_length=1, max_length=5, description="In pixels; one copy for each.")
+    height: Pixels | None = Field(default=None, description="In pixels; left out, it follows from the width.")
+    fit: Fit = Field(
+        default=Fit.CONTAIN, description="With a height: show all of it inside, or fill it and cut the rest."
+    )
+    format: Format = Field(default=Format.WEBP, description="Of the copies.")
+    quality: int = Field(default=80, ge=1, le=100, description="Of jpeg and webp: more is larger and better.")
 
 
 class Copy(BaseModel):

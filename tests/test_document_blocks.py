@@ -12,6 +12,7 @@ import inspect
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ import cli.commands
 from bus import Settings
 from testbed.servers import BIN, Web
 from testbed.system import System, running
-from tests.cli.command import DEADLINE, PLAIN, ended
+from tests.cli.command import DEADLINE, PLAIN, ended, from_nothing
 from tests.document_blocks import TUTORIAL, Block, Command, blocks, commands, tutorials_project
 from workers import calling
 
@@ -196,6 +197,12 @@ def test_the_tutorial_works_word_for_word(
     follow(Reader(followed, web, tmp_path), TUTORIAL, monkeypatch)
     written = {file.relative_to(shop): file.read_text() for file in shop.rglob("*.py")}
     assert written == {file: (tmp_path / "shop" / file).read_text() for file in written}
+
+
+def test_the_tutorials_project_has_good_types_without_a_plugin(shop: Path) -> None:
+    command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", f"--cache-dir={os.devnull}", "."]
+    checked = from_nothing(command, os.environ, cwd=shop)
+    assert checked.returncode == 0, checked.stdout
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if name(page) not in ELSEWHERE], ids=name)

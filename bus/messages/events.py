@@ -20,14 +20,16 @@ class Event(Message):
     plain: ClassVar[bool] = True
     """Whether clients without the subprotocol `bus.v1` are shown it."""
 
-    seq: int | None = Field(None, description="The event's sequence in the stream; larger is later.", examples=[42])
+    seq: int | None = Field(
+        default=None, description="The event's sequence in the stream; larger is later.", examples=[42]
+    )
     at: str | None = Field(
-        None,
+        default=None,
         description="When it was stored: RFC 3339, in UTC, with microseconds.",
         examples=["2026-01-02T03:04:05.678901Z"],
         json_schema_extra={"format": "date-time"},
     )
-    group: str | None = Field(None, description="The group the event was sent to, if it was.")
+    group: str | None = Field(default=None, description="The group the event was sent to, if it was.")
 
     def expired(self, now: datetime) -> bool:
         """Whether it is not to be shown any more, live or replayed, at this time."""
@@ -40,12 +42,12 @@ class SystemNotification(Event):
     action: Literal["system_notification"] = "system_notification"
     payload: str = Field(examples=["Server restart in 5 minutes"])
     level: Level | None = Field(
-        None,
+        default=None,
         description="How much it matters; left out, it means `info`.",
         examples=["warning"],
     )
     expires_at: Time | None = Field(
-        None,
+        default=None,
         description="From then on it is neither shown nor replayed: RFC 3339 with a time zone. The server goes by its "
         "own clock.",
         examples=["2026-01-02T03:14:05.000000Z"],
@@ -69,15 +71,15 @@ class JobEvent(Event):
     replaces_output: ClassVar[bool] = False
     """Whether what the job wrote before it means nothing any more: it says the whole, or the job begins again."""
 
-    job_id: str | None = Field(None, description="The job this is about.", examples=["3f1c0a5be2774d0f"])
-    ref: Ref | None = Field(None, description="The `ref` of the frame that submitted the job, if it had one.")
+    job_id: str | None = Field(default=None, description="The job this is about.", examples=["3f1c0a5be2774d0f"])
+    ref: Ref | None = Field(default=None, description="The `ref` of the frame that submitted the job, if it had one.")
     task_type: str | None = Field(
-        None,
+        default=None,
         description="What was asked for, as the client wrote it. Events of older versions may lack it.",
         examples=["translate"],
     )
     attempt: int | None = Field(
-        None,
+        default=None,
         ge=0,
         description="The latest attempt, counted from 1; left out before the first.",
         examples=[1],
@@ -103,35 +105,35 @@ class JobQueued(JobEvent):
     payload: str = Field(examples=["⏳ Job queued: translate for 'hello' (ID: 3f1c0a5be2774d0f)"])
     # The content is stored once, in the request that workers read; the type too in events of older versions.
     task_type: str | None = Field(
-        None,
+        default=None,
         validation_alias=AliasChoices("task_type", AliasPath("request", "task_type")),
         description="What was asked for, as the client wrote it.",
         examples=["translate"],
     )
     content: Any = Field(
-        None,
+        default=None,
         validation_alias=AliasChoices("content", AliasPath("request", "content")),
         description="What to work on: a text, or the JSON value that the job takes.",
         examples=["hello"],
     )
     runs: str | None = Field(
-        None,
+        default=None,
         validation_alias=AliasChoices("runs", AliasPath("request", "job_type")),
         description="The job type that runs, where it is another than was asked for: `default`, for an unknown type.",
     )
     retry_of: str | None = Field(
-        None,
+        default=None,
         validation_alias=AliasChoices("retry_of", AliasPath("request", "retry_of")),
         description="The job that is done again by this one.",
     )
     not_before: str | None = Field(
-        None,
+        default=None,
         validation_alias=AliasChoices("not_before", AliasPath("request", "not_before")),
         description="When the job may begin, if it was submitted for later: RFC 3339, in UTC.",
         json_schema_extra={"format": "date-time"},
     )
     slot: str | None = Field(
-        None,
+        default=None,
         validation_alias=AliasChoices("slot", AliasPath("request", "slot")),
         description="The time for which its schedule made the job, if one did: RFC 3339, in UTC. It may run late.",
         json_schema_extra={"format": "date-time"},
@@ -170,7 +172,7 @@ class JobRetrying(JobEvent):
     )
     attempt: int = Field(ge=1, description="The attempt that failed, counted from 1.", examples=[1])
     next_at: str | None = Field(
-        None,
+        default=None,
         description="When the next attempt begins: RFC 3339, in UTC. Left out when a worker has to be found first.",
         examples=["2026-01-02T03:04:07.678901Z"],
         json_schema_extra={"format": "date-time"},
@@ -189,7 +191,7 @@ class JobRequeued(JobEvent):
     action: Literal["job_requeued"] = "job_requeued"
     payload: str
     attempt: int = Field(ge=0)
-    times: int = Field(1, ge=1, description="How often in a row, without a worker that began.")
+    times: int = Field(default=1, ge=1, description="How often in a row, without a worker that began.")
 
     @property
     def state(self) -> State:
@@ -209,9 +211,9 @@ class JobProgress(JobEvent):
     running: ClassVar[bool] = True
     action: Literal["job_progress"] = "job_progress"
     payload: Annotated[float, Field(ge=0, le=1)] | None = Field(
-        None, description="Done, from 0 to 1; null when that cannot be said.", examples=[0.25]
+        default=None, description="Done, from 0 to 1; null when that cannot be said.", examples=[0.25]
     )
-    message: str | None = Field(None, description="What is going on.", examples=["reading the dictionary"])
+    message: str | None = Field(default=None, description="What is going on.", examples=["reading the dictionary"])
 
 
 class JobOutput(JobEvent):
@@ -245,7 +247,7 @@ class JobFailed(JobEvent):
     action: Literal["job_failed"] = "job_failed"
     payload: str = Field(examples=["❌ Job failed: the dictionary could not be read"])
     reason: str | None = Field(
-        None,
+        default=None,
         description="Why, without the words around it. Events of older versions may lack it.",
         examples=["the dictionary could not be read"],
     )
@@ -257,7 +259,9 @@ class JobCancelled(JobEvent):
     ended: ClassVar[bool] = True
     action: Literal["job_cancelled"] = "job_cancelled"
     payload: str = Field(examples=["🚫 Job cancelled"])
-    by: str | None = Field(None, description="Who called it off, if it was not the client.", examples=["an operator"])
+    by: str | None = Field(
+        default=None, description="Who called it off, if it was not the client.", examples=["an operator"]
+    )
 
 
 StoredJobEvent: TypeAlias = JobQueued | JobStarted | JobRetrying | JobRequeued | JobResult | JobFailed | JobCancelled

@@ -22,7 +22,7 @@ MOST_SCOPES = 64
 class ClientMessage(Message):
     """What a client may send. `ref` comes back on the direct reply."""
 
-    ref: Ref | None = Field(None, description="Any text; the reply to this frame repeats it.")
+    ref: Ref | None = Field(default=None, description="Any text; the reply to this frame repeats it.")
 
 
 class Ping(ClientMessage):
@@ -61,17 +61,19 @@ class SystemMessage(ClientMessage):
     action: Literal["system_message"] = "system_message"
     payload: TaskPayload
     key: Key | None = Field(
-        None, description="Idempotency key: the same key from the same client is the same job.", examples=["order-17"]
+        default=None,
+        description="Idempotency key: the same key from the same client is the same job.",
+        examples=["order-17"],
     )
     not_before: Time | None = Field(
-        None,
+        default=None,
         description="When the job may begin at the earliest: RFC 3339 with a time zone, 366 days ahead at most. Until "
         "then it waits, and can be cancelled. A time that has passed means at once.",
     )
     delay: float | None = Field(
-        None, ge=0, le=MOST_AHEAD, description="In place of `not_before`: in so many seconds from now."
+        default=None, ge=0, le=MOST_AHEAD, description="In place of `not_before`: in so many seconds from now."
     )
-    traceparent: Traceparent | None = Field(None, description=TRACEPARENT)
+    traceparent: Traceparent | None = Field(default=None, description=TRACEPARENT)
 
     @model_validator(mode="after")
     def _says_it_once(self) -> Self:
@@ -104,9 +106,9 @@ class RetryJob(ClientMessage):
     action: Literal["retry_job"] = "retry_job"
     payload: JobPayload
     key: Key | None = Field(
-        None, description="Idempotency key of the new job, as in `system_message`.", examples=["order-17-again"]
+        default=None, description="Idempotency key of the new job, as in `system_message`.", examples=["order-17-again"]
     )
-    traceparent: Traceparent | None = Field(None, description=TRACEPARENT)
+    traceparent: Traceparent | None = Field(default=None, description=TRACEPARENT)
 
 
 class GetJob(ClientMessage):
@@ -122,12 +124,14 @@ class ConnectPayload(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
 
     token: str | None = Field(
-        None,
+        default=None,
         description="Proof of identity: a JWT of the identity provider, where the server asks for one and neither "
         "header nor cookie brings it.",
         repr=False,
     )
-    resume: str | None = Field(None, repr=False, description="`resume` of the last `welcome` or `resume_token`.")
+    resume: str | None = Field(
+        default=None, repr=False, description="`resume` of the last `welcome` or `resume_token`."
+    )
     cursors: dict[str, Cursor] = Field(
         default_factory=dict,
         max_length=MOST_SCOPES,

@@ -32,32 +32,32 @@ class JobFilter(_Model):
     """Which jobs. One has to fit in every respect that is given."""
 
     states: list[ListedState] = Field(default_factory=list, max_length=7, description="Any of these; none means all.")
-    task_type: str | None = Field(None, max_length=64, examples=["translate"])
-    client_id: str | None = Field(None, max_length=64)
+    task_type: str | None = Field(default=None, max_length=64, examples=["translate"])
+    client_id: str | None = Field(default=None, max_length=64)
     text: str | None = Field(
-        None,
+        default=None,
         max_length=200,
         description="Somewhere in the ids, or in the first 200 characters of the content or of what came of it; upper "
         "and lower case are the same.",
         examples=["hello"],
     )
-    since: Time | None = Field(None, description="Submitted then or later.")
-    before: Time | None = Field(None, description="Submitted earlier.")
+    since: Time | None = Field(default=None, description="Submitted then or later.")
+    before: Time | None = Field(default=None, description="Submitted earlier.")
 
 
 class ListJobsPayload(_Model):
     """Which jobs, and which part of the list of them, the newest first."""
 
     filter: JobFilter = JobFilter()
-    offset: int = Field(0, ge=0, le=10_000_000, description="Jobs to pass over.")
-    limit: int = Field(50, ge=1, le=MOST_ROWS)
+    offset: int = Field(default=0, ge=0, le=10_000_000, description="Jobs to pass over.")
+    limit: int = Field(default=50, ge=1, le=MOST_ROWS)
     until: int | None = Field(
-        None,
+        default=None,
         ge=0,
         lt=2**63,
         description="The `n` of a job: newer ones are counted, and not listed. So a list stays where it is.",
     )
-    again: bool = Field(False, description="Tell every job of the page, though it was told before.")
+    again: bool = Field(default=False, description="Tell every job of the page, though it was told before.")
 
 
 class ListJobs(ClientMessage):
@@ -91,10 +91,10 @@ class UnwatchJob(ClientMessage):
 class WhichJobs(_Model):
     """Jobs by name, or all that fit a filter."""
 
-    jobs: list[NamedJob] | None = Field(None, min_length=1, max_length=MOST_NAMED)
+    jobs: list[NamedJob] | None = Field(default=None, min_length=1, max_length=MOST_NAMED)
     filter: JobFilter | None = None
     expected: int | None = Field(
-        None, ge=0, description="With a filter: how many jobs that are, as the operator was told."
+        default=None, ge=0, description="With a filter: how many jobs that are, as the operator was told."
     )
 
     @model_validator(mode="after")
@@ -138,8 +138,8 @@ class GetConnectionsPayload(_Model):
     """Of which web process."""
 
     web: Name = Field(description="The `id` of a web process.")
-    after: int = Field(0, ge=0, lt=2**63, description="The `number` of the last connection of the page before.")
-    client_id: Name | None = Field(None, description="Those of this client alone.")
+    after: int = Field(default=0, ge=0, lt=2**63, description="The `number` of the last connection of the page before.")
+    client_id: Name | None = Field(default=None, description="Those of this client alone.")
 
 
 class GetConnections(ClientMessage):
@@ -154,10 +154,10 @@ class AnnouncePayload(_Model):
 
     text: str = Field(min_length=1, max_length=10_000, examples=["Server restart in 5 minutes"])
     level: Level | None = None
-    expires_at: Time | None = Field(None, description="When it is not shown any more.")
+    expires_at: Time | None = Field(default=None, description="When it is not shown any more.")
     group: Name | None = None
     client_id: Name | None = None
-    user: str | None = Field(None, min_length=1, max_length=1000, description="The `sub` of the user's tokens.")
+    user: str | None = Field(default=None, min_length=1, max_length=1000, description="The `sub` of the user's tokens.")
 
     @model_validator(mode="after")
     def _says_it_to_one(self) -> Self:

@@ -13,7 +13,7 @@ from bus.messages.message import Message, Ref
 class Reply(Message):
     """An answer to one frame, on the connection it came from."""
 
-    ref: Ref | None = Field(None, description="The `ref` of the frame this answers, if it had one.")
+    ref: Ref | None = Field(default=None, description="The `ref` of the frame this answers, if it had one.")
 
 
 class Pong(Reply):
