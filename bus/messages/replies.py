@@ -62,7 +62,7 @@ class EventSkipped(Message):
     action: Literal["event_skipped"] = "event_skipped"
     payload: None = None
     seq: int = Field(description="The event's sequence in the stream.", examples=[42])
-    group: str | None = Field(None, description="The group the event was sent to, if it was.")
+    group: str | None = Field(default=None, description="The group the event was sent to, if it was.")
 
 
 class ResumeTokenPayload(BaseModel):
