@@ -2,7 +2,7 @@
 
 import { createConnection, TOO_BIG } from "./connection.js";
 import { Disconnected, isUnsure, Refused } from "./errors.js";
-import { encode, refuseDeep } from "./frame.js";
+import { encode } from "./frame.js";
 import { change } from "./job.js";
 import { createJobs, isDoubtful } from "./jobs.js";
 import { newKey } from "./keys.js";
@@ -69,7 +69,6 @@ export const connect = ({
     if (excess > 0) {
       throw new RangeError(`This is too long: at most ${bytes(maxFrameBytes)} can be sent. Shorten it by ${bytes(excess)}.`);
     }
-    refuseDeep(content);
     return jobs.add(data);
   };
 

@@ -1,7 +1,6 @@
 // Questions and their answers, a frame with a `ref` and the frame that repeats it: `busctl-client/requests`.
 
 import { Disconnected, Refused } from "./errors.js";
-import { refuseDeep } from "./frame.js";
 
 const ANSWER_WITHIN = 20_000; // milliseconds
 const OFFLINE = "Not connected: nothing was sent. Try again when the connection is back.";
@@ -13,7 +12,6 @@ let count = 0;
 /** Returns what sends a frame of any action, and resolves with the frame that answers it. */
 export const requestsOf = (client) => {
   return async (action, payload = null, { timeout = ANSWER_WITHIN } = {}) => {
-    refuseDeep(payload);
     const ref = `?${(count += 1)}`; // so begins what the client tells nobody else
     const offs = [];
     let timer = 0;

@@ -184,23 +184,35 @@ test("what a listener raises is reported, and stops neither the others nor the p
   }
 });
 
-test("what a server could not read is made readable, or refused at once", async () => {
+test("half a character is made readable, and a key that is none is refused at once", async () => {
   const { client, sent } = await served();
-  const request = requestsOf(client);
-  const nested = (levels) => (levels ? [nested(levels - 1)] : "x");
-  client.submit("default", { "\ud83d": ["half \ud83d", "whole 😀", "no \\ud83d"] });
-  assert.deepEqual(sent.at(-1).payload.content, { "\ufffd": ["half \ufffd", "whole 😀", "no \\ud83d"] });
-  request("mine", "half \udc00").catch(() => {});
+  client.submit("default", { text: ["half \ud83d", "whole 😀", "no \\ud83d", null, 1, ""] });
+  assert.deepEqual(sent.at(-1).payload.content, { text: ["half \ufffd", "whole 😀", "no \\ud83d", null, 1, ""] });
+  requestsOf(client)("mine", "half \udc00").catch(() => {});
   assert.equal(sent.at(-1).payload, "half \ufffd");
   for (const key of [17, "", "k".repeat(129), "\ud83d"]) {
     assert.throws(() => client.submit("default", "x", { key }), TypeError);
   }
   assert.equal(client.submit("default", "x", { key: "😀".repeat(128) }).state, "sending");
   assert.ok(client.submit("default", "x", { key: null }).key);
-  assert.equal(client.submit("default", nested(198)).state, "sending");
-  assert.throws(() => client.submit("default", nested(199)), RangeError);
-  await assert.rejects(request("mine", nested(199)), RangeError);
-  assert.equal(client.jobs.size, 4);
+  assert.equal(client.jobs.size, 3);
+});
+
+test("what a server cannot read is refused with its reason, a job and a request", async () => {
+  const { client, say, close, open, all } = await served();
+  const nested = (levels) => (levels ? [nested(levels - 1)] : "x");
+  const jobs = [nested(1000), { "\ud83d": "half a character in a name" }].map((content) => client.submit("default", content));
+  const asked = requestsOf(client)("mine", nested(1000));
+  [...jobs.map(({ key }) => key), all("mine")[0].ref].forEach((ref) => say(error("json_invalid", ref)));
+  await assert.rejects(asked, Refused);
+  for (const job of jobs) {
+    assert.deepEqual([job.state, job.reason], ["refused", "json_invalid"]);
+    await assert.rejects(job.result, Refused);
+  }
+  close(1006);
+  client.reconnect();
+  await open();
+  assert.equal(all("system_message").length, 2); // it is not sent again
 });
 
 test("a frame that is named as an event of the client is told as a frame alone", async () => {

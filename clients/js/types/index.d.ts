@@ -95,7 +95,7 @@ export interface Client<T extends JobTypes<T> = OwnJobs> {
   readonly id: string | null;
   readonly jobs: JobList<T>;
 
-  /** A job, at once. Throws `RangeError` when it is larger or deeper than a frame may be, `TypeError` for a bad key. */
+  /** A job, at once. Throws `RangeError` when it is larger than a frame may be, `TypeError` for a bad key. */
   submit<K extends Name<T>>(taskType: K, content: T[K]["content"], options?: SubmitOptions): Job<T, K>;
 
   on(name: "state", f: (state: ClientState) => void): Off;
