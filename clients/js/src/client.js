@@ -1,6 +1,6 @@
 // A client: its connection, its jobs, and what it hears.
 
-import { createConnection, TOO_BIG } from "./connection.js";
+import { CLOSED, CONNECTED, CONNECTING, createConnection, TOO_BIG } from "./connection.js";
 import { Disconnected, isUnsure, Refused } from "./errors.js";
 import { encode } from "./frame.js";
 import { change } from "./job.js";
@@ -20,7 +20,7 @@ import { onWake } from "./wake.js";
 
 const bytes = (count) => `${count.toLocaleString("en")} bytes`;
 const OWN = /^(state|welcome|frame)$/; // events of the client, not of a server
-const CLOSED = "this client was closed";
+const WAS_CLOSED = "this client was closed";
 
 /**
  * Connect, and stay connected until `close()`. The options, and what the client can do, are in README.md. Its functions
@@ -41,7 +41,7 @@ export const connect = ({
   if (!WebSocket) {
     throw new TypeError("No WebSocket here: use connect({ WebSocket }).");
   }
-  const address = new URL(url, globalThis.location?.href).href.replace(/^http/, "ws");
+  const address = new URL(url, globalThis.location).href.replace(/^http/, "ws");
   const memory = createMemory(storage, prefix, parse);
   const [subscribe, tell] = createListeners();
   const sent = new WeakSet(); // jobs that the server may have heard of, though it has not confirmed them
@@ -60,7 +60,7 @@ export const connect = ({
       return known;
     }
     if (signal.aborted) {
-      throw new Disconnected(CLOSED);
+      throw new Disconnected(WAS_CLOSED);
     }
     const delayed = delay !== null;
     const due = date(delayed ? Date.now() + delay * 1000 : notBefore);
@@ -94,26 +94,24 @@ export const connect = ({
     return submitted + (cancelling && id && about("cancel_job")) + (isDoubtful(job) && about("get_job"));
   };
 
-  const enter = (state) => {
+  on("state", (state) => {
     const { name, code, reason } = state;
     client.state = state;
     if (code === TOO_BIG) {
       jobs.hold(reason); // it cannot take one of these
     }
-    jobs.fail(name === "closed" ? new Disconnected(reason, code) : null);
-    if (name === "connected") {
+    jobs.fail(name === CLOSED ? new Disconnected(reason, code) : null);
+    if (name === CONNECTED) {
       [...list].reverse().forEach(soon); // what the replay did not confirm may never have arrived
     }
-    tell("state", state);
-  };
+  });
 
-  const welcome = (welcomed) => {
-    client.id = welcomed.clientId;
-    if (!welcomed.recovered) {
-      jobs.cut(welcomed.sameClient);
+  on("welcome", ({ clientId, recovered, sameClient }) => {
+    client.id = clientId;
+    if (!recovered) {
+      jobs.cut(sameClient);
     }
-    tell("welcome", welcomed);
-  };
+  });
 
   const hear = (frame) => {
     const { action, payload, ref, seq } = frame;
@@ -133,10 +131,8 @@ export const connect = ({
     token: () => tokens(),
     session: createSession(memory, cursors),
     timings,
-    enter,
-    welcome,
+    tell,
     hear,
-    raw: (sent, frame) => tell("frame", { sent, frame, at: new Date() }),
   });
   const { send, wake } = connection;
   const tokens = createTokens(token, send, on);
@@ -152,7 +148,7 @@ export const connect = ({
   const reconnect = () => begun.then(() => signal.aborted || connection.open());
 
   const client = {
-    state: { name: "connecting" },
+    state: { name: CONNECTING },
     id: null,
     jobs: list,
     submit,
@@ -163,7 +159,7 @@ export const connect = ({
     wake,
     close() {
       closing.abort();
-      connection.close(CLOSED);
+      connection.close(WAS_CLOSED);
     },
   };
   // Who cancels a job that is not confirmed has nothing to send yet: the same again could be done after it was refused.

@@ -1,6 +1,13 @@
 // The WebSocket: opens it, greets, notices that it is gone, opens it again.
 
 import { encode } from "./frame.js";
+import { guard } from "./observable.js";
+
+// The names of its states.
+export const CONNECTING = "connecting";
+export const CONNECTED = "connected"; // welcomed, and the replay has arrived
+export const CLOSED = "closed";
+const WAITING = "waiting";
 
 export const NOT_SIGNED_IN = 4401;
 export const TOO_BIG = 1009;
@@ -19,21 +26,21 @@ const TIMINGS = {
 const NO_RECONNECT = [1002, 1007, TOO_BIG, 4400, NOT_SIGNED_IN, 4403];
 
 /**
- * One WebSocket at a time, made by `dial()`. `token()` promises what proves who this is. `enter` gets each new state,
- * `{name}`: connecting, connected (welcomed, and the replay has arrived), waiting (`until`) or closed (`code`, `reason`);
- * `welcome` what the session makes of the welcome; `hear` every other frame that is new; `raw` everything, as it goes and
- * comes.
+ * One WebSocket at a time, made by `dial()`. `token()` promises what proves who this is. `tell(name, told)` gets the events
+ * of a client: "state" with each new one, `{name}`, of which waiting has `until`, and closed `code` and `reason`; "welcome"
+ * with what the session makes of it; "frame" with everything, as it goes and comes. `hear` gets every other frame that is
+ * new.
  */
-export const createConnection = ({ dial, parse, token, session, timings, enter, welcome, hear, raw }) => {
+export const createConnection = ({ dial, parse, token, session, timings, tell, hear }) => {
   const times = { ...TIMINGS, ...timings };
-  let socket = null;
-  let timer = null; // the one thing being waited for: an opening, silence, a pong, or the end of a delay
+  let socket;
+  let timer; // the one thing being waited for: an opening, silence, a pong, or the end of a delay
   let attempts = 0;
-  let connectedAt = 0;
-  let welcomed = false;
-  let state = "";
+  let welcomedAt; // milliseconds; 0 until the server has answered `connect`
+  let state;
 
-  const become = (name, more) => enter({ name: (state = name), ...more });
+  const become = (name, more) => tell("state", { name: (state = name), ...more });
+  const raw = (sent, frame) => tell("frame", { sent, frame, at: new Date() });
 
   const after = (milliseconds, action) => {
     clearTimeout(timer);
@@ -54,7 +61,7 @@ export const createConnection = ({ dial, parse, token, session, timings, enter, 
   const drop = () => {
     clearTimeout(timer);
     timer = null;
-    welcomed = false;
+    welcomedAt = 0;
     socket?.close();
     socket = null;
   };
@@ -64,15 +71,15 @@ export const createConnection = ({ dial, parse, token, session, timings, enter, 
     drop();
     after(times.open, lost);
     const mine = timer; // who waits for a token may be overtaken
-    become("connecting");
+    become(CONNECTING);
     token()
-      .then((shown) => mine === timer && greet(dial(), shown))
+      .then((shown) => mine === timer && greet(shown))
       .catch(({ message }) => mine === timer && lost({ reason: message }));
   };
 
-  const greet = (dialled, shown) => {
-    const current = (f) => (event) => dialled === socket && f(event);
-    socket = dialled;
+  const greet = (shown) => {
+    const dialled = (socket = dial());
+    const current = (f) => (event) => dialled === socket && guard(f, event);
     socket.onopen = current(() => {
       send(session.connect(shown));
       after(times.welcome, lost);
@@ -83,52 +90,45 @@ export const createConnection = ({ dial, parse, token, session, timings, enter, 
   };
 
   const heard = ({ data }) => {
-    let frame;
-    try {
-      frame = parse(data);
-    } catch {
-      console.warn("no JSON:", data);
-      return;
-    }
+    const frame = parse(data);
     const { action, payload } = frame;
     raw(false, frame);
-    if (action === "welcome" && !welcomed) {
-      welcomed = true;
-      connectedAt = Date.now();
-      welcome(session.welcome(payload));
+    if (action === "welcome" && !welcomedAt) {
+      welcomedAt = Date.now();
+      tell("welcome", session.welcome(payload));
     } else if (action === "resume_token") {
       session.renew(payload.resume);
     } else if (session.isNew(frame)) {
       hear(frame);
     }
-    if (welcomed) {
+    if (welcomedAt) {
       // A browser is not told when its network vanishes: silence is answered with a ping, a missing pong with a new
       // connection.
       after(times.pingAfter, () => ping(times.pongWithin, lost));
-      if (state !== "connected" && !session.missing()) {
-        become("connected");
+      if (state !== CONNECTED && !session.missing()) {
+        become(CONNECTED);
       }
     }
   };
 
   const lost = ({ code, reason } = {}) => {
-    const stranger = !welcomed;
+    const since = welcomedAt;
     drop();
     // A token that has expired may have been renewed meanwhile, in a cookie or by `token()`: that is worth one attempt.
-    if (NO_RECONNECT.includes(code) && (stranger || code !== NOT_SIGNED_IN)) {
-      if (stranger && code !== NOT_SIGNED_IN) {
+    if (NO_RECONNECT.includes(code) && !(since && code === NOT_SIGNED_IN)) {
+      if (!since && code !== NOT_SIGNED_IN) {
         session.forget();
       }
-      become("closed", { code, reason: reason || "closed by the server" });
+      become(CLOSED, { code, reason: reason || "closed by the server" });
       return;
     }
-    if (!stranger && Date.now() - connectedAt > times.lasted) {
+    if (since && Date.now() - since > times.lasted) {
       attempts = 0;
     }
     const delay = (Math.min(times.longestDelay, times.firstDelay * 2 ** attempts) * (1 + Math.random())) / 2;
     attempts += 1;
     after(delay, open);
-    become("waiting", { until: Date.now() + delay, code, reason, offline: globalThis.navigator?.onLine === false });
+    become(WAITING, { until: Date.now() + delay, code, reason, offline: globalThis.navigator?.onLine === false });
   };
 
   return {
@@ -136,9 +136,9 @@ export const createConnection = ({ dial, parse, token, session, timings, enter, 
 
     /** Somebody looks at the page again: see at once whether there is a connection still, and open one if not. */
     wake() {
-      if (state === "waiting") {
+      if (state === WAITING) {
         open();
-      } else if (state === "connected") {
+      } else if (state === CONNECTED) {
         ping(AWAKE_WITHIN, open);
       }
     },
@@ -148,10 +148,10 @@ export const createConnection = ({ dial, parse, token, session, timings, enter, 
 
     close(reason) {
       drop();
-      become("closed", { reason });
+      become(CLOSED, { reason });
     },
 
     /** False when there is no connection. */
-    send: (frame) => state === "connected" && send(frame),
+    send: (frame) => state === CONNECTED && send(frame),
   };
 };

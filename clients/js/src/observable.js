@@ -1,5 +1,14 @@
 // What can be observed.
 
+/** Call `f`: what it raises is reported, and stops nobody. */
+export const guard = (f, ...args) => {
+  try {
+    f(...args);
+  } catch (error) {
+    (globalThis.reportError ?? console.error)(error);
+  }
+};
+
 /**
  * `[subscribe, tell]`: `subscribe(f)` returns a function that takes `f` back, `tell(...)` calls each of them. What one of
  * them raises is reported, and stops nobody.
@@ -12,11 +21,7 @@ export const createListeners = () => {
   };
   const tell = (...args) => {
     for (const f of all) {
-      try {
-        f(...args);
-      } catch (error) {
-        (globalThis.reportError ?? console.error)(error);
-      }
+      guard(f, ...args);
     }
   };
   return [subscribe, tell];

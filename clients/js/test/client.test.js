@@ -166,19 +166,21 @@ test("a job that may have been stored, and was cancelled, is called off when tha
   assert.deepEqual(all("cancel_job").map(({ payload }) => payload.job_id), ["1"]);
 });
 
-test("what a listener raises is reported, and stops neither the others nor the program", async () => {
+test("what a listener raises, or no frame, is reported, and stops neither the others nor the program", async () => {
   const reported = mock.method(console, "error", () => {});
   try {
-    const { client, say } = await served();
+    const { client, say, hear } = await served();
     const fault = new Error("a listener's own fault");
     const heard = [];
     client.on("pong", () => {
       throw fault;
     });
     client.on("pong", ({ action }) => heard.push(action));
+    hear("no JSON");
     say({ action: "pong", payload: null });
     await new Promise(setImmediate);
-    assert.deepEqual([heard, reported.mock.calls.map(({ arguments: [error] }) => error)], [["pong"], [fault]]); // prettier-ignore
+    const [[noJson], ...others] = reported.mock.calls.map(({ arguments: errors }) => errors);
+    assert.deepEqual([heard, noJson.name, others], [["pong"], "SyntaxError", [[fault]]]);
   } finally {
     reported.mock.restore();
   }

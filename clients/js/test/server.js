@@ -1,4 +1,4 @@
-// A server within this process: what a client sends is in `sent`, what `say` gives it hears.
+// A server within this process: what a client sends is in `sent`, what `say` gives it hears, or `hear` as text.
 
 import { afterEach } from "node:test";
 
@@ -23,7 +23,8 @@ export const served = async ({ welcome = {}, ...options } = {}) => {
     }
     close() {}
   }
-  const say = (frame) => socket.onmessage({ data: JSON.stringify(frame) });
+  const hear = (data) => socket.onmessage({ data });
+  const say = (frame) => hear(JSON.stringify(frame));
   const open = async (more) => {
     while (!socket?.onopen || socket === opened) {
       await new Promise(setImmediate);
@@ -41,6 +42,7 @@ export const served = async ({ welcome = {}, ...options } = {}) => {
     client,
     sent,
     say,
+    hear,
     open,
     close: (code, reason = "") => socket.onclose({ code, reason }),
     /** The frames of an action that were sent. */
