@@ -76,11 +76,8 @@ export const connect = ({
     if (isUnsure(job.error)) {
       job.retry(); // the answer to the same job tells which one to cancel
     }
-    if (job.id || (job.state === "sending" && sent.has(job))) {
-      change(job, { cancelling: true });
-    } else {
-      change(job, changesBy({ action: "job_cancelled" }, job, new Date()));
-    }
+    const mayRun = job.id || (job.state === "sending" && sent.has(job));
+    change(job, mayRun ? { cancelling: true } : changesBy({ action: "job_cancelled" }, job, new Date()));
   };
 
   // Send what the server has to hear of a job; it may hear it twice.

@@ -24,6 +24,7 @@ const BLANK = {
   cancelling: false,
 };
 
+const STEP = /^(state|cancelling)$/; // of what `stepped` hears
 const CHANGE = Symbol();
 
 /** Set some properties of a job, and tell of those that are others now. */
@@ -48,27 +49,28 @@ export const createJob = (data, submit, cancel, stepped) => {
     }
     Object.assign(job, (told = now));
     tell(keys);
-    if (keys.includes("state") || keys.includes("cancelling")) {
+    if (keys.some((key) => STEP.test(key))) {
       stepped(job);
     }
     if (now.state === "scheduled") {
-      callAt(now.notBefore, come);
+      callAt(now.notBefore, () => told.state === "scheduled" && set({ state: "queued" })); // which nobody tells
     }
   };
-
-  // Nobody tells that its time has come.
-  const come = () => told.state === "scheduled" && set({ state: "queued" });
 
   const nextChange = () =>
     new Promise((resolve) => {
       const off = subscribe(() => resolve(off()));
     });
 
+  const isDone = () => {
+    if (told.error) {
+      throw told.error;
+    }
+    return told.state === "done";
+  };
+
   const outcome = async () => {
-    while (told.state !== "done") {
-      if (told.error) {
-        throw told.error;
-      }
+    while (!isDone()) {
       await nextChange();
     }
     return told.value;
@@ -78,16 +80,13 @@ export const createJob = (data, submit, cancel, stepped) => {
   async function* read() {
     let known = "";
     for (;;) {
-      const { text, pieces, state, value, error, attempt } = told;
+      const { text, pieces, state, value, attempt } = told;
       const otherThanText = state === "done" && pieces && typeof value !== "string"; // then what was written is all of it
       if (text !== known && !otherThanText) {
         const reset = !text.startsWith(known); // a new attempt has begun
-        const piece = reset ? text : text.slice(known.length);
+        yield { text: text.slice(reset ? 0 : known.length), attempt, reset };
         known = text;
-        yield { text: piece, attempt, reset };
-      } else if (error) {
-        throw error;
-      } else if (state === "done") {
+      } else if (isDone()) {
         return;
       } else {
         await nextChange();
@@ -95,16 +94,16 @@ export const createJob = (data, submit, cancel, stepped) => {
     }
   }
 
+  const anew = (options) => submit(told.taskType, told.content, options);
+
   const job = {
     ...told,
     [CHANGE]: set,
     subscribe,
     snapshot: () => told,
     get result() {
-      if (!result) {
-        result = outcome();
-        result.catch(() => {}); // nobody has to await it
-      }
+      result ??= outcome();
+      result.catch(() => {}); // nobody has to await it
       return result;
     },
     output: { [Symbol.asyncIterator]: read },
@@ -121,9 +120,9 @@ export const createJob = (data, submit, cancel, stepped) => {
       if (!told.ended) {
         throw new Error(`A ${told.state} job cannot be done again.`);
       }
-      return submit(told.taskType, told.content, { retryOf: told.id ?? told.retryOf });
+      return anew({ retryOf: told.id ?? told.retryOf });
     },
-    again: () => submit(told.taskType, told.content),
+    again: () => anew(),
   };
   return job;
 };

@@ -41,30 +41,25 @@ export const createJobs = (submit, cancel, most = 200) => {
     change(job, { state: "interrupted", reason: error.message, error: forGood ? error : null, cancelling: false });
   };
 
-  const find = (id, ref) => {
-    const known = named.get(id);
-    const sent = named.get(ref);
-    if (!sent || sent.id) {
-      return known;
-    }
-    if (known) {
-      forget(known); // the same key was used elsewhere, with another ref: who holds this one goes on with it
-      change(sent, { ...known.snapshot(), key: sent.key });
-    }
-    return sent;
-  };
-
   const follow = (frame, at) => {
     const { action, ref, job_id: id } = frame;
-    let job = find(id, ref);
-    if (job) {
+    const sent = named.get(ref);
+    let job = named.get(id);
+    if (sent && !sent.id) {
+      if (job) {
+        forget(job); // the same key was used elsewhere, with another ref: who holds this one goes on with it
+        change(sent, { ...job.snapshot(), key: sent.key });
+      }
+      job = sent;
       named.set(id, job);
+    }
+    if (job) {
       change(job, changesBy(frame, job, at));
     } else if (at && action !== "job_progress") {
       // It was submitted elsewhere, or before a reload.
       job = make({
         id,
-        key: named.has(ref) ? id : (ref ?? id),
+        key: sent ? id : (ref ?? id),
         taskType: frame.task_type ?? "job",
         content: frame.content ?? "",
         retryOf: frame.retry_of ?? null,
@@ -78,13 +73,13 @@ export const createJobs = (submit, cancel, most = 200) => {
   const refuse = (ref, error) => {
     const job = named.get(ref); // by its id, with cancel_job and get_job
     if (!job || job.ended) {
-      return false;
+      return;
     }
     const alone = !job.id || isDoubtful(job);
     if (!job.id) {
-      change(job, { state: error.again ? "unsent" : "refused", reason: error.message, error });
+      change(job, { state: error.again === false ? "refused" : "unsent", reason: error.message, error });
       if (job.cancelling && !isUnsure(error)) {
-        job.cancel();
+        cancel(job);
       }
     } else if (job.cancelling) {
       change(job, { cancelling: false });
@@ -98,7 +93,7 @@ export const createJobs = (submit, cancel, most = 200) => {
   const hold = (reason) => {
     for (const job of list) {
       if (job.state === "sending") {
-        change(job, { state: "unsent", reason, error: new Disconnected(reason) });
+        refuse(job.key, new Disconnected(reason));
       }
     }
   };
@@ -126,9 +121,8 @@ export const createJobs = (submit, cancel, most = 200) => {
         return refuse(ref, error);
       }
       if (action === "job_status") {
-        const { state, text, result = text, attempts = [] } = payload; // an older server gives no `result` and no `reason`
-        const reason = payload.reason ?? attempts.at(-1)?.reason ?? text;
-        follow({ ...payload, action: state, ref, payload: result, reason }, null);
+        const { state, text, result = text } = payload; // an older server gives no `result`
+        follow({ ...payload, action: state, ref, payload: result }, null);
       } else if (action in STATES) {
         follow(frame, new Date(frame.at ?? Date.now()));
       }

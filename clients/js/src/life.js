@@ -29,7 +29,7 @@ const RANK = {
   cancelled: ENDED,
   refused: ENDED,
 };
-const rank = (state, attempt) => (RANK[state] > 1 ? RANK[state] + 2 * attempt : (RANK[state] ?? 0));
+const rank = (state, attempt) => (RANK[state] ?? -ENDED) + 2 * attempt;
 
 const OMITTED = "\n[…]\n"; // where pieces are missing because history was cut
 const MOST_REASONS = 20;
@@ -39,38 +39,49 @@ export const hasEnded = (state) => RANK[state] === ENDED;
 
 /** What is other about a job after a frame; `at` is when it happened, null if that is not known. */
 export const changesBy = (frame, job, at) => {
-  const { action, payload, attempt = job.attempt, reason = payload, index } = frame;
+  const { action, payload, attempt = job.attempt, reason, index } = frame;
   const notBefore = date(frame.not_before) ?? job.notBefore;
   const state = action === "job_queued" && notBefore > Date.now() ? "scheduled" : STATES[action];
-  const ahead = rank(state, attempt) - rank(job.state, job.attempt); // not a number where both have ended
   const changes = { id: frame.job_id ?? job.id, runs: frame.runs ?? job.runs, notBefore, reasons: reasonsAfter(frame, job) };
-  const set = (more) => Object.assign(changes, more);
-  if (ahead > 0 || (ahead === 0 && state === "retrying")) {
-    set({ state, attempt, reason: state === "retrying" ? reason : "", error: null, nextAt: date(frame.next_at) });
-    if (action === "job_queued" && at) {
-      changes.submittedAt = at;
-    }
-    if (hasEnded(state)) {
-      set({ endedAt: at, progress: null, cancelling: false });
-      if (state === "done") {
-        set({ value: payload, text: readable(payload, 2) });
-      } else {
-        changes.error = state === "failed" ? new JobFailed(reason, attempt) : new JobCancelled(frame.by);
-        changes.reason = changes.error.message;
-      }
+  if (job.ended || !state || rank(state, attempt) < rank(job.state, job.attempt)) {
+    return changes;
+  }
+  changes.state = state;
+  changes.attempt = attempt;
+  changes.reason = reason ?? "";
+  changes.error = null;
+  changes.nextAt = date(frame.next_at);
+  if (action === "job_queued" && at) {
+    changes.submittedAt = at;
+  }
+  if (hasEnded(state)) {
+    changes.endedAt = at;
+    changes.progress = null;
+    changes.cancelling = false;
+    if (state === "done") {
+      changes.value = payload;
+      changes.text = readable(payload, 2);
+    } else {
+      // Events of older versions have no reason: it is their text, also where a reply has that.
+      changes.error =
+        state === "failed" ? new JobFailed(reason ?? frame.text ?? payload, attempt) : new JobCancelled(frame.by);
+      changes.reason = changes.error.message;
     }
   }
-  if (ahead >= 0 && state === "started") {
+  if (state === "started") {
     let { text, pieces } = job;
     if (attempt > job.attempt) {
-      set({ progress: null, text: (text = ""), pieces: (pieces = 0) }); // what an earlier attempt wrote means nothing any more
+      changes.progress = null;
+      changes.text = text = ""; // what an earlier attempt wrote means nothing any more
+      changes.pieces = pieces = 0;
     }
     if (action === "job_started") {
       changes.startedAt = at;
     } else if (action === "job_progress") {
       changes.progress = { value: payload, message: frame.message ?? "" };
     } else if (index >= pieces) {
-      set({ text: text + (index > pieces ? OMITTED : "") + payload, pieces: index + 1 });
+      changes.text = text + (index > pieces ? OMITTED : "") + payload;
+      changes.pieces = index + 1;
     }
   }
   return changes;

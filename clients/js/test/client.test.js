@@ -47,7 +47,7 @@ test("a job that may have ended unseen is asked for, and one that the server doe
 
 test("what the server says of a job that has ended unseen is what its end would have said", async () => {
   const { client, say, close, open } = await served();
-  const jobs = ["1", "2", "3", "4"].map((key) => client.submit("default", "x", { key }));
+  const jobs = ["1", "2", "3", "4", "5"].map((key) => client.submit("default", "x", { key }));
   jobs.forEach((_, index) => say(event("job_queued", index + 1, { ref: String(index + 1), job_id: String(index + 1) })));
   close(1006);
   client.reconnect();
@@ -58,10 +58,12 @@ test("what the server says of a job that has ended unseen is what its end would 
   status("2", { state: "job_result", text: "null" });
   status("3", { state: "job_failed", text: "The job failed: no paper", reason: "no paper" });
   status("4", { state: "job_cancelled", text: "The job was cancelled by ann", by: "ann" });
+  status("5", { state: "job_failed", text: "The job failed" }); // by an event of an older version
   assert.deepEqual(await Promise.all([jobs[0].result, jobs[1].result]), [{ sum: 6 }, null]);
   assert.equal(jobs[0].text, '{\n  "sum": 6\n}');
   await assert.rejects(jobs[2].result, { name: "JobFailed", reason: "no paper" });
   await assert.rejects(jobs[3].result, { name: "JobCancelled", by: "ann" });
+  await assert.rejects(jobs[4].result, { name: "JobFailed", reason: "The job failed" });
 });
 
 test("jobs of somebody who uses one ref for all are jobs of their own", async () => {
@@ -143,6 +145,15 @@ test("a job that is cancelled and was not accepted ends, and who tries again wan
   assert.equal(unsure.retry(), unsure);
   say(event("job_queued", 1, { ref: "m" }));
   assert.deepEqual([unsure.state, unsure.cancelling, again(), all("cancel_job")], ["queued", false, 3, []]);
+});
+
+test("a job that is cancelled and is too big for the server ends, and one that is not is told of", async () => {
+  const { client, close } = await served();
+  const [cancelled, held] = [client.submit("default", "x"), client.submit("default", "y")];
+  cancelled.cancel();
+  close(1009, "too big");
+  assert.deepEqual([cancelled.state, held.state, held.reason], ["cancelled", "unsent", "too big"]);
+  await assert.rejects(held.result, Disconnected);
 });
 
 test("a job that the server never had is done again as one of its own", async () => {
