@@ -83,12 +83,13 @@ export const connect = ({
   // Send what the server has to hear of a job; it may hear it twice.
   const sendAbout = (job) => {
     const { id, state, cancelling } = job;
-    const about = (action) => send({ action, payload: { job_id: id }, ref: id });
-    const submitted = state === "sending" && send(submission(job));
-    if (submitted) {
+    const action = id && cancelling ? "cancel_job" : isDoubtful(job) && "get_job";
+    const frame = state === "sending" ? submission(job) : action && { action, payload: { job_id: id }, ref: id };
+    const isSent = frame && send(frame);
+    if (isSent) {
       sent.add(job);
     }
-    return submitted + (cancelling && id && about("cancel_job")) + (isDoubtful(job) && about("get_job"));
+    return isSent;
   };
 
   on("state", (state) => {
@@ -135,11 +136,7 @@ export const connect = ({
   const tokens = createTokens(token, send, on);
 
   const begun = beOneTab(storage, prefix, memory, signal).then(() => {
-    for (const data of recallUnconfirmed(memory, list)) {
-      if (!list.get(data.key)) {
-        sent.add(jobs.add(data));
-      }
-    }
+    recallUnconfirmed(memory, list, (data) => list.get(data.key) ?? sent.add(jobs.add(data)));
     onWake(wake, signal);
   });
   const reconnect = () => begun.then(() => signal.aborted || connection.open());

@@ -35,7 +35,7 @@ export const change = (job, changes) => job[CHANGE](changes);
 export const createJob = (data, submit, cancel, stepped) => {
   const [subscribe, tell] = createListeners();
   let told = { ...BLANK, ...data };
-  let result = null; // once somebody has asked for it
+  let result; // once somebody has asked for it
 
   const set = (changes) => {
     const now = { ...told, ...changes };

@@ -7,7 +7,7 @@
 export const parse = (text) => (JSON.rawJSON && /\d{16}/.test(text) ? JSON.parse(text, exact) : JSON.parse(text));
 
 /** A value for people: text as it is, anything else as JSON, on one line or with this many spaces of `indent`. */
-export const readable = (value, indent = 0) => (typeof value === "string" ? value : JSON.stringify(value, null, indent));
+export const readable = (value, indent) => (typeof value === "string" ? value : JSON.stringify(value, null, indent));
 
 const exact = (key, value, context) => {
   const inexact = Number.isInteger(value) && !Number.isSafeInteger(value) && /^-?\d+$/.test(context?.source ?? "");

@@ -31,7 +31,7 @@ export const createListeners = () => {
 export const createList = (noun) => {
   const items = new Set();
   const [subscribe, tellAll] = createListeners();
-  let shown = null;
+  let shown;
   const snapshot = () => (shown ??= [...items].reverse());
   const list = {
     subscribe,

@@ -2,26 +2,24 @@
 
 const MOST = 50; // frames a second
 
-/** Returns a function that has an item sent soon, once, by `send(item)`, which returns how many frames that took. */
+/** Returns a function that has an item sent soon, once, by `send(item)`, which tells whether that took a frame. */
 export const createPace = (send) => {
   const waiting = new Set();
   let left = MOST;
-  let timer = 0;
-
-  const refill = () => {
-    timer = 0;
-    left = MOST;
-    go();
-  };
 
   const go = () => {
     for (const item of waiting) {
-      timer ||= setTimeout(refill, 1000);
-      if (left <= 0) {
-        break;
+      if (!left) {
+        return;
       }
       waiting.delete(item);
-      left -= send(item);
+      if (send(item)) {
+        left -= 1;
+        setTimeout(() => {
+          left += 1;
+          go();
+        }, 1000);
+      }
     }
   };
 

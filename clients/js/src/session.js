@@ -10,13 +10,14 @@ const NAME = "session"; // in the memory
  * opened.
  */
 export const createSession = ({ recall, remember }, begin) => {
-  let known = null; // {clientId, epoch, resume, groups} of the last welcome; resume as renewed since
-  let cursors = null; // scope -> the last sequence that arrived
+  let known; // {clientId, epoch, resume, groups} of the last welcome; resume as renewed since
+  let cursors; // scope -> the last sequence that arrived
   let end = {}; // the same behind the replay that is arriving
   let missing = 0; // events of that replay
   const arrived = new Set(); // the latest sequences
 
   const save = (session) => remember(NAME, (known = session));
+  const renew = (resume) => save(known && { ...known, resume });
 
   // The welcome's cursors hold only behind its replay: taken earlier, a connection lost in between would cost events.
   const catchUp = () => {
@@ -66,7 +67,7 @@ export const createSession = ({ recall, remember }, begin) => {
     },
 
     /** Come back with this token from now on: the one before expires. */
-    renew: (resume) => save({ ...known, resume }),
+    renew,
 
     /** Whether a frame brings something new; it counts as seen from then on. */
     isNew({ seq, group = "client" }) {
@@ -78,7 +79,8 @@ export const createSession = ({ recall, remember }, begin) => {
           cursors[group] = seq;
         }
         if (arrived.size > REMEMBERED) {
-          arrived.delete(arrived.values().next().value);
+          const [oldest] = arrived;
+          arrived.delete(oldest);
         }
       }
       if (seq && missing) {
@@ -90,7 +92,7 @@ export const createSession = ({ recall, remember }, begin) => {
 
     /** Come as a stranger next time: the server does not take what this tab remembers. */
     forget() {
-      save(known && { ...known, resume: null });
+      renew(null);
       cursors = {};
     },
   };

@@ -8,33 +8,28 @@ import { newKey } from "./keys.js";
 
 const RELEASED_WITHIN = 2_000; // milliseconds; a page that is loaded again may ask before its former self is gone
 
-// Hold a tab's lock until the signal is aborted, or this document is gone; false when another one does.
-const hold = (id, signal) =>
+// Hold a tab's lock until `end` has come, or this document is gone; false when another one does.
+const hold = (id, end) =>
   new Promise((resolve) => {
-    const hold = () =>
-      new Promise((release) => {
-        resolve(true);
-        signal.onabort = release;
-        if (signal.aborted) {
-          release();
-        }
-      });
     navigator.locks
-      .request(`busctl.${id}`, { signal: AbortSignal.timeout(RELEASED_WITHIN) }, hold)
+      .request(`busctl.${id}`, { signal: AbortSignal.timeout(RELEASED_WITHIN) }, () => {
+        resolve(true);
+        return end;
+      })
       .catch(({ name }) => resolve(name !== "TimeoutError")); // a browser that forbids locks is no other tab
   });
 
 /** Resolves when what this tab remembers is its own, until the signal is aborted: a copy of another tab's is forgotten. */
 export const beOneTab = async (storage, prefix, { recall, remember }, signal) => {
-  if (!storage || storage !== storageOfTab() || !globalThis.navigator?.locks) {
+  if (!storage || storage !== storageOfTab() || !navigator.locks) {
     return; // what all tabs share is nobody's copy; in a page over plain HTTP a copy cannot be told from its original
   }
+  const end = new Promise((resolve) => (signal.onabort = resolve));
   let id = recall("tab");
-  if (!id || !(await hold(id, signal))) {
+  while (!id || !(await hold(id, end))) {
     if (id) {
       Object.keys(storage).forEach((key) => key.startsWith(prefix) && storage.removeItem(key));
     }
     remember("tab", (id = newKey()));
-    await hold(id, signal);
   }
 };

@@ -4,23 +4,30 @@ import { Disconnected } from "./errors.js";
 import { date } from "./times.js";
 
 const NAME = "unconfirmed"; // in the memory
-const TIMES = ["notBefore", "submittedAt", "startedAt", "nextAt"];
+const TIME = /(At|Before)$/; // the names of times
 
 /** Jobs that a page before this one has kept; what is in `list` is kept from then on. */
-export const recallUnconfirmed = ({ recall, remember }, list) => {
-  const jobs = recall(NAME) ?? [];
-  let saving = null;
+export const recallUnconfirmed = ({ recall, remember }, list, add) => {
+  let saving;
   const save = () => {
     saving = null;
-    const all = [...list].map((job) => job.snapshot());
-    const kept = all.filter(({ id, ended, cancelling }) => !ended && (!id || cancelling)).reverse();
+    const kept = [];
+    for (const job of list) {
+      if (!job.ended && (!job.id || job.cancelling)) {
+        kept.unshift(job.snapshot()); // the list has the newest first
+      }
+    }
     remember(NAME, kept.length ? kept : null);
   };
+  for (const job of recall(NAME) ?? []) {
+    for (const name in job) {
+      if (TIME.test(name)) {
+        job[name] = date(job[name]);
+      }
+    }
+    job.error &&= new Disconnected(job.reason);
+    add(job);
+  }
   list.subscribe(() => (saving ??= Promise.resolve().then(save))); // once for all that happens now
   save();
-  for (const job of jobs) {
-    TIMES.forEach((name) => (job[name] = date(job[name])));
-    job.error &&= new Disconnected(job.reason);
-  }
-  return jobs;
 };
