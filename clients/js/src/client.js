@@ -18,7 +18,7 @@ import { createTokens } from "./tokens.js";
 import { recallUnconfirmed } from "./unconfirmed.js";
 import { onWake } from "./wake.js";
 
-const bytes = (count) => `${count.toLocaleString("en")} bytes`;
+const formatted = (count) => count.toLocaleString("en");
 const OWN = /^(state|welcome|frame)$/; // events of the client, not of a server
 const WAS_CLOSED = "this client was closed";
 
@@ -39,7 +39,7 @@ export const connect = ({
   WebSocket = globalThis.WebSocket,
 } = {}) => {
   if (!WebSocket) {
-    throw new TypeError("No WebSocket here: use connect({ WebSocket }).");
+    throw new TypeError("No WebSocket: use connect({ WebSocket }).");
   }
   const address = new URL(url, globalThis.location).href.replace(/^http/, "ws");
   const memory = createMemory(storage, prefix, parse);
@@ -67,7 +67,7 @@ export const connect = ({
     const data = { key, taskType, content, notBefore: due, delayed, retryOf, submittedAt: new Date() };
     const excess = new Blob([encode(submission(data))]).size - maxFrameBytes;
     if (excess > 0) {
-      throw new RangeError(`This is too long: at most ${bytes(maxFrameBytes)} can be sent. Shorten it by ${bytes(excess)}.`);
+      throw new RangeError(`This is ${formatted(excess)} bytes too long: at most ${formatted(maxFrameBytes)} can be sent.`);
     }
     return jobs.add(data);
   };

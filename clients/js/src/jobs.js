@@ -5,7 +5,7 @@ import { change, createJob } from "./job.js";
 import { changesBy, STATES } from "./life.js";
 import { createList } from "./observable.js";
 
-const UNCONFIRMED = "The server may have got this job: try again if doing it twice does no harm.";
+const UNCONFIRMED = "The server may have it: try again if it may be done twice.";
 
 /** Whether it may have ended unseen, and the server can be asked. */
 export const isDoubtful = ({ state, error }) => state === "interrupted" && !error;
