@@ -347,7 +347,7 @@ async def test_a_job_that_gives_nothing_says_why_and_nobody_has_to_listen(
             ];
         }""",
         )
-        with pytest.raises(Exception, match="bytes too long: at most 65,536"):
+        with pytest.raises(Exception, match="bytes too long: at most 65536"):
             await page.evaluate("client.submit('translate', 'x'.repeat(100_000))")
     reason = "there is no paper"
     assert failed == {
@@ -398,7 +398,7 @@ async def test_what_is_submitted_offline_is_done_and_a_closed_client_says_so(bro
     assert (told["away"], told["value"], told["pong"]) == ("waiting", "✅ Processed: OFFLINE", "pong")
     assert (told["never"], told["id"]) == ("cancelled", None)
     assert (told["welcome"]["recovered"], told["welcome"]["sameClient"]) == (True, True)
-    assert told["closed"] == {"name": "closed", "reason": "this client was closed"}
+    assert told["closed"] == {"name": "closed", "reason": "the client was closed"}
     assert (told["asked"], told["left"]["name"]) == ("Disconnected", "Disconnected")
     assert told["state"] in ("queued", "started")
 

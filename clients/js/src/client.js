@@ -18,9 +18,8 @@ import { createTokens } from "./tokens.js";
 import { recallUnconfirmed } from "./unconfirmed.js";
 import { onWake } from "./wake.js";
 
-const formatted = (count) => count.toLocaleString("en");
 const OWN = /^(state|welcome|frame)$/; // events of the client, not of a server
-const WAS_CLOSED = "this client was closed";
+const WAS_CLOSED = "the client was closed";
 
 /**
  * Connect, and stay connected until `close()`. The options, and what the client can do, are in README.md. Its functions
@@ -53,7 +52,7 @@ export const connect = ({
   const submit = (taskType, content, { key, notBefore, delay = null, retryOf = null } = {}) => {
     key ??= newKey();
     if (!key.match?.(/^\P{Cs}{1,128}$/u)) {
-      throw new TypeError("A key is a text of 1 to 128 characters.");
+      throw new TypeError("A key is text of 1 to 128 characters.");
     }
     const known = list.get(key);
     if (known) {
@@ -67,7 +66,7 @@ export const connect = ({
     const data = { key, taskType, content, notBefore: due, delayed, retryOf, submittedAt: new Date() };
     const excess = new Blob([encode(submission(data))]).size - maxFrameBytes;
     if (excess > 0) {
-      throw new RangeError(`This is ${formatted(excess)} bytes too long: at most ${formatted(maxFrameBytes)} can be sent.`);
+      throw new RangeError(`This is ${excess} bytes too long: at most ${maxFrameBytes} can be sent.`);
     }
     return jobs.add(data);
   };

@@ -27,10 +27,10 @@ export const createMemory = (storage, prefix, parse) => ({
   /** Remember a value, or forget it with null. A storage that forbids it or is full costs the reload, not the page. */
   remember(name, value) {
     try {
-      if (value === null) {
-        storage?.removeItem(prefix + name);
-      } else {
+      if (value) {
         storage?.setItem(prefix + name, JSON.stringify(value));
+      } else {
+        storage?.removeItem(prefix + name);
       }
     } catch (error) {
       console.warn(`cannot remember ${name}`, error);

@@ -21,9 +21,11 @@ export const createSession = ({ recall, remember }, begin) => {
 
   // The welcome's cursors hold only behind its replay: taken earlier, a connection lost in between would cost events.
   const catchUp = () => {
-    if (missing < 1) {
+    if (!missing) {
       for (const scope in end) {
-        cursors[scope] = Math.max(cursors[scope] ?? 0, end[scope]);
+        if (!(cursors[scope] > end[scope])) {
+          cursors[scope] = end[scope];
+        }
       }
     }
   };
@@ -49,7 +51,7 @@ export const createSession = ({ recall, remember }, begin) => {
       const sameStream = first || epoch === known.epoch;
       for (const scope in cursors) {
         // A stream that was made anew, or put back to an older state, gives the sequences after it a second time.
-        const most = sameStream ? (now[scope] ?? 0) : 0;
+        const most = (sameStream && now[scope]) || 0;
         if (cursors[scope] > most) {
           cursors[scope] = most;
           arrived.clear();

@@ -17,7 +17,7 @@ export const recallUnconfirmed = ({ recall, remember }, list, add) => {
         kept.unshift(job.snapshot()); // the list has the newest first
       }
     }
-    remember(NAME, kept.length ? kept : null);
+    remember(NAME, kept[0] ? kept : null);
   };
   for (const job of recall(NAME) ?? []) {
     for (const name in job) {
