@@ -8,11 +8,12 @@ import asyncio
 import structlog
 
 from bus.messages import ClientMessage, Error, Event, EventSkipped, Message, RefreshToken
-from quart_app.channel import Channel, Operation
+from quart_app.channel import Channel
 from quart_app.delivery.prepared import PreparedFrames
 from quart_app.errors import BadFrame
 from quart_app.finish import uncancelled
 from quart_app.metrics import Metrics
+from quart_app.operations import Operation
 from quart_app.refusals import refusal_of
 from quart_app.websocket.authorization import Authorization
 from quart_app.websocket.frame_parser import FrameParser, item

@@ -16,7 +16,8 @@ from types import MappingProxyType
 
 from bus.messages import Connect, Error, EventSkipped, Message, ResumeToken, SystemMessage, Welcome
 from quart_app import close_codes, error_types
-from quart_app.channel import Channel, Operation
+from quart_app.channel import Channel
+from quart_app.operations import Operation
 from quart_app.web.asyncapi.examples import SCHEMAS, Json, examples_of
 from quart_app.web.asyncapi.job_messages import Variants, variants_with
 from quart_app.web.asyncapi.modes import modes_of

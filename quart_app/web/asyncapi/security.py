@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from bus import Settings
 from bus.messages import RefreshToken, TokenExpiring, TokenRefreshed
-from quart_app.channel import Operation
+from quart_app.operations import Operation
 from quart_app.web.asyncapi.examples import Json
 
 REFRESH = Operation(
