@@ -63,10 +63,10 @@ def run(rounds: int, quick: bool) -> list[Figure]:
     with TemporaryDirectory() as directory, _streams(Path(directory)) as streams:
         streams.ours(stream_readers.at_once, "paced", f"10 {RATE}", JOBS)  # every process connects to what it needs
         for _ in range(rounds):
-            took = [1000 * one for one in streams.first(FIRSTS // 4 if quick else FIRSTS)]
+            took = [1000 * one for one in streams.first(FIRSTS // 8 if quick else FIRSTS)]
             values[FIRST_P50, OURS, 1, "ms"].append(median(took))
             values[FIRST_P99, OURS, 1, "ms"].append(quantiles(took, n=100)[98])
-            seconds = SECONDS // 3 if quick else SECONDS
+            seconds = SECONDS // 5 if quick else SECONDS
             found, cpu, wall = streams.paced(seconds)
             pieces = JOBS * RATE * seconds
             values[CPU, OURS, JOBS, "ms a piece"].append(1000 * sum(cpu.values()) / pieces)
