@@ -18,7 +18,7 @@ from bus import subjects
 from testbed.servers import Web
 from testbed.system import System, running
 from tests import own_jobs
-from tests.clients import client
+from tests.clients import Frame, client
 from tests.e2e import patient
 from tests.e2e.browser import DESKTOP, NO_SOON_RETURN, SECRET
 from tests.tokens import AUDIENCE, ISSUER, SHARED, token
@@ -63,12 +63,14 @@ async def submitted(web: Web, task_type: str, *contents: str, wait: bool = True)
     async with client(web.ws_url, subprotocols=["bus.v1"]) as connected:
         await connected.send({"action": "connect", "payload": {}})
         client_id = (await connected.receive())["payload"]["client_id"]
-        job_ids = []
+        job_ids, frames = [], list[Frame]()
         for content in contents:
             await connected.submit(task_type, content)
-            job_ids.append((await connected.receive_until("job_queued"))[-1]["job_id"])
-        for _ in contents if wait else ():
-            await connected.receive_until("job_result")
+            frames += await connected.receive_until("job_queued")
+            job_ids.append(frames[-1]["job_id"])
+        # The result of one may have come before the next was accepted.
+        while wait and sum(frame["action"] == "job_result" for frame in frames) < len(contents):
+            frames += await connected.receive_until("job_result")
         return client_id, job_ids
 
 

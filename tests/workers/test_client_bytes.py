@@ -15,6 +15,7 @@ from tests.cli.command import busctl
 from tests.clients import client
 from tests.http import get
 from tests.workers.submitter import Submitter, submitter
+from workers import client_jobs
 from workers.client_jobs import Answer
 from workers.errors import TooManyBytes
 
@@ -37,6 +38,12 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     with own_jobs.running_with(tmp_path_factory.mktemp("bytes"), JOBS, BUS_STREAM_MAX_BYTES=str(SMALL)) as system:
         system.worker("--concurrency", "2")
         yield system
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reconciler that a busy machine slows down is not taken for one that is away, of which old answers hold."""
+    monkeypatch.setattr(client_jobs, "ASK_TIMEOUT", 20.0)
 
 
 def large(release: Path) -> str:
