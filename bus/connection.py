@@ -288,10 +288,10 @@ class Connection:
                 if self._client is not client:
                     break
                 self.condition.note(trouble)
-                if trouble is not None and not trouble.refused and await self._would_do_elsewhere(client):
+                refused = trouble is not None and trouble.refused
+                if trouble is not None and not refused and await self._would_do_elsewhere(client):
                     self._on_end(client, trouble)
                     break
-                refused = trouble is not None and trouble.refused
                 if loop.time() - began > STEADY and not refused:  # what is refused is tried ever more seldom
                     self._servers.relax()
                 with suppress(TimeoutError):

@@ -1,12 +1,9 @@
-"""The EVENTS stream: declare it, append to it, read it back."""
+"""The EVENTS stream: declare it, append to it, keep it within its bounds; reading it back is in `bus.stored_events`."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncGenerator, Collection
-from contextlib import aclosing
-from typing import Any
+from collections.abc import Collection
 
 from bus import subjects
 from bus.append import Appends
@@ -18,30 +15,24 @@ from bus.jetstream import ApiError, JetStream
 from bus.replay import Replays
 from bus.settings import Settings
 from bus.space import Space, Usage
-from bus.stored import Stored
-from bus.stream_leader import StreamLeader, StreamState
+from bus.stored_events import StoredEvents
+from bus.stream_leader import StreamLeader
 
 OLDEST_SERVER = (2, 11)
-SUBJECTS_PAGE = 100_000
-"""Subjects that NATS names in one answer."""
-READS = 4
-"""How often something is read that the leader is known to have, before it is said that a replica lags."""
-LAG = 0.1
-"""Seconds that a replica gets between two reads to take what its leader has."""
 
 
-class EventStream:
+class EventStream(StoredEvents):
     """The EVENTS stream over one NATS connection."""
 
     def __init__(self, connection: Connection, settings: Settings) -> None:
+        jetstream = JetStream(connection, settings)
+        leader = StreamLeader(jetstream, replicated=settings.stream_replicas > 1)
+        super().__init__(jetstream, Replays(connection, settings), leader)
         self._connection = connection
         self._settings = settings
-        self._jetstream = JetStream(connection, settings)
         self._limit = EventLimit(connection, settings)
-        self._appends = Appends(connection, self._jetstream, self._limit, settings)
-        self._replays = Replays(connection, settings)
-        self._space = Space(self._jetstream)
-        self._leader = StreamLeader(self._jetstream, replicated=settings.stream_replicas > 1)
+        self._appends = Appends(connection, jetstream, self._limit, settings)
+        self._space = Space(jetstream)
 
     async def declare(self, *, update: bool, within: float | None = None) -> None:
         """Make sure that the stream exists and keeps the guarantees; safe to call from many processes at once.
@@ -72,21 +63,6 @@ class EventStream:
             update=update, within=within
         )
         self._limit.max_msg_size = config.get("max_msg_size", -1)
-
-    @property
-    def replicated(self) -> bool:
-        """Whether it has replicas, as far as is known."""
-        return self._leader.replicated
-
-    @property
-    def republisher(self) -> str:
-        """Who republishes what is stored, at the last `state`; see `StreamLeader`."""
-        return self._leader.republisher
-
-    @property
-    def keeps_guarantees(self) -> bool:
-        """Whether it could be used as it was, at the last `state`; if not, `declare` sets it back, or says why not."""
-        return self._leader.keeps_guarantees
 
     @property
     def room(self) -> int:
@@ -146,11 +122,7 @@ class EventStream:
         Raises:
             BusUnavailable: as for `cut`.
         """
-        found: set[str] = set()
-        while page := (await self._leader.ask(subjects_filter=">", offset=len(found)))["state"].get("subjects"):
-            found.update(page)
-            if len(page) < SUBJECTS_PAGE:
-                break
+        found = {subject async for subject in self.subjects(">")}
         for subject in found.difference(kept):
             await self._purge({"filter": subject, "seq": before})
 
@@ -205,142 +177,3 @@ class EventStream:
         )
         self._leader.saw(seq)
         return seq
-
-    async def last(self, subject: str) -> Stored | None:
-        """The newest stored event of a subject, or None.
-
-        Where there are replicas, the leader that has answered is asked whether most of them still follow it: only then
-        nobody else can have stored a newer one.
-
-        Raises:
-            NoQuorum: they do not.
-            BusUnavailable: NATS is away, or silent past `append_timeout`.
-        """
-        stored = await self._jetstream.message({"last_by_subj": subject})
-        if self.replicated:
-            await self._leader.require_followed()
-        return stored
-
-    async def first(self, subject: str, *, seq: int = 1) -> Stored | None:
-        """The oldest stored event of a subject (wildcards allowed) at sequence `seq` or later, or None.
-
-        Raises:
-            BusUnavailable: NATS is away, or silent past `append_timeout`.
-        """
-        return await self._jetstream.message({"seq": seq, "next_by_subj": subject})
-
-    async def state(self) -> StreamState:
-        """What the stream holds now.
-
-        Raises:
-            NoQuorum: who answers cannot know.
-            NoStream: there is none.
-            BusUnavailable: NATS is away, or silent past `append_timeout` (`maybe_done`).
-        """
-        return await self._leader.state()
-
-    async def info(self) -> dict[str, Any]:
-        """What NATS says of the stream: its configuration, what it holds, who has it, and what time it is there (`ts`).
-
-        Raises:
-            ApiError: it refuses, such as for want of the stream or of JetStream.
-            BusUnavailable: NATS is away, or silent past `append_timeout`, or nobody answers for want of JetStream.
-        """
-        return await self._jetstream.info()
-
-    async def subjects(self, subject: str) -> AsyncGenerator[str, None]:
-        """The subjects that have events, of those that a subject with wildcards means; NATS tells them by the thousand.
-
-        Raises:
-            BusUnavailable: NATS is away, or silent past `append_timeout`.
-        """
-        told = 0
-        while True:
-            answer = await self._leader.ask(subjects_filter=subject, offset=told)
-            page = answer["state"].get("subjects") or {}
-            for name in page:
-                yield name
-            told += len(page)
-            if not page or told >= answer.get("total", 0):
-                return
-
-    async def replay(
-        self, subject: str, *, after: int, events: int | None = None, known: int = 0
-    ) -> AsyncGenerator[Stored, None]:
-        """Every stored event of a subject (wildcards allowed) with a sequence larger than `after`, in order.
-
-        Events that are stored meanwhile may be included. See `bus.replay`.
-
-        A replica may answer that has not yet taken what its leader has. Where there is one, the leader is asked
-        whether more follows what was read, and it is read again until that is all.
-
-        Args:
-            events: how many at most; None for all.
-            known: up to which sequence nothing may be left out, such as what `reached` says; by default a replica may
-                lag as it likes.
-
-        Raises:
-            BusUnavailable: NATS went away, or was silent past `append_timeout`; or a replica lags behind its leader.
-        """
-        async with aclosing(self._batches(subject, after=after, events=events, known=known)) as read:
-            async for batch in read:
-                for stored in batch:
-                    yield stored
-
-    async def _batches(
-        self, subject: str, *, after: int, events: int | None = None, known: int = 0
-    ) -> AsyncGenerator[list[Stored], None]:
-        """The same as `replay`, as many at a time as NATS sends."""
-        for _ in range(READS):
-            async with aclosing(self._replays.read(subject, after=after, events=events)) as read:
-                async for batch in read:
-                    yield batch
-                    after = batch[-1].seq
-                    events = None if events is None else events - len(batch)
-            if events == 0 or await self.left_out(subject, after=after, until=known) is None:
-                return
-            await asyncio.sleep(LAG)
-        raise BusUnavailable("a replica of the stream lags behind its leader; try again")
-
-    async def replay_until(
-        self, subject: str, *, after: int, until: int, events: int | None = None
-    ) -> AsyncGenerator[Stored, None]:
-        """Every stored event of a subject (wildcards allowed) after one sequence and up to another, in order.
-
-        Args:
-            until: the last sequence of the stream at some moment before the call. Nothing up to there is left out.
-            events: how many at most; None for all.
-
-        Raises:
-            BusUnavailable: as for `replay`.
-        """
-        async with aclosing(self._batches(subject, after=after, events=events, known=until)) as read:
-            async for batch in read:
-                for stored in batch:
-                    if stored.seq > until:
-                        return
-                    yield stored
-
-    async def reached(self) -> int:
-        """The stream's last sequence, where replicas may lag behind it; 0 without replicas, where nobody is asked.
-
-        Raises:
-            BusUnavailable: as for `state`.
-        """
-        return (await self.state()).last_seq if self.replicated else 0
-
-    async def left_out(self, subject: str, *, after: int, until: int) -> Stored | None:
-        """The event that a read left out which ended after one sequence, because a replica answered that lags.
-
-        The leader is asked; without replicas nobody is.
-
-        Args:
-            until: the last sequence of the stream at some moment before the read.
-
-        Raises:
-            BusUnavailable: NATS is away, or silent past `append_timeout`.
-        """
-        if not self.replicated or after >= until:
-            return None
-        following = await self.first(subject, seq=after + 1)
-        return following if following is not None and following.seq <= until else None

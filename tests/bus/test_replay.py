@@ -169,7 +169,7 @@ class Lagging:
         monkeypatch.setattr(bus.stream._leader, "replicated", True)
         monkeypatch.setattr(bus.stream._jetstream, "info", replicated)
         monkeypatch.setattr(bus.stream._replays, "read", self.read)
-        monkeypatch.setattr("bus.stream.LAG", 0)
+        monkeypatch.setattr("bus.stored_events.LAG", 0)
 
     async def read(self, subject: str, *, after: int, events: int | None = None) -> AsyncIterator[list[Stored]]:
         has = self._has.pop(0) if len(self._has) > 1 else self._has[0]

@@ -412,7 +412,9 @@ async def test_a_server_that_answers_no_ping_is_left() -> None:
         assert connections == 2
 
 
-async def test_to_close_takes_no_longer_than_it_may_whatever_the_server_does() -> None:
+@asynccontextmanager
+async def frozen_server() -> AsyncIterator[str]:
+    """One that welcomes, and then reads nothing until the end of the block."""
     over = asyncio.Event()
 
     async def freeze(socket: ServerConnection) -> None:
@@ -421,6 +423,14 @@ async def test_to_close_takes_no_longer_than_it_may_whatever_the_server_does() -
         await over.wait()
 
     async with server(freeze) as url:
+        try:
+            yield url
+        finally:
+            over.set()
+
+
+async def test_to_close_takes_no_longer_than_it_may_whatever_the_server_does() -> None:
+    async with frozen_server() as url:
         client = await connect(url, timings=Timings(close=0.2))
         job = client.submit("t", "x" * 60_000)
         waiting = asyncio.create_task(job.result())
@@ -432,18 +442,10 @@ async def test_to_close_takes_no_longer_than_it_may_whatever_the_server_does() -
             await waiting
         with pytest.raises(ClientClosed):
             client.reconnect()
-        over.set()
 
 
 async def test_it_closes_also_when_whoever_closes_it_is_cancelled() -> None:
-    over = asyncio.Event()
-
-    async def freeze(socket: ServerConnection) -> None:
-        await welcome(socket)
-        socket.transport.pause_reading()
-        await over.wait()
-
-    async with server(freeze) as url:
+    async with frozen_server() as url:
         before = asyncio.all_tasks()
         client = await connect(url, timings=Timings(close=0.2))
         states: list[State] = []
@@ -456,7 +458,6 @@ async def test_it_closes_also_when_whoever_closes_it_is_cancelled() -> None:
         async with asyncio.timeout(5):
             await asyncio.gather(client.close(), client.close())
         assert states == [client.state] == [State("closed", None, 1000, "the client was closed")]
-        over.set()
     assert asyncio.all_tasks() <= before
 
 
