@@ -34,7 +34,7 @@ from bus.messages import Connect
 from bus.networks import networks
 from bus.nkey import NKey
 from bus.stored import Stored
-from bus.stream import StreamState
+from bus.stream_leader import StreamState
 from quart_app.channels.system import SystemChannel
 from quart_app.errors import BadFrame, BadKeys, Unauthorized
 from quart_app.identity import keys, token
